@@ -1,0 +1,54 @@
+"""The five ways in which a run can go wrong, each with its exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class BidsSynthError(Exception):
+    """A failure whose message alone tells the user what to do; never shown as a traceback."""
+
+    exit_code = 1
+
+
+class UsageError(BidsSynthError):
+    """The command line, a label, a filter file or a path is wrong: nothing was started."""
+
+    exit_code = 2
+
+
+class RecipeError(UsageError):
+    """A recipe has unknown, contradictory or out-of-range keys."""
+
+
+class ModelError(UsageError):
+    """A model folder is absent, incomplete, altered or of an unknown version."""
+
+
+class VisitError(BidsSynthError):
+    """One visit cannot be prepared, synthesised or written; the others go on."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with one visit."""
+
+    visit: str
+    """Label of the visit, `sub-01` or `sub-01_ses-A`."""
+    message: str
+    """What is wrong, which file, what was expected and what to do, in one line."""
+
+    def __str__(self) -> str:
+        return f"{self.visit}: {self.message}"
+
+
+def raise_all(kind: type[BidsSynthError], problems: Sequence[str], *, intro: str) -> None:
+    """Raise one error that lists every problem, or return when there is none.
+
+    >>> raise_all(UsageError, [], intro="never shown")
+    """
+    if problems:
+        lines = "".join(f"\n  - {problem}" for problem in problems)
+        message = f"{intro}{lines}" if len(problems) > 1 else f"{intro} {problems[0]}"
+        raise kind(message)

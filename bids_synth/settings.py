@@ -1,0 +1,86 @@
+"""Settings: what one run was asked to do, resolved and checked, passed as an argument."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+SkullStrip = Literal["auto", "template", "synthstrip", "hd-bet", "skip"]
+Level = Literal["participant", "group"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One run. Nothing reads the environment or a global; a function's inputs are these."""
+
+    dataset: Path
+    """The raw BIDS dataset; never written to."""
+    output: Path
+    """The derivative dataset that the run writes."""
+    level: Level
+    """`group` fits a model, `participant` writes images."""
+    work: Path
+    """Caches and intermediate files; may be deleted between runs."""
+    participants: tuple[str, ...] = ()
+    """Labels without `sub-`; all where empty."""
+    sessions: tuple[str, ...] = ()
+    """Labels without `ses-`; all where empty."""
+    filter_file: Path | None = None
+    """JSON of pybids filters per modality."""
+    derivatives: Mapping[str, Path] = field(default_factory=dict)
+    """Name -> folder of another pipeline's derivatives."""
+    database: Path | None = None
+    """Folder of a pybids index to reuse or make."""
+    wipe_database: bool = False
+    """Make the index anew."""
+    recipe: str = "impute"
+    """Name or TOML file of the recipe."""
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    """`section.key` -> value, from `--set`."""
+    modalities: tuple[str, ...] = ()
+    """Limit the recipe to these; all that the dataset has where empty."""
+    model: str | None = None
+    """Name in `output/models` or path of a model folder."""
+    skull_strip: SkullStrip = "auto"
+    """How the brain mask is found."""
+    nprocs: int = 1
+    """Threads in total."""
+    omp_nthreads: int = 1
+    """Threads of one process."""
+    memory_gb: float = 8.0
+    """Memory that scheduling may plan with."""
+    plugin_file: Path | None = None
+    """YAML of a nipype plugin and its arguments."""
+    seed: int = 1
+    """Master seed of registration, splits, fitting and bootstrap."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N; an explicit cuda never falls back."""
+    dry_run: bool = False
+    preproc_only: bool = False
+    synth_only: bool = False
+    evaluate: bool = False
+    overwrite: bool = False
+    resume: bool = True
+    reports_only: bool = False
+    sloppy: bool = False
+    stop_on_first_crash: bool = False
+    write_graph: bool = False
+    folds: int = 1
+    """Cross-validation folds; 1 is a single training/validation division."""
+    fold: int | None = None
+    """Fit only this fold, 0-based; the others are other jobs."""
+    split_file: Path | None = None
+    """TSV of participant_id and part (training, validation, test)."""
+    init_from: Path | None = None
+    """Model folder whose weights are the start."""
+    run_id: str = ""
+    """Unique name of the run, for logs and crash files."""
+    version: str = ""
+    """Version of bids_synth."""
+
+    @property
+    def models(self) -> Path:
+        """Folder of the models fitted in this output."""
+        return self.output / "models"

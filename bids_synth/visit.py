@@ -1,0 +1,103 @@
+"""Visit: one participant at one session, what was acquired and what is prepared of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bids_synth.grid import Grid
+from bids_synth.scale import Scale
+
+
+def visit_label(participant: str, session: str | None) -> str:
+    """The name of a visit in every table, message and file.
+
+    >>> visit_label("01", "A"), visit_label("01", None)
+    ('sub-01_ses-A', 'sub-01')
+    """
+    return f"sub-{participant}" + (f"_ses-{session}" if session else "")
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One acquired image file of a visit."""
+
+    modality: str
+    """Name of its modality, a key of `MODALITIES`."""
+    path: Path
+    """Absolute path of the NIfTI file."""
+    entities: Mapping[str, str] = field(default_factory=dict)
+    """BIDS entities of its name by short key: sub, ses, acq, ce, trc, run ..."""
+
+
+@dataclass(frozen=True)
+class Visit:
+    """What a participant has at one session (or at all, where there are no sessions)."""
+
+    participant: str
+    """Label without `sub-`."""
+    session: str | None
+    """Label without `ses-`; None where the dataset has no sessions."""
+    scans: Mapping[str, Scan]
+    """The acquired scans by modality name, at most one each."""
+    brain_mask: Path | None = None
+    """A brain mask of another pipeline (`--derivatives`), on any grid in a scan's space."""
+    mask_of: str | None = None
+    """Modality of the scan in whose space `brain_mask` lies."""
+
+    @property
+    def label(self) -> str:
+        """`sub-01` or `sub-01_ses-A`."""
+        return visit_label(self.participant, self.session)
+
+    def missing(self, modalities: Sequence[str]) -> tuple[str, ...]:
+        """Those of `modalities` that this visit lacks, in the order given."""
+        return tuple(m for m in modalities if m not in self.scans)
+
+    def reference(self, preference: Sequence[str]) -> str | None:
+        """The modality that the others are registered to: the first preferred one present."""
+        return next((m for m in preference if m in self.scans), None)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A visit on the recipe's grid: registered, masked by `mask`, scaled by `scales`.
+
+    Images are kept in their own unit and unmasked; mask and scale are data beside them,
+    so that everything has an exact way back.
+    """
+
+    visit: Visit
+    """The visit that was prepared."""
+    reference: str
+    """Modality of the reference scan; its space is the space of all images here."""
+    native: Grid
+    """The reference scan's own grid, on which synthetic images are returned."""
+    grid: Grid
+    """The prepared grid: RAS order, the recipe's spacing, cropped around the mask."""
+    images: Mapping[str, Path]
+    """Modality -> float32 NIfTI on `grid`, in the image's own unit."""
+    mask: Path
+    """uint8 NIfTI on `grid`: 1 inside the brain (or head, as the recipe says)."""
+    native_mask: Path
+    """uint8 NIfTI on `native`: the same mask on the scanner's grid."""
+    transforms: Mapping[str, Path]
+    """Modality (other than the reference) -> ITK text rigid that maps points of the
+    reference's space to the scan's space (what resampling needs; LPS inside the file)."""
+    template: Path
+    """ITK text affine that maps points of the MNI152 template to the reference's space."""
+    scales: Mapping[str, Scale]
+    """Modality -> its scale, fitted inside the mask."""
+    quality: Mapping[str, float]
+    """Figures for the quality verdict: `registration_<modality>` (normalised mutual
+    information with the reference, 1 to 2), `template_correlation`, `mask_volume` (ml)."""
+    stripped: bool
+    """True where the reference scan came without skull."""
+    key: str
+    """sha256 of the inputs' content and the preparation's parameters."""
+
+    @property
+    def label(self) -> str:
+        """Label of the visit."""
+        return self.visit.label

@@ -1,0 +1,143 @@
+"""Volume: a 3D image in memory with its grid and unit, and its way from and to NIfTI."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+from nibabel.filebasedimages import ImageFileError
+
+from bids_synth.errors import VisitError
+from bids_synth.grid import Grid, reorient
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """Voxel values (I, J, K), where they lie, and in what unit they are."""
+
+    array: npt.NDArray[Any]
+    """(I, J, K), float32 for images and uint8 for masks."""
+    grid: Grid
+    """Where the voxels lie; its shape is that of `array`."""
+    unit: str = "arbitrary"
+    """Unit of the values, as in `Modality.unit`."""
+
+    def __post_init__(self) -> None:
+        if self.array.shape != self.grid.shape:
+            message = f"array of shape {self.array.shape} does not fit grid {self.grid.shape}"
+            raise ValueError(message)
+
+    def with_array(self, array: npt.NDArray[Any]) -> Volume:
+        """The same place and unit with other values."""
+        return replace(self, array=array)
+
+    def require_unit(self, unit: str) -> Volume:
+        """This volume, or ValueError where its unit is another: HU never meets SUV."""
+        if self.unit != unit:
+            message = f"expected values in {unit}, got {self.unit}"
+            raise ValueError(message)
+        return self
+
+    def canonical(self) -> Volume:
+        """The same voxels in RAS order; undo with `reorient(array, grid.canonical(), grid)`."""
+        grid = self.grid.canonical()
+        return replace(self, array=reorient(self.array, self.grid, grid), grid=grid)
+
+
+def read_grid(path: Path) -> Grid:
+    """The grid of a 3D NIfTI from its header alone; VisitError names what is wrong."""
+    return _grid_of(_open(path), path)
+
+
+def read_volume(path: Path, *, unit: str = "arbitrary") -> Volume:
+    """Read a 3D NIfTI as float32 with its scaling applied; VisitError names what is wrong.
+
+    Trailing axes of length 1 are dropped. Values that are not finite are refused.
+    """
+    image = _open(path)
+    grid = _grid_of(image, path)
+    try:
+        array = np.asarray(image.dataobj, dtype=np.float32).reshape(grid.shape)
+    except (OSError, EOFError, ValueError, TypeError) as error:
+        message = f"{path}: its voxels cannot be read ({error}); replace the file"
+        raise VisitError(message) from error
+    if not np.isfinite(array).all():
+        message = f"{path}: has NaN or infinite voxels; expected finite numbers; repair the file"
+        raise VisitError(message)
+    return Volume(array, grid, unit)
+
+
+def read_mask(path: Path) -> Volume:
+    """Read a mask as uint8: 1 where the file is above 0.5."""
+    volume = read_volume(path)
+    return volume.with_array((volume.array > 0.5).astype(np.uint8))
+
+
+def write_volume(volume: Volume, path: Path) -> Path:
+    """Write a NIfTI by rename, whole or not at all, sform and qform both set to scanner."""
+    image = nib.nifti1.Nifti1Image(volume.array, volume.grid.affine)
+    image.set_sform(volume.grid.affine, code=1)
+    image.set_qform(volume.grid.affine, code=1)
+    image.header.set_xyzt_units("mm")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    suffix = ".nii.gz" if path.name.endswith(".gz") else ".nii"
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-", suffix=suffix)
+    os.close(handle)
+    try:
+        image.to_filename(name)
+        os.chmod(name, 0o666 & ~_umask())
+        os.replace(name, path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+    return path
+
+
+def write_text(text: str, path: Path) -> Path:
+    """Write a text file by rename, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(name, 0o666 & ~_umask())
+        os.replace(name, path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+    return path
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def _open(path: Path) -> Any:
+    try:
+        return nib.load(path)  # type: ignore[attr-defined]
+    except FileNotFoundError as error:
+        message = f"{path}: the file is not there; fetch it (`datalad get`) or remove the link"
+        raise VisitError(message) from error
+    except (OSError, EOFError, ImageFileError, ValueError) as error:
+        message = f"{path}: is not a readable NIfTI ({error}); replace the file"
+        raise VisitError(message) from error
+
+
+def _grid_of(image: Any, path: Path) -> Grid:
+    shape = tuple(image.shape)
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) != 3:
+        message = f"{path}: expected a 3D image, got shape {image.shape}; split or average it"
+        raise VisitError(message)
+    try:
+        return Grid((shape[0], shape[1], shape[2]), image.affine)
+    except ValueError as error:
+        message = f"{path}: its header gives no usable grid ({error}); repair the header"
+        raise VisitError(message) from error
