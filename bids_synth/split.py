@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,9 +93,7 @@ def read_split(path: Path) -> Split:
     rows = list(csv.DictReader(io.StringIO(text), delimiter="\t"))
     columns = [c for c in (rows[0] if rows else {}) if c and (c == "part" or c[:5] == "fold-")]
     if not columns or "participant_id" not in rows[0]:
-        message = (
-            f"{path}: expected tab-separated columns participant_id and part (or fold-0, ...)"
-        )
+        message = f"{path}: expected tab-separated columns participant_id and part (or fold-0 ...)"
         raise UsageError(message)
     try:
         return _from_rows(rows, columns)
@@ -104,7 +102,7 @@ def read_split(path: Path) -> Split:
         raise UsageError(message) from error
 
 
-def _from_rows(rows: list[Mapping[str, str]], columns: list[str]) -> Split:  # type: ignore[type-arg]
+def _from_rows(rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> Split:
     labels = [row["participant_id"].removeprefix("sub-") for row in rows]
     if repeated := sorted({label for label in labels if labels.count(label) > 1}):
         message = f"participants listed twice: {repeated}"
