@@ -1,0 +1,26 @@
+"""Messages: short ones on the terminal, all of them with tracebacks in a log file."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+_FORMAT = "%(asctime)s %(name)s %(levelname)s: %(message)s"
+
+
+def start_log(output: Path, run_id: str, *, verbose: int) -> Path:
+    """Send the package's messages to the terminal and to `output/logs`; returns the file."""
+    folder = output / "logs"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"bids_synth-{run_id}.log"
+    to_file = logging.FileHandler(path, encoding="utf-8", delay=True)
+    to_file.setFormatter(logging.Formatter(_FORMAT))
+    to_terminal = logging.StreamHandler()
+    to_terminal.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    to_terminal.setLevel(logging.DEBUG if verbose else logging.INFO)
+    to_terminal.addFilter(lambda record: not record.exc_info)
+    log = logging.getLogger("bids_synth")
+    log.handlers[:] = [to_file, to_terminal]
+    log.setLevel(logging.DEBUG)
+    log.propagate = False
+    return path

@@ -1,0 +1,90 @@
+"""From arguments to exit code: 0 done, 1 some visit failed, 2 wrong usage, 70 our fault."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bids_synth.cli.parser import build_parser
+from bids_synth.errors import BidsSynthError
+
+if TYPE_CHECKING:
+    from bids_synth.settings import Settings
+    from bids_synth.summary import RunSummary
+
+EX_SOFTWARE = 70
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Run one command line; prints the end and returns the exit code."""
+    parser = build_parser()
+    try:
+        parsed = parser.parse_args(arguments)
+    except SystemExit as end:
+        return int(end.code or 0)
+    try:
+        from bids_synth.cli.resolve import clean_work, resolve
+
+        settings = resolve(parsed)
+        if parsed.clean_workdir:
+            clean_work(settings.work)
+        return _run(settings, verbose=parsed.verbose)
+    except BidsSynthError as error:
+        _say(f"bids_synth: {error}")
+        return error.exit_code
+    except KeyboardInterrupt:
+        _say("bids_synth: interrupted; run the same command again to continue")
+        return 130
+    except OSError as error:
+        _say(f"bids_synth: {error.strerror or error}: {error.filename or ''}".rstrip(": "))
+        return 1
+
+
+def _run(settings: Settings, *, verbose: int) -> int:
+    if settings.dry_run:
+        _say(_start(settings).text(), to=sys.stdout)
+        return 0
+    from bids_synth.cli.logs import start_log
+
+    contain_caches(settings.work)
+    log_file = start_log(settings.output, settings.run_id, verbose=verbose)
+    try:
+        summary = _start(settings)
+    except (BidsSynthError, KeyboardInterrupt, OSError):
+        raise
+    except Exception as error:
+        import logging
+
+        logging.getLogger("bids_synth").exception("run %s failed", settings.run_id)
+        _say(f"bids_synth: internal fault ({type(error).__name__}: {error}); see {log_file}")
+        return EX_SOFTWARE
+    _say(summary.text(), to=sys.stdout)
+    return summary.exit_code
+
+
+def _start(settings: Settings) -> RunSummary:
+    if settings.level == "group":
+        from bids_synth.group import run_group
+
+        return run_group(settings)
+    from bids_synth.participant import run_participant
+
+    return run_participant(settings)
+
+
+def contain_caches(work: Path) -> None:
+    """Keep every cache of every library below the work directory, HOME untouched."""
+    work.mkdir(parents=True, exist_ok=True)
+    cache = work / "cache"
+    os.environ.setdefault("MPLCONFIGDIR", str(cache / "matplotlib"))
+    os.environ.setdefault("XDG_CACHE_HOME", str(cache))
+    os.environ.setdefault("TORCH_HOME", str(cache / "torch"))
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(cache / "numba"))
+    os.environ.setdefault("NO_ET", "1")
+
+
+def _say(text: str, *, to: object = None) -> None:
+    print(text, file=to or sys.stderr, flush=True)  # type: ignore[call-overload]

@@ -1,0 +1,182 @@
+"""The options, spelled as users of BIDS Apps know them; nothing heavy is imported here."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from bids_synth import __version__
+
+SKULL_STRIP = ("auto", "template", "synthstrip", "hd-bet", "skip")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of `bids_synth bids_dir output_dir {participant,group}`."""
+    parser = argparse.ArgumentParser(
+        prog="bids_synth",
+        description="Give a BIDS dataset the brain images it lacks, and say how far to trust them.",
+        epilog="`group` fits a model; `participant` writes the missing images with it.",
+    )
+    parser.add_argument("bids_dir", type=Path, help="raw BIDS dataset; never written to")
+    parser.add_argument("output_dir", type=Path, help="derivative dataset that the run writes")
+    parser.add_argument(
+        "analysis_level",
+        choices=("participant", "group"),
+        help="group: prepare every visit and fit a model; participant: prepare visits and "
+        "synthesise what they lack (jobs for different participants may share output_dir)",
+    )
+    parser.add_argument("--version", action="version", version=f"bids_synth v{__version__}")
+    _add_selection(parser)
+    _add_task(parser)
+    _add_fit(parser)
+    _add_resources(parser)
+    _add_other(parser)
+    return parser
+
+
+def _add_selection(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("Which visits and scans")
+    group.add_argument(
+        *("--participant-label", "--participant_label"),
+        nargs="+",
+        default=[],
+        metavar="LABEL",
+        help="participants, with or without `sub-` (default: all)",
+    )
+    group.add_argument(
+        *("--session-label", "--session_label", "--session-id"),
+        nargs="+",
+        default=[],
+        metavar="LABEL",
+        help="sessions, with or without `ses-` (default: all)",
+    )
+    group.add_argument(
+        *("-m", "--modalities"),
+        nargs="+",
+        default=[],
+        metavar="MODALITY",
+        help="limit the recipe to these modalities, e.g. T1w T2w",
+    )
+    group.add_argument(
+        "--bids-filter-file",
+        type=Path,
+        metavar="FILE",
+        help="JSON of pybids filters per modality, as in fMRIPrep",
+    )
+    group.add_argument(
+        *("-d", "--derivatives"),
+        nargs="+",
+        default=[],
+        metavar="NAME=PATH",
+        help="derivatives of other pipelines whose brain masks are used",
+    )
+    group.add_argument("--bids-database-dir", type=Path, metavar="PATH", help="reuse or make")
+    group.add_argument("--bids-database-wipe", action="store_true", help="index anew")
+    group.add_argument(
+        *("--skip-bids-validation", "--skip_bids_validation", "--skip_bids_validator"),
+        action="store_true",
+        help="accepted for compatibility: every file that is read is checked, no more",
+    )
+
+
+def _add_task(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("What is made")
+    group.add_argument("--recipe", metavar="NAME|FILE.toml", help="task (default: impute)")
+    group.add_argument("--list-recipes", action=_ListRecipes, help="print the recipes and exit")
+    group.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a value of the recipe, e.g. fit.steps=500",
+    )
+    group.add_argument(
+        "--model",
+        metavar="NAME|PATH",
+        help="model in output_dir/models, or a model folder (default: the recipe's)",
+    )
+    group.add_argument("--skull-strip", choices=SKULL_STRIP, default="auto")
+    group.add_argument("--dry-run", action="store_true", help="print the plan and exit")
+    only = group.add_mutually_exclusive_group()
+    only.add_argument("--preproc-only", action="store_true", help="prepare, synthesise nothing")
+    only.add_argument("--synth-only", action="store_true", help="use what is prepared already")
+    only.add_argument("--reports-only", action="store_true", help="write the HTML pages anew")
+    group.add_argument(
+        "--evaluate",
+        action="store_true",
+        help="also synthesise targets that exist, and score them against the real scans",
+    )
+    group.add_argument("--overwrite", action="store_true", help="make again what is up to date")
+
+
+def _add_fit(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("Fitting (group)")
+    group.add_argument("--folds", type=int, default=1, metavar="N", help="cross-validation folds")
+    group.add_argument("--fold", type=int, metavar="K", help="fit only fold K, counted from 0")
+    group.add_argument(
+        "--split-file",
+        type=Path,
+        metavar="TSV",
+        help="participant_id and part (training, validation, test)",
+    )
+    group.add_argument(
+        "--resume",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="continue a stopped fit from the work directory",
+    )
+    group.add_argument("--init-from", type=Path, metavar="MODEL", help="start from its weights")
+
+
+def _add_resources(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("Resources")
+    group.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda or cuda:N; cuda never falls back"
+    )
+    group.add_argument(
+        *("--nprocs", "--nthreads", "--n_cpus", "--n-cpus"),
+        type=int,
+        metavar="N",
+        help="threads in total (default: the cores that this process may use)",
+    )
+    group.add_argument("--omp-nthreads", type=int, metavar="N", help="threads of one process")
+    group.add_argument(
+        *("--mem", "--mem-mb", "--mem_mb"),
+        metavar="SIZE",
+        help="memory to plan with, with a unit: 16G, 500M (default: 90 %% of what there is)",
+    )
+    group.add_argument(
+        *("--use-plugin", "--nipype-plugin-file"), type=Path, metavar="FILE", help="nipype YAML"
+    )
+    group.add_argument("--sloppy", action="store_true", help="coarse and fast, for TESTING ONLY")
+
+
+def _add_other(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("Other")
+    group.add_argument(
+        *("-w", "--work-dir"), type=Path, default=Path("work"), help="caches (default: ./work)"
+    )
+    group.add_argument("--clean-workdir", action="store_true", help="empty the work directory")
+    group.add_argument("--random-seed", type=int, default=1, metavar="N", help="default: 1")
+    group.add_argument("--stop-on-first-crash", action="store_true")
+    group.add_argument("--write-graph", action="store_true", help="draw the nipype workflow")
+    group.add_argument("--notrack", action="store_true", help="accepted: nothing is ever tracked")
+    group.add_argument("-v", "--verbose", action="count", default=0, help="more messages")
+
+
+class _ListRecipes(argparse.Action):
+    """Print the recipes as a table and exit, like --version."""
+
+    def __init__(self, option_strings: list[str], dest: str, help: str) -> None:  # noqa: A002
+        super().__init__(option_strings, dest, nargs=0, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from bids_synth.recipe import load_recipe, recipe_names
+
+        for name in recipe_names():
+            recipe = load_recipe(name)
+            print(f"{name}: {recipe.task}")  # noqa: T201
+            print(f"  sources: {', '.join(recipe.sources)}")  # noqa: T201
+            print(f"  targets: {', '.join(recipe.targets)}")  # noqa: T201
+            print(f"  source:  {recipe.source}")  # noqa: T201
+        parser.exit()

@@ -1,0 +1,164 @@
+"""Arguments to Settings: every check that needs no image, all faults told at once."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+
+from bids_synth import __version__
+from bids_synth.errors import UsageError, raise_all
+from bids_synth.settings import Settings
+
+_UNITS = {"K": 1e-6, "M": 1e-3, "G": 1.0, "T": 1e3}
+
+
+def resolve(arguments: argparse.Namespace) -> Settings:
+    """Check the arguments against one another and the disk; UsageError lists every fault."""
+    problems: list[str] = []
+    dataset, output, work = (
+        Path(os.path.abspath(p))  # noqa: PTH100 (symlinked datasets keep their name)
+        for p in (arguments.bids_dir, arguments.output_dir, arguments.work_dir)
+    )
+    problems += _folder_problems(dataset, output, work)
+    problems += _option_problems(arguments)
+    derivatives = _pairs(arguments.derivatives, "--derivatives", problems)
+    overrides = _pairs(arguments.set, "--set", problems)
+    memory = _memory(arguments.mem, problems)
+    raise_all(UsageError, problems, intro="cannot start:")
+    cores = arguments.nprocs or len(os.sched_getaffinity(0))
+    return Settings(
+        dataset=dataset,
+        output=output,
+        level=arguments.analysis_level,
+        work=work,
+        participants=_labels(arguments.participant_label, "sub-"),
+        sessions=_labels(arguments.session_label, "ses-"),
+        filter_file=arguments.bids_filter_file,
+        derivatives={name: Path(path) for name, path in derivatives.items()},
+        database=arguments.bids_database_dir,
+        wipe_database=arguments.bids_database_wipe,
+        recipe=arguments.recipe,
+        overrides=overrides,
+        modalities=tuple(arguments.modalities),
+        model=arguments.model,
+        skull_strip=arguments.skull_strip,
+        nprocs=cores,
+        omp_nthreads=arguments.omp_nthreads or min(max(cores - 1, 1), 8),
+        memory_gb=memory,
+        plugin_file=arguments.use_plugin,
+        seed=arguments.random_seed,
+        device=arguments.device,
+        dry_run=arguments.dry_run,
+        preproc_only=arguments.preproc_only,
+        synth_only=arguments.synth_only,
+        evaluate=arguments.evaluate,
+        overwrite=arguments.overwrite,
+        resume=arguments.resume,
+        reports_only=arguments.reports_only,
+        sloppy=arguments.sloppy,
+        stop_on_first_crash=arguments.stop_on_first_crash,
+        write_graph=arguments.write_graph,
+        folds=arguments.folds,
+        fold=arguments.fold,
+        split_file=arguments.split_file,
+        init_from=arguments.init_from,
+        run_id=f"{datetime.now(UTC):%Y%m%d-%H%M%S}_{uuid.uuid4().hex[:8]}",
+        version=__version__,
+    )
+
+
+def clean_work(work: Path) -> None:
+    """Empty the work directory."""
+    for entry in work.iterdir() if work.is_dir() else ():
+        shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+
+
+def parse_memory(text: str) -> float:
+    """Gigabytes of a size with a unit; ValueError without one.
+
+    >>> parse_memory("16G"), parse_memory("1500 MB"), parse_memory("1.5g")
+    (16.0, 1.5, 1.5)
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT])I?B?\s*", text.upper())
+    if not match:
+        message = f"--mem {text}: expected a number with a unit, such as 16G or 500M"
+        raise ValueError(message)
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def _folder_problems(dataset: Path, output: Path, work: Path) -> list[str]:
+    problems = []
+    if not dataset.is_dir():
+        problems.append(f"bids_dir {dataset}: is not a folder")
+    if output == dataset:
+        problems.append(
+            f"output_dir {output}: is the dataset; use {dataset}/derivatives/bids_synth"
+        )
+    if output.exists() and not output.is_dir():
+        problems.append(f"output_dir {output}: is a file; give a folder")
+    if work == dataset or dataset in work.parents:
+        problems.append(f"--work-dir {work}: lies inside the dataset; give a folder elsewhere")
+    return problems
+
+
+def _option_problems(arguments: argparse.Namespace) -> list[str]:
+    problems = []
+    for option in ("nprocs", "omp_nthreads", "folds"):
+        value = getattr(arguments, option)
+        if value is not None and value < 1:
+            problems.append(f"--{option.replace('_', '-')} {value}: must be at least 1")
+    if arguments.fold is not None and not 0 <= arguments.fold < arguments.folds:
+        problems.append(f"--fold {arguments.fold}: expected 0 to {arguments.folds - 1} (--folds)")
+    for option in ("bids_filter_file", "use_plugin", "split_file"):
+        path = getattr(arguments, option)
+        if path is not None and not path.is_file():
+            problems.append(f"--{option.replace('_', '-')} {path}: no such file")
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", arguments.device):
+        problems.append(f"--device {arguments.device}: expected auto, cpu, cuda or cuda:N")
+    if arguments.analysis_level == "group":
+        flags = ("model", "evaluate", "synth_only", "reports_only")
+        given = [f for f in flags if getattr(arguments, f)]
+        problems += [f"--{f.replace('_', '-')}: is for participant, not group" for f in given]
+    return problems
+
+
+def _pairs(given: Sequence[str], option: str, problems: list[str]) -> dict[str, str]:
+    pairs = [text.partition("=") for text in given]
+    problems += [
+        f"{option} {text}: expected NAME=VALUE"
+        for text, (name, _, value) in zip(given, pairs, strict=True)
+        if not name or not value
+    ]
+    return {name: value for name, _, value in pairs}
+
+
+def _labels(given: Sequence[str], prefix: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(label.removeprefix(prefix) for label in given))
+
+
+def _memory(text: str | None, problems: list[str]) -> float:
+    if text is None:
+        return round(0.9 * _available_bytes() / 1e9, 1)
+    try:
+        return parse_memory(text)
+    except ValueError as error:
+        problems.append(str(error))
+        return 0.0
+
+
+def _available_bytes() -> int:
+    """Physical memory, or the limit of the container (cgroup v2, then v1) where lower."""
+    total = int(psutil.virtual_memory().total)
+    for name in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        path = Path(name)
+        if path.is_file() and (text := path.read_text().strip()).isdigit():
+            total = min(total, int(text))
+    return total

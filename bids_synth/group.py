@@ -1,0 +1,137 @@
+"""The group level: visits -> prepared -> split -> fit -> held-out scores -> report."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from bids_synth.bids.query import Discovery
+from bids_synth.errors import Problem, UsageError
+from bids_synth.recipe import Recipe
+from bids_synth.settings import Settings
+from bids_synth.split import Split
+from bids_synth.stage import chosen_recipe, discover, prepare_all
+from bids_synth.summary import RunSummary
+from bids_synth.visit import Prepared, Visit
+
+LOG = logging.getLogger(__name__)
+FEWEST = 3
+"""Participants that must have a modality for a model to learn it: one for every part."""
+
+
+def run_group(settings: Settings) -> RunSummary:
+    """Fit the recipe's model on a dataset and score it on participants it never saw."""
+    asked = chosen_recipe(settings)
+    found = discover(settings, asked)
+    recipe = _learnable(asked, found.visits)
+    visits = [v for v in found.visits if _useful(v, recipe)]
+    if settings.dry_run:
+        return _planned(found, recipe, visits)
+    from bids_synth.bids.derivatives import open_output
+
+    open_output(
+        settings.output,
+        dataset=settings.dataset,
+        version=settings.version,
+        derivatives=settings.derivatives,
+    )
+    prepared, problems = prepare_all(visits, recipe, settings)
+    problems = (*found.problems, *problems)
+    if settings.preproc_only:
+        done = (f"{len(prepared)} of {len(visits)} visits are prepared",)
+        return RunSummary(done=done, problems=problems)
+    return _fit_and_score(recipe, prepared, problems, settings)
+
+
+def _learnable(recipe: Recipe, visits: Sequence[Visit]) -> Recipe:
+    """The recipe without the modalities that too few participants have."""
+    counts = Counter(m for m, _ in {(m, v.participant) for v in visits for m in v.scans})
+    kept = [m for m in recipe.modalities if counts[m] >= FEWEST]
+    if dropped := [m for m in recipe.modalities if m not in kept]:
+        told = ", ".join(f"{m} ({counts[m]})" for m in dropped)
+        LOG.warning("left out, fewer than %d participants have them: %s", FEWEST, told)
+    if len(kept) < 2:
+        told = ", ".join(f"{m} {counts[m]}" for m in recipe.modalities)
+        message = (
+            f"recipe {recipe.name} needs two modalities with at least {FEWEST} participants "
+            f"each; the dataset has: {told}"
+        )
+        raise UsageError(message)
+    return recipe.limited_to(kept)
+
+
+def _useful(visit: Visit, recipe: Recipe) -> bool:
+    """True where a target can be withheld and enough sources remain."""
+    present = [m for m in recipe.modalities if m in visit.scans]
+    return any(
+        sum(s != target and s in present for s in recipe.sources) >= recipe.minimum
+        for target in recipe.targets
+        if target in present
+    )
+
+
+def _planned(found: Discovery, recipe: Recipe, visits: Sequence[Visit]) -> RunSummary:
+    from bids_synth.bids.plan import format_plan, plan
+
+    table = format_plan(plan(found.visits, recipe, evaluate=False))
+    line = f"group would prepare and fit {recipe.name} on {len(visits)} visits"
+    return RunSummary(done=(line,), tables=(table,), problems=found.problems)
+
+
+def _fit_and_score(
+    recipe: Recipe,
+    prepared: Mapping[str, Prepared],
+    problems: tuple[Problem, ...],
+    settings: Settings,
+) -> RunSummary:
+    from bids_synth.learn.fit import fit_model
+    from bids_synth.measure.protocol import prepared_score
+
+    items = [prepared[label] for label in sorted(prepared)]
+    split = _split(recipe, items, settings)
+    folder = settings.models / recipe.name
+    model = fit_model(
+        recipe,
+        items,
+        split,
+        prepared_score,
+        folder=folder,
+        work=settings.work,
+        seed=settings.seed,
+        device=settings.device,
+        resume=settings.resume and not settings.overwrite,
+        fold=settings.fold,
+        init_from=settings.init_from,
+        dataset=settings.dataset.name,
+        version=settings.version,
+    )
+    if model is None:
+        line = (
+            f"fold {settings.fold} of {recipe.name} is fitted; run group without --fold to collect"
+        )
+        return RunSummary(done=(line,), problems=problems)
+    from bids_synth.scoring import score_and_report
+
+    held_out = [item for item in items if item.visit.participant in split.test]
+    table, page = score_and_report(model, held_out, settings)
+    done = (f"model {model.name}: {folder}",)
+    return RunSummary(done=done, problems=problems, tables=(table,), reports=(page,))
+
+
+def _split(recipe: Recipe, items: Sequence[Prepared], settings: Settings) -> Split:
+    from bids_synth.measure.folds import check_split, draw_split
+    from bids_synth.split import read_split
+
+    participants = sorted({item.visit.participant for item in items})
+    if settings.split_file:
+        split = read_split(settings.split_file)
+        check_split(split, participants)
+        return split
+    return draw_split(
+        participants,
+        test=recipe.fit.test,
+        validation=recipe.fit.validation,
+        folds=settings.folds,
+        seed=settings.seed,
+    )

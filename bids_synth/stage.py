@@ -1,0 +1,115 @@
+"""What both levels share: dataset to visits, visits to prepared, each made at most once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+
+from bids_synth.bids.query import Discovery, query, read_filters
+from bids_synth.errors import Problem, UsageError
+from bids_synth.prepare.key import preparation_key
+from bids_synth.recipe import Recipe, load_recipe
+from bids_synth.settings import Settings
+from bids_synth.visit import Prepared, Visit
+
+LOG = logging.getLogger(__name__)
+SLOPPY = {
+    "grid.spacing": "4.0",
+    "preparation.registration_spacing": "4.0",
+    "network.filters": "8",
+    "fit.patch": "[16, 16, 16]",
+    "fit.steps": "20",
+    "fit.steps_per_epoch": "10",
+    "evaluation.bootstrap": "200",
+}
+"""What `--sloppy` overrides: enough to run every line of code, useless as a model."""
+
+
+def chosen_recipe(settings: Settings) -> Recipe:
+    """The recipe that was asked for, with `--sloppy`, `--set` and `--modalities` applied."""
+    overrides = {**(SLOPPY if settings.sloppy else {}), **settings.overrides}
+    recipe = load_recipe(settings.recipe or "impute", overrides)
+    return limited(recipe, settings.modalities)
+
+
+def limited(recipe: Recipe, modalities: Sequence[str]) -> Recipe:
+    """The recipe with only `modalities` (all where empty); UsageError names strangers."""
+    if strangers := [m for m in modalities if m not in recipe.modalities]:
+        message = (
+            f"--modalities {' '.join(strangers)}: not in recipe {recipe.name}; "
+            f"allowed: {', '.join(recipe.modalities)}"
+        )
+        raise UsageError(message)
+    return recipe.limited_to(modalities) if modalities else recipe
+
+
+def discover(settings: Settings, recipe: Recipe) -> Discovery:
+    """The visits that were asked for; UsageError where there is none."""
+    found = query(
+        settings.dataset,
+        recipe,
+        participants=settings.participants,
+        sessions=settings.sessions,
+        filters=read_filters(settings.filter_file) if settings.filter_file else None,
+        derivatives=settings.derivatives,
+        database=settings.database,
+        wipe_database=settings.wipe_database,
+    )
+    for note in found.notes:
+        LOG.warning("%s", note)
+    if not found.visits and not found.problems:
+        message = (
+            f"{settings.dataset}: no visit has any of {', '.join(recipe.modalities)}; "
+            "check bids_dir, --participant-label, --session-label and --bids-filter-file"
+        )
+        raise UsageError(message)
+    return found
+
+
+def prepare_all(
+    visits: Sequence[Visit], recipe: Recipe, settings: Settings
+) -> tuple[dict[str, Prepared], tuple[Problem, ...]]:
+    """Prepared visits by label: those found in the output, and the others made and written."""
+    from bids_synth.bids.prepared import find_prepared, write_prepared
+
+    prepared: dict[str, Prepared] = {}
+    rest: list[Visit] = []
+    for visit in visits:
+        key = preparation_key(visit, recipe, seed=settings.seed, skull_strip=settings.skull_strip)
+        found = None if settings.overwrite else find_prepared(visit, settings.output, key=key)
+        if found is None:
+            rest.append(visit)
+        else:
+            prepared[visit.label] = found
+    if prepared:
+        LOG.info("%d of %d visits are prepared already", len(prepared), len(visits))
+    if not rest:
+        return prepared, ()
+    if settings.synth_only:
+        reason = "is not prepared (or its scans or the recipe changed); run --preproc-only first"
+        return prepared, tuple(Problem(visit.label, reason) for visit in rest)
+    from bids_synth.prepare.workflow import prepare_visits
+
+    made, problems = prepare_visits(
+        rest,
+        recipe,
+        work=settings.work / "prepare",
+        seed=settings.seed,
+        skull_strip=settings.skull_strip,
+        nprocs=settings.nprocs,
+        omp_nthreads=settings.omp_nthreads,
+        memory_gb=settings.memory_gb,
+        plugin_file=settings.plugin_file,
+        stop_on_first_crash=settings.stop_on_first_crash,
+        write_graph=settings.write_graph,
+        crash_dir=settings.output / "logs",
+    )
+    for label, item in made.items():
+        prepared[label] = write_prepared(item, settings.output, dataset=settings.dataset)
+    return prepared, tuple(problems)
+
+
+def in_batches(visits: Sequence[Visit], size: int) -> Iterator[Sequence[Visit]]:
+    """Consecutive visits, `size` at a time, so that memory and graphs stay bounded."""
+    for start in range(0, len(visits), size):
+        yield visits[start : start + size]

@@ -1,0 +1,53 @@
+"""Scales: the inverse is exact, and the percentiles land where they should."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bids_synth.modality import MODALITIES
+from bids_synth.scale import Scale, fit_scale, typical_scale
+
+finite = st.floats(-1e4, 1e4, width=32)
+
+
+@given(st.lists(finite, min_size=1, max_size=50), finite, st.floats(0.1, 1e4, width=32))
+def test_invert_undoes_apply(values: list[float], offset: float, gain: float) -> None:
+    scale = Scale(offset, gain)
+    array = np.array(values)
+    back = scale.invert(scale.apply(array))
+    np.testing.assert_allclose(back, array, rtol=1e-4, atol=2e-3 * max(1, abs(offset) / 100))
+
+
+@given(st.floats(-500, 500), st.floats(0.5, 2000))
+def test_percentile_scale_follows_gain_and_offset(offset: float, gain: float) -> None:
+    values = np.random.default_rng(0).normal(size=5000)
+    plain = fit_scale(MODALITIES["T1w"], values)
+    moved = fit_scale(MODALITIES["T1w"], values * gain + offset)
+    np.testing.assert_allclose(
+        moved.apply(values * gain + offset), plain.apply(values), rtol=1e-3, atol=1e-4
+    )
+
+
+def test_percentiles_become_zero_and_one() -> None:
+    values = np.random.default_rng(1).gamma(2.0, size=9999)
+    scaled = fit_scale(MODALITIES["T2w"], values).apply(values)
+    assert np.percentile(scaled, 0.5) == pytest.approx(0, abs=1e-4)
+    assert np.percentile(scaled, 99.5) == pytest.approx(1, abs=1e-4)
+
+
+def test_hounsfield_units_do_not_depend_on_the_image() -> None:
+    scale = fit_scale(MODALITIES["ct"], np.array([5.0, 5.0]))
+    assert scale.apply(np.array([-1024.0, 3000.0])).tolist() == [0.0, 1.0]
+
+
+def test_constant_image_is_refused() -> None:
+    with pytest.raises(ValueError, match="constant inside the mask"):
+        fit_scale(MODALITIES["T1w"], np.full(100, 7.0))
+
+
+def test_typical_scale_is_the_median_and_ignores_one_outlier() -> None:
+    scales = [Scale(0, 100), Scale(0, 110), Scale(0, 1e6)]
+    assert typical_scale(scales) == Scale(0, 110)
