@@ -1,1 +1,1 @@
-"""TODO."""
+"""Scores of synthetic images under named protocols, splits, tables and verdicts."""

@@ -1,0 +1,105 @@
+"""Image similarity inside a mask, as pure functions of arrays with an explicit range."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from skimage.metrics import normalized_mutual_information, structural_similarity
+
+Image = npt.NDArray[Any]
+WINDOW = 7
+"""Edge, in voxels, of the uniform window of `ssim` (Wang 2004 as in scikit-image)."""
+
+
+def mae(real: Image, synthetic: Image, mask: Image) -> float:
+    """Mean absolute error inside the mask, in the unit of the images.
+
+    Arrays of one shape; `mask` is true where a voxel counts. ValueError for an empty mask or
+    shapes that differ.
+
+    >>> mae(np.array([1.0, 5.0]), np.array([3.0, 99.0]), np.array([1, 0]))
+    2.0
+    """
+    one, other = _inside(real, synthetic, mask)
+    return float(np.abs(one - other).mean())
+
+
+def psnr(real: Image, synthetic: Image, mask: Image, *, data_range: float) -> float:
+    """Peak signal-to-noise ratio inside the mask, dB: 10 log10(data_range^2 / MSE).
+
+    Infinite where the images are equal. `data_range` is the peak, in the images' unit.
+    """
+    one, other = _inside(real, synthetic, mask)
+    error = float(np.square(one - other).mean())
+    return float(10 * np.log10(data_range**2 / error)) if error > 0 else float("inf")
+
+
+def ssim(real: Image, synthetic: Image, mask: Image, *, data_range: float) -> float:
+    """Mean over the mask of the 3D structural similarity map (Wang 2004), -1 to 1.
+
+    Both images are set to 0 outside the mask, so that nothing there counts, and cropped to
+    the mask's bounding box; the map has uniform windows of 7 voxels a side. ValueError where
+    that box is smaller than a window.
+    """
+    _inside(real, synthetic, mask)
+    inside = np.asarray(mask) > 0
+    box = bounding_box(inside)
+    inside = inside[box]
+    if min(inside.shape) < WINDOW:
+        message = f"the mask spans {inside.shape} voxels; SSIM needs at least {WINDOW} a side"
+        raise ValueError(message)
+    one = np.where(inside, real[box], 0).astype(np.float64)
+    other = np.where(inside, synthetic[box], 0).astype(np.float64)
+    _, similarity = structural_similarity(
+        one, other, win_size=WINDOW, data_range=data_range, full=True
+    )
+    return float(similarity[inside].mean())
+
+
+def pearson(real: Image, synthetic: Image, mask: Image) -> float:
+    """Pearson correlation inside the mask, -1 to 1; NaN where an image is constant."""
+    one, other = _inside(real, synthetic, mask)
+    one, other = one - one.mean(), other - other.mean()
+    norm = float(np.linalg.norm(one) * np.linalg.norm(other))
+    return float(np.dot(one, other) / norm) if norm > 0 else float("nan")
+
+
+def mutual_information(real: Image, synthetic: Image, mask: Image, *, bins: int = 64) -> float:
+    """Normalised mutual information inside the mask (Studholme 1999), 1 to 2.
+
+    1 where knowing one image tells nothing about the other, 2 where it tells all.
+    """
+    one, other = _inside(real, synthetic, mask)
+    return float(normalized_mutual_information(one, other, bins=bins))
+
+
+def bounding_box(mask: Image) -> tuple[slice, ...]:
+    """The smallest block of voxels that holds the mask; ValueError for an empty mask."""
+    inside = np.asarray(mask) > 0
+    if not inside.any():
+        message = "the mask is empty: there is nothing to score"
+        raise ValueError(message)
+    edges = []
+    for axis in range(inside.ndim):
+        others = tuple(a for a in range(inside.ndim) if a != axis)
+        hit = np.flatnonzero(inside.any(axis=others))
+        edges.append(slice(int(hit[0]), int(hit[-1]) + 1))
+    return tuple(edges)
+
+
+def _inside(
+    real: Image, synthetic: Image, mask: Image
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    if not real.shape == synthetic.shape == mask.shape:
+        message = (
+            f"expected one shape, got real {real.shape}, synthetic {synthetic.shape}, "
+            f"mask {mask.shape}"
+        )
+        raise ValueError(message)
+    inside = np.asarray(mask) > 0
+    if not inside.any():
+        message = "the mask is empty: there is nothing to score"
+        raise ValueError(message)
+    return real[inside].astype(np.float64), synthetic[inside].astype(np.float64)

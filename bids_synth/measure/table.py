@@ -1,0 +1,129 @@
+"""Table: one row a scored visit, and their summary with intervals beside the baselines."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Hashable, Iterator
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from bids_synth.errors import UsageError
+from bids_synth.measure.bootstrap import interval
+from bids_synth.measure.protocol import METRICS
+from bids_synth.volume import write_text
+
+KEYS = ("visit", "participant", "target", "sources", "method", "protocol")
+COLUMNS = (*KEYS, *METRICS)
+MODEL = "model"
+ALL = "all"
+HIGHER_IS_BETTER = {"psnr": True, "ssim": True, "mae": False, "nmae": False, "pearson": True}
+Rows: TypeAlias = pd.DataFrame
+Summary: TypeAlias = pd.DataFrame
+
+
+def summarise(rows: Rows, *, resamples: int, seed: int) -> Summary:
+    """Mean over participants with a 95 % bootstrap interval, and the gain over the baselines.
+
+    One row per protocol, target, sources, method and metric, in columns `participants`,
+    `mean`, `low`, `high`; visits of one participant are averaged first. Rows with sources
+    `all` pool what a target was made from, rows with target `all` pool the targets too
+    (without `mae`, whose unit differs). Rows of the model also hold the paired difference to
+    the best baseline: `versus`, `difference`, `difference_low`, `difference_high`.
+    An interval over a single participant is NaN.
+    """
+    found: list[dict[str, Any]] = []
+    for (protocol, target, sources), group in _groups(rows):
+        for metric in METRICS:
+            if metric == "mae" and target == ALL and group["target"].nunique() > 1:
+                continue
+            values = _by_participant(group, metric)
+            for method in values.columns:
+                row = _describe(values[method], resamples, seed)
+                row |= {"protocol": protocol, "target": target, "sources": sources}
+                row |= {"method": method, "metric": metric}
+                if method == MODEL:
+                    row |= _against_best(values, metric, resamples, seed)
+                found.append(row)
+    return pd.DataFrame(found, columns=list(_SUMMARY))
+
+
+_SUMMARY = (
+    *("protocol", "target", "sources", "method", "metric"),
+    *("participants", "mean", "low", "high"),
+    *("versus", "difference", "difference_low", "difference_high"),
+)
+
+
+def write_rows(rows: pd.DataFrame, path: Path) -> Path:
+    """Write rows or a summary as TSV by rename; `n/a` where a value is missing."""
+    text = rows.to_csv(
+        sep="\t", index=False, na_rep="n/a", quoting=csv.QUOTE_NONE, escapechar="\\"
+    )
+    return write_text(text, path)
+
+
+def read_rows(path: Path) -> pd.DataFrame:
+    """Read what `write_rows` wrote; labels stay text. UsageError names what is wrong."""
+    text = dict.fromkeys((*KEYS, "metric", "versus"), str)
+    try:
+        table = pd.read_csv(
+            path, sep="\t", na_values=["n/a"], keep_default_na=False, dtype=text,
+            float_precision="round_trip", quoting=csv.QUOTE_NONE, escapechar="\\",
+        )  # fmt: skip
+    except (OSError, ValueError) as error:
+        message = f"{path}: is not a readable table of scores ({error}); run the scoring again"
+        raise UsageError(message) from error
+    if missing := [c for c in ("target", "sources", "method", "protocol") if c not in table]:
+        message = f"{path}: lacks the columns {', '.join(missing)}; expected a table of scores"
+        raise UsageError(message)
+    return table
+
+
+def _groups(rows: Rows) -> Iterator[tuple[tuple[str, str, str], Rows]]:
+    for protocol, scored in rows.groupby("protocol", sort=True):
+        for target, made in scored.groupby("target", sort=False):
+            for sources, group in made.groupby("sources", sort=False):
+                yield (str(protocol), str(target), str(sources)), group
+            if made["sources"].nunique() > 1:
+                yield (str(protocol), str(target), ALL), made
+        if scored["target"].nunique() > 1:
+            yield (str(protocol), ALL, ALL), scored
+
+
+def _by_participant(group: Rows, metric: str) -> pd.DataFrame:
+    """Participants down, methods across; scenarios weigh alike, then visits."""
+    visits = group.groupby(["participant", "visit", "method"])[metric].mean()
+    people = visits.groupby(["participant", "method"]).mean().unstack("method")
+    order = [MODEL, *sorted(set(people.columns) - {MODEL})]
+    return people[[m for m in order if m in people.columns]]
+
+
+def _describe(values: pd.Series[float], resamples: int, seed: int) -> dict[str, Hashable]:
+    known = _known(values)
+    low, high = interval(known, resamples=resamples, seed=seed)
+    mean = float(known.mean()) if known.size else float("nan")
+    return {"participants": int(known.size), "mean": mean, "low": low, "high": high}
+
+
+def _against_best(
+    values: pd.DataFrame, metric: str, resamples: int, seed: int
+) -> dict[str, Hashable]:
+    baselines = values.drop(columns=MODEL).mean().dropna()
+    if baselines.empty:
+        return {}
+    best = baselines.idxmax() if HIGHER_IS_BETTER[metric] else baselines.idxmin()
+    difference = _describe(values[MODEL] - values[best], resamples, seed)
+    return {
+        "versus": best,
+        "difference": difference["mean"],
+        "difference_low": difference["low"],
+        "difference_high": difference["high"],
+    }
+
+
+def _known(values: pd.Series[float]) -> npt.NDArray[np.float64]:
+    return np.asarray(values.dropna(), dtype=np.float64)

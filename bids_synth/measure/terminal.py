@@ -1,0 +1,86 @@
+"""The summary of scores as plain text: the model and its baselines side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from bids_synth.measure.table import HIGHER_IS_BETTER, MODEL, Summary
+
+_SHOWN = {
+    "psnr": ("PSNR, dB (higher is better)", 1),
+    "ssim": ("SSIM (higher is better)", 3),
+    "nmae": ("Mean absolute error, fraction of the real image's range (lower is better)", 3),
+}
+_GAP = "  "
+
+
+def format_table(summary: Summary) -> str:
+    """One block per protocol and metric; the best of each line is marked `*`.
+
+    Cells are `mean [95 % interval]` over participants; the last column is the paired
+    difference of the model to its best baseline.
+    """
+    if summary.empty:
+        return "no visit was scored\n"
+    blocks = []
+    for protocol, scored in summary.groupby("protocol", sort=True):
+        for metric, (title, digits) in _SHOWN.items():
+            part = scored[scored["metric"] == metric]
+            if not part.empty:
+                blocks.append(f"{title}, {protocol}\n" + _block(part, metric, digits))
+    note = "mean [95 % bootstrap interval over participants]; * best; n/a: one participant only\n"
+    return "\n".join([*blocks, note])
+
+
+def _block(part: pd.DataFrame, metric: str, digits: int) -> str:
+    methods = list(dict.fromkeys(part["method"]))
+    lines = [["target", "from", "n", *methods, "model - best baseline"]]
+    for (target, sources), group in part.groupby(["target", "sources"], sort=False):
+        by_method = group.set_index("method")
+        best = by_method["mean"].idxmax() if HIGHER_IS_BETTER[metric] else None
+        best = best or by_method["mean"].idxmin()
+        people = str(int(group["participants"].max()))
+        cells = [
+            _cell(by_method.loc[m], digits) + ("*" if m == best else " ") if m in by_method.index
+            else "n/a"
+            for m in methods
+        ]  # fmt: skip
+        lines.append([str(target), str(sources), people, *cells, _gain(by_method, digits)])
+    return _align(lines)
+
+
+def _cell(row: Any, digits: int) -> str:
+    return with_interval(row["mean"], row["low"], row["high"], digits)
+
+
+def _gain(by_method: pd.DataFrame, digits: int) -> str:
+    if MODEL not in by_method.index or pd.isna(by_method.loc[MODEL, "difference"]):
+        return "n/a"
+    row = by_method.loc[MODEL]
+    ends = (row["difference"], row["difference_low"], row["difference_high"])
+    return f"{with_interval(*ends, digits, sign='+')} {row['versus']}"
+
+
+def with_interval(mean: float, low: float, high: float, digits: int, *, sign: str = "") -> str:
+    """A mean with its interval, or `n/a` where there is none.
+
+    >>> with_interval(32.13, 31.22, 33.04, 1), with_interval(0.5, float("nan"), float("nan"), 2)
+    ('32.1 [31.2, 33.0]', '0.50 [n/a]')
+    """
+    if pd.isna(mean):
+        return "n/a"
+    ends = "n/a" if pd.isna(low) else f"{low:{sign}.{digits}f}, {high:{sign}.{digits}f}"
+    return f"{mean:{sign}.{digits}f} [{ends}]"
+
+
+def _align(lines: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]
+    rule = ["-" * width for width in widths]
+    padded = [
+        _GAP.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in (lines[0], rule, *lines[1:])
+    ]
+    return "\n".join(padded) + "\n"
