@@ -1,0 +1,97 @@
+"""Plan: what a run will do with every visit, as data and as the table of `--dry-run`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from bids_synth.recipe import Recipe
+from bids_synth.visit import Visit
+
+Action = Literal["synthesise", "evaluate", "complete", "prepare only", "skipped"]
+
+
+@dataclass(frozen=True)
+class PlanRow:
+    """What will be done with one visit."""
+
+    visit: str
+    """Its label."""
+    present: tuple[str, ...]
+    """Modalities of the recipe that it has."""
+    targets: tuple[str, ...]
+    """Modalities that will be made because they are missing."""
+    evaluated: tuple[str, ...]
+    """Modalities that exist and will be made too, to be scored."""
+    action: Action
+    """The row in one word."""
+    why: str
+    """The reason, in one sentence."""
+
+
+def plan(visits: Sequence[Visit], recipe: Recipe, *, evaluate: bool) -> list[PlanRow]:
+    """One row a visit, in the order given."""
+    return [_row(visit, recipe, evaluate=evaluate) for visit in visits]
+
+
+def _row(visit: Visit, recipe: Recipe, *, evaluate: bool) -> PlanRow:
+    present = tuple(m for m in recipe.modalities if m in visit.scans)
+    sources = tuple(m for m in recipe.sources if m in visit.scans)
+    missing = visit.missing(recipe.targets)
+    targets = missing if len(sources) >= recipe.minimum else ()
+    scored = tuple(
+        m
+        for m in recipe.targets
+        if evaluate and m in present and len(set(sources) - {m}) >= recipe.minimum
+    )
+    action, why = _reason(sources, missing, targets, scored, recipe)
+    return PlanRow(visit.label, present, targets, scored, action, why)
+
+
+def _reason(
+    sources: tuple[str, ...],
+    missing: tuple[str, ...],
+    targets: tuple[str, ...],
+    scored: tuple[str, ...],
+    recipe: Recipe,
+) -> tuple[Action, str]:
+    if not sources:
+        return "skipped", f"has none of the sources {', '.join(recipe.sources)}"
+    if missing and not targets:
+        needs = f"{recipe.name} needs {recipe.minimum} sources and it has {'+'.join(sources)}"
+        return "prepare only", f"lacks {', '.join(missing)}, but {needs}"
+    parts = []
+    if targets:
+        parts.append(f"{', '.join(targets)} from {'+'.join(sources)}")
+    if scored:
+        parts.append(f"scores {', '.join(scored)}, each from the others")
+    if not parts:
+        return "complete", "lacks nothing that the recipe makes"
+    return ("synthesise" if targets else "evaluate"), "; ".join(parts)
+
+
+def format_plan(rows: Sequence[PlanRow]) -> str:
+    """The rows as an aligned table with a heading and a last line that counts them.
+
+    >>> row = PlanRow("sub-01", ("T1w",), ("T2w",), (), "synthesise", "T2w from T1w")
+    >>> print(format_plan([row]))
+    visit   present  action      why
+    sub-01  T1w      synthesise  T2w from T1w
+    1 visit: 1 synthesise
+    """
+    table = [("visit", "present", "action", "why")]
+    table += [(r.visit, " ".join(r.present) or "-", r.action, r.why) for r in rows]
+    widths = [max(len(line[column]) for line in table) for column in range(3)]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, [*widths, 0], strict=True))
+        for line in table
+    ]
+    return "\n".join([*lines, _count(rows)])
+
+
+def _count(rows: Sequence[PlanRow]) -> str:
+    actions = dict.fromkeys(row.action for row in rows)
+    counts = [f"{sum(r.action == action for r in rows)} {action}" for action in actions]
+    visits = "1 visit" if len(rows) == 1 else f"{len(rows)} visits"
+    return f"{visits}: {', '.join(counts)}" if rows else "0 visits: nothing to do"

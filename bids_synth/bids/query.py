@@ -1,0 +1,226 @@
+"""Query: which visits a dataset has, with one scan each of the modalities of a recipe."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bids.layout import Query
+
+from bids_synth.bids.filters import ANY, Filters, Label, read_filters
+from bids_synth.bids.index import index
+from bids_synth.bids.labels import unknown_participants, unknown_sessions
+from bids_synth.bids.masks import MaskFinder, derivative_problems
+from bids_synth.bids.names import Name, parse_name
+from bids_synth.errors import Problem, UsageError, raise_all
+from bids_synth.modality import MODALITIES, Modality
+from bids_synth.recipe import Recipe
+from bids_synth.visit import Scan, Visit, visit_label
+
+__all__ = ["Discovery", "Filters", "query", "read_filters"]
+
+Key = tuple[str, str | None]
+Found = dict[Key, dict[str, list[Scan]]]
+
+_DERIVED = frozenset({"desc", "space", "res", "den", "label", "from", "to"})
+_PHASE_PARTS = frozenset({"phase", "real", "imag"})
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """What a dataset holds for a recipe."""
+
+    visits: tuple[Visit, ...]
+    """Visits with at least one scan of the recipe's modalities, by label."""
+    problems: tuple[Problem, ...] = ()
+    """Visits that must not be processed, each with the file and the remedy."""
+    notes: tuple[str, ...] = ()
+    """Warnings: choices made, things ignored."""
+
+
+def query(
+    dataset: Path,
+    recipe: Recipe,
+    *,
+    participants: Sequence[str] = (),
+    sessions: Sequence[str] = (),
+    filters: Filters | None = None,
+    derivatives: Mapping[str, Path] | None = None,
+    database: Path | None = None,
+    wipe_database: bool = False,
+) -> Discovery:
+    """The visits of a raw dataset; labels without or with their prefix, all where empty.
+
+    An image whose content is not there (a DataLad link that was not fetched, an empty file)
+    makes its visit a problem: it exists, so it is never taken for missing.
+    Raises UsageError for everything wrong with the request, all at once.
+    """
+    dataset = dataset.absolute()
+    participants = _bare(participants, "sub-")
+    sessions = _bare(sessions, "ses-")
+    derivatives = derivatives or {}
+    _check(dataset, participants, sessions, filters, derivatives, database)
+    layout, notes = index(
+        dataset, participants=participants, database=database, wipe=wipe_database
+    )
+    found: Found = defaultdict(dict)
+    for modality in (MODALITIES[name] for name in recipe.modalities):
+        query_filters = filters.queries.get(modality.name, {}) if filters else {}
+        for scan in _scans(layout, dataset, modality, query_filters, participants, sessions):
+            key = scan.entities["sub"], scan.entities.get("ses")
+            found[key].setdefault(modality.name, []).append(scan)
+    discovery = _discovery(found, MaskFinder(dataset, derivatives))
+    silent = _silent(participants, found, recipe)
+    filter_notes = filters.notes if filters else ()
+    return Discovery(
+        discovery.visits, discovery.problems, (*filter_notes, *notes, *silent, *discovery.notes)
+    )
+
+
+def _bare(labels: Sequence[str], prefix: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(label.removeprefix(prefix) for label in labels))
+
+
+def _check(
+    dataset: Path,
+    participants: Sequence[str],
+    sessions: Sequence[str],
+    filters: Filters | None,
+    derivatives: Mapping[str, Path],
+    database: Path | None,
+) -> None:
+    if not (dataset / "dataset_description.json").is_file():
+        message = (
+            f"{dataset}: is no BIDS dataset: it has no dataset_description.json; "
+            "give the folder that holds that file and the sub-* folders"
+        )
+        raise UsageError(message)
+    problems = unknown_participants(dataset, participants)
+    if not problems:
+        problems += unknown_sessions(dataset, participants, sessions)
+    problems += filters.sessions_against(sessions) if filters else []
+    problems += derivative_problems(derivatives)
+    if database is not None and database.absolute().is_relative_to(dataset):
+        problems.append(f"--bids-database-dir {database}: lies in the raw dataset; choose another")
+    raise_all(UsageError, problems, intro="bids_dir and its options:")
+
+
+def _scans(
+    layout: Any,
+    dataset: Path,
+    modality: Modality,
+    filters: Mapping[str, tuple[Label, ...]],
+    participants: Sequence[str],
+    sessions: Sequence[str],
+) -> list[Scan]:
+    entities: dict[str, Any] = {"suffix": modality.suffix, "extension": [".nii", ".nii.gz"]}
+    entities |= {name: _term(label) for name, label in modality.entities.items()}
+    entities |= {name: _terms(labels) for name, labels in filters.items()}
+    paths = [Path(path) for path in layout.get(return_type="filename", **entities)]
+    scans = []
+    for path in paths:
+        name = _raw_name(path, dataset, modality, filters)
+        if name is None or (participants and name.participant not in participants):
+            continue
+        if sessions and name.session not in sessions:
+            continue
+        own = {"sub": name.participant} | ({"ses": name.session} if name.session else {})
+        scans.append(Scan(modality.name, path, own | dict(name.entities)))
+    return scans
+
+
+def _terms(labels: Sequence[Label]) -> Any:
+    return _term(labels[0]) if len(labels) == 1 else [_term(label) for label in labels]
+
+
+def _term(label: Label) -> Any:
+    if label is None:
+        return Query.NONE
+    return Query.ANY if label == ANY else label
+
+
+def _raw_name(
+    path: Path, dataset: Path, modality: Modality, filters: Mapping[str, tuple[Label, ...]]
+) -> Name | None:
+    """The name of an acquired magnitude image in its folder, None for anything else."""
+    try:
+        relative = path.relative_to(dataset)
+        name = parse_name(relative)
+    except ValueError:
+        return None
+    wrong_folder = "datatype" not in filters and name.datatype != modality.datatype
+    not_magnitude = "part" not in filters and name.entities.get("part") in _PHASE_PARTS
+    derived = bool(_DERIVED & name.entities.keys())
+    nested = not relative.parts[0].startswith("sub-")
+    return None if wrong_folder or not_magnitude or derived or nested else name
+
+
+def _discovery(found: Found, masks: MaskFinder) -> Discovery:
+    visits, problems, notes = [], [], []
+    for (participant, session), by_modality in sorted(
+        found.items(), key=lambda item: visit_label(*item[0])
+    ):
+        scans = {modality: _first(scans) for modality, scans in by_modality.items()}
+        visit = Visit(participant, session, scans)
+        notes += [
+            _several(visit.label, scans[modality], all_scans)
+            for modality, all_scans in by_modality.items()
+            if len(all_scans) > 1
+        ]
+        visit, mask_notes = masks.add_to(visit)
+        notes += mask_notes
+        files = [scan.path for scan in scans.values()]
+        files += [visit.brain_mask] if visit.brain_mask else []
+        faults = [fault for file in files if (fault := content_fault(file))]
+        problems += [Problem(visit.label, fault) for fault in faults]
+        visits += [] if faults else [visit]
+    return Discovery(tuple(visits), tuple(problems), tuple(notes))
+
+
+def _first(scans: Sequence[Scan]) -> Scan:
+    return min(scans, key=lambda scan: natural_key(scan.path.name))
+
+
+def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
+    """A key that sorts numbers in names by value.
+
+    >>> sorted(["run-10_T1w", "run-9_T1w"], key=natural_key)
+    ['run-9_T1w', 'run-10_T1w']
+    """
+    parts = re.split(r"(\d+)", name)
+    return tuple((0, int(p), p) if p.isdigit() else (1, 0, p) for p in parts if p)
+
+
+def _several(label: str, chosen: Scan, scans: Sequence[Scan]) -> str:
+    others = sorted((s.path.name for s in scans if s is not chosen), key=natural_key)
+    return (
+        f"{label}: {len(scans)} images match {chosen.modality}: {chosen.path.name} is used, not "
+        f"{', '.join(others)}; to choose another, give --bids-filter-file"
+    )
+
+
+def _silent(participants: Sequence[str], found: Found, recipe: Recipe) -> list[str]:
+    seen = {participant for participant, _ in found}
+    wanted = ", ".join(recipe.modalities)
+    return [
+        f"sub-{label}: has no image of {wanted} that matches; nothing is done for it"
+        for label in participants
+        if label not in seen
+    ]
+
+
+def content_fault(path: Path) -> str | None:
+    """Why the content of a file that is listed is not there, None where it is."""
+    fetch = f"run `datalad get {path}`, or remove the file"
+    if path.is_symlink() and not path.exists():
+        return f"{path}: is a link to content that is not there ({path.readlink()}); {fetch}"
+    size = path.stat().st_size
+    if size == 0:
+        return f"{path}: is empty (0 bytes), expected a NIfTI image; replace or remove it"
+    if size < 1024 and path.read_bytes().startswith(b"/annex/objects/"):
+        return f"{path}: is a git-annex pointer whose content is not there; {fetch}"
+    return None
