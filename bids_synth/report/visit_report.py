@@ -1,0 +1,98 @@
+"""What is shown of one visit: figures and fragments written into `sub-<label>/figures`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bids_synth.modality import MODALITIES
+from bids_synth.report.fragments import methods_html, scores_html, summary_html
+from bids_synth.report.planes import Window
+from bids_synth.report.scan_figures import draw_flicker, draw_scans
+from bids_synth.report.synthetic_figures import (
+    Shown,
+    draw_histogram,
+    draw_spread,
+    draw_synthetic,
+)
+from bids_synth.synthetic import Synthetic, Verdict
+from bids_synth.visit import Prepared, Visit
+from bids_synth.volume import Volume, read_mask, read_volume, write_text
+
+
+@dataclass(frozen=True, eq=False)
+class VisitReport:
+    """Everything that the report of one visit tells."""
+
+    visit: Visit
+    """What was acquired."""
+    prepared: Prepared
+    """How it was prepared."""
+    synthetics: tuple[tuple[Synthetic, Verdict, Volume | None], ...] = ()
+    """Every synthetic image on the native grid, its verdict, and the real image on the same
+    grid where there is one."""
+    scores: pd.DataFrame | None = None
+    """Rows of the table of scores that belong to this visit."""
+    model: Mapping[str, Any] = field(default_factory=dict)
+    """Facts of the model's card; what is text or a number is shown."""
+    typical: Mapping[str, Window] = field(default_factory=dict)
+    """Modality -> mean and standard deviation over training visits, in the modality's unit."""
+
+
+def write_visit_figures(output: Path, report: VisitReport) -> tuple[Path, ...]:
+    """Write the figures and text fragments of a visit; returns their paths.
+
+    The page is made from these files by `write_participant_report`, now or later.
+    """
+    prepared = report.prepared
+    folder = output / f"sub-{report.visit.participant}" / "figures"
+    mask = read_mask(prepared.mask)
+    images = {m: _read(path, m) for m, path in prepared.images.items()}
+
+    def at(desc: str, modality: str, extension: str = ".svg") -> Path:
+        return folder / file_name(report.visit.label, desc, modality, extension)
+
+    reference = prepared.reference
+    written = [draw_scans(images, mask, at("scans", reference))]
+    for modality in prepared.transforms:
+        pair = ((reference, images[reference]), (modality, images[modality]))
+        written.append(draw_flicker(*pair, mask, at("flicker", modality)))
+    native_mask = read_mask(prepared.native_mask) if report.synthetics else mask
+    for synthetic, _, real in report.synthetics:
+        sources = {m: images[m] for m in synthetic.sources if m in images}
+        name = synthetic.modality
+        shown = Shown(name, sources, synthetic.image, native_mask, real, synthetic.spread)
+        written.append(draw_synthetic(shown, at("synth", name)))
+        typical = report.typical.get(name)
+        written.append(draw_histogram(shown, at("histogram", name), typical=typical))
+        if shown.spread is not None:
+            written.append(draw_spread(shown, at("spread", name)))
+    fragments = {
+        "summary": summary_html(report.visit, prepared, report.synthetics, report.model),
+        "methods": methods_html(report.visit, prepared, report.synthetics, report.model),
+        "scores": scores_html(report.scores),
+    }
+    for desc, text in fragments.items():
+        if text:
+            written.append(write_text(text, at(desc, reference, ".html")))
+    return tuple(written)
+
+
+def file_name(label: str, desc: str, modality: str, extension: str = ".svg") -> str:
+    """Name of a figure or fragment, by whose entities the page finds it.
+
+    >>> file_name("sub-01_ses-A", "synth", "T2w"), file_name("sub-01", "scans", "T1wGd")
+    ('sub-01_ses-A_desc-synth_T2w.svg', 'sub-01_ce-gadolinium_desc-scans_T1w.svg')
+    """
+    kind = MODALITIES[modality]
+    agent = kind.entities.get("ceagent")
+    middle = f"_ce-{agent}" if agent else ""
+    return f"{label}{middle}_desc-{desc}_{kind.suffix}{extension}"
+
+
+def _read(path: Path, modality: str) -> Volume:
+    return read_volume(path, unit=MODALITIES[modality].unit)
