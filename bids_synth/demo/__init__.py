@@ -1,1 +1,1 @@
-"""TODO."""
+"""Digital phantoms with exact ground truth: the embedded demo dataset."""

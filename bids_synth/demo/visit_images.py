@@ -1,0 +1,190 @@
+"""Visit images: every scan of one visit of a participant, with the truth about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_synth.demo.acquisition import Acquisition, draw_acquisition, draw_motion, sample
+from bids_synth.demo.anatomy import Template, compose
+from bids_synth.demo.contrast import Blood, image, weights
+from bids_synth.demo.individual import Individual
+from bids_synth.demo.sampling import inverse, resample, rigid
+from bids_synth.demo.scan import noiseless, stored
+from bids_synth.demo.sequence import SEQUENCES, unit
+from bids_synth.demo.shapes import Array
+from bids_synth.demo.tissue import TISSUES
+from bids_synth.grid import Affine, Grid
+from bids_synth.volume import Volume
+
+SEGMENTS = {
+    1: ("GM", "grey matter", ("grey", "striatum", "thalamus", "pallidum", "cerebellum")),
+    2: ("WM", "white matter and brainstem", ("white", "brainstem")),
+    3: ("CSF", "cerebrospinal fluid", ("csf",)),
+    4: ("B", "bone", ("bone", "marrow")),
+    5: ("ST", "soft tissue", ("fat", "skin", "muscle", "eye", "blood")),
+    7: ("L", "lesion", ("lesion",)),
+}
+"""Label in a discrete segmentation -> BIDS abbreviation, name, tissues."""
+MARGIN_LOW, MARGIN_HIGH = np.array([20.0, 20.0, 30.0]), np.array([20.0, 40.0, 22.0])
+"""mm of field of view around the brain: left, posterior, inferior; right, anterior, superior."""
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """A participant's head on the box grid: quantities that mix linearly."""
+
+    box: Grid
+    stack: Array
+    """(I, J, K, P): the columns of every modality, then the segments, then the outline."""
+    columns: dict[str, slice]
+    """Modality, `segments` or `outline` -> its columns."""
+
+    def part(self, name: str) -> Array:
+        """The columns of one name, contiguous."""
+        return np.ascontiguousarray(self.stack[..., self.columns[name]])
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What nobody knows of a real visit; everything on the T1w's grid."""
+
+    motions: dict[str, Affine]
+    """Modality -> 4x4 RAS+ mm, points of the T1w's space -> points of the scan's space."""
+    mask: Volume
+    """Outline of the brain, ventricles and sulci included."""
+    segments: Volume
+    """Labels of `SEGMENTS`."""
+    images: dict[str, Volume]
+    """Noiseless images of the modalities asked for, without bias field and gain."""
+
+
+@dataclass(frozen=True, eq=False)
+class VisitImages:
+    """The scans of a visit and the truth about them."""
+
+    scans: dict[str, Volume]
+    truth: Truth
+
+
+def make_visit(
+    template: Template,
+    individual: Individual,
+    modalities: Sequence[str],
+    *,
+    seed: Sequence[int],
+    resolution: float,
+    noiseless_of: Sequence[str] = (),
+) -> VisitImages:
+    """Scan a participant; the same seed gives each modality the same voxels whatever the others.
+
+    `noiseless_of` names the modalities whose noiseless image on the T1w's grid is wanted.
+    """
+    head = render(template, individual, list(dict.fromkeys([*modalities, *noiseless_of])))
+    pose = _draw_pose(np.random.default_rng([*seed, 1000]))
+    view = _field_of_view(head, pose)
+    plans = {
+        name: _plan(name, seed, resolution, view)
+        for name in dict.fromkeys(["T1w", *modalities, *noiseless_of])
+    }
+    scans = {name: _scan(head, individual, pose, name, plans[name]) for name in modalities}
+    t1w = plans["T1w"]
+    images = {name: _noiseless_image(head, individual, pose, name, t1w) for name in noiseless_of}
+    mask, segments = _labels(head, pose, t1w.grid)
+    motions = {name: plans[name].motion for name in plans if name != "T1w"}
+    return VisitImages(scans, Truth(motions, mask, segments, images))
+
+
+def render(template: Template, individual: Individual, modalities: Sequence[str]) -> Head:
+    """The head of a participant as the quantities that the modalities need."""
+    rows, columns, start = [], {}, 0
+    for name in modalities:
+        part = weights(name, individual)
+        columns[name] = slice(start, start + len(part))
+        rows.append(np.pad(part, ((0, 0), (0, 1))))
+        start += len(part)
+    rows += [_segment_rows(), np.eye(1, len(TISSUES) + 1, len(TISSUES))]
+    columns["segments"] = slice(start, start + len(SEGMENTS))
+    columns["outline"] = slice(start + len(SEGMENTS), start + len(SEGMENTS) + 1)
+    matrix = np.concatenate(rows).astype(np.float32)
+    stack = np.empty((*template.grid.shape, len(matrix)), np.float32)
+    stack[:] = matrix[:, TISSUES.index("air")]
+    for slab, inside, fractions in compose(template, individual.form):
+        stack[slab].reshape(-1, len(matrix))[inside] = (matrix @ fractions).T
+    return Head(template.grid, stack, columns)
+
+
+def _segment_rows() -> npt.NDArray[np.float64]:
+    rows = np.zeros((len(SEGMENTS), len(TISSUES) + 1))
+    for row, (_, _, tissues) in enumerate(SEGMENTS.values()):
+        rows[row, [TISSUES.index(tissue) for tissue in tissues]] = 1
+    return rows
+
+
+def _draw_pose(rng: np.random.Generator) -> Affine:
+    return rigid(rng.normal(0, [5.0, 2.5, 3.0]), rng.uniform(-6, 6, 3))
+
+
+def _field_of_view(head: Head, pose: Affine) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    found = np.argwhere(head.stack[..., head.columns["outline"]][..., 0] > 0.5)
+    low = head.box.to_mm(found.min(axis=0)) - MARGIN_LOW
+    high = head.box.to_mm(found.max(axis=0)) + MARGIN_HIGH
+    centre = (pose @ np.append((low + high) / 2, 1))[:3]
+    half = (high - low) / 2
+    return centre - half, centre + half
+
+
+def _plan(name: str, seed: Sequence[int], resolution: float, view: tuple[Any, Any]) -> Acquisition:
+    sequence = SEQUENCES[name]
+    place = list(SEQUENCES).index(name)
+    shared = next(
+        (i for i, s in enumerate(SEQUENCES.values()) if s.group and s.group == sequence.group),
+        place,
+    )
+    rng = np.random.default_rng([*seed, shared])
+    motion = np.eye(4) if name == "T1w" else draw_motion(rng)
+    made = draw_acquisition(rng, sequence, resolution, view, motion)
+    noise = int(np.random.default_rng([*seed, place, 7]).integers(2**62))
+    return Acquisition(made.grid, made.motion, made.bias, made.gain, noise)
+
+
+def _scan(
+    head: Head, individual: Individual, pose: Affine, name: str, acquisition: Acquisition
+) -> Volume:
+    clean = _clean(head, individual, pose, name, acquisition)
+    sequence = SEQUENCES[name]
+    array = stored(clean, sequence, acquisition, _white(name, individual))
+    return Volume(array, acquisition.grid, unit(name))
+
+
+def _noiseless_image(
+    head: Head, individual: Individual, pose: Affine, name: str, t1w: Acquisition
+) -> Volume:
+    clean = _clean(head, individual, pose, name, t1w)
+    array = noiseless(clean, SEQUENCES[name], _white(name, individual))
+    return Volume(array, t1w.grid, unit(name))
+
+
+def _clean(
+    head: Head, individual: Individual, pose: Affine, name: str, acquisition: Acquisition
+) -> Array:
+    parts = sample(head.part(name), head.box, pose, acquisition, SEQUENCES[name])
+    return image(name, parts, Blood(individual.hct, individual.o2sat))
+
+
+def _white(name: str, individual: Individual) -> float:
+    return float(weights(name, individual)[0, TISSUES.index("white")])
+
+
+def _labels(head: Head, pose: Affine, grid: Grid) -> tuple[Volume, Volume]:
+    to_box = inverse(pose)
+    outline = resample(head.part("outline"), head.box, grid, to_box)[0]
+    shares = resample(head.part("segments"), head.box, grid, to_box)
+    labels = np.array(list(SEGMENTS), np.uint8)[shares.argmax(axis=0)]
+    labels[shares.sum(axis=0) < 0.5] = 0
+    mask = (outline > 0.5).astype(np.uint8)
+    return Volume(mask, grid), Volume(labels, grid)
