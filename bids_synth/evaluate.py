@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
+import numpy as np
 import pandas as pd
 
 from bids_synth.learn.baselines import BASELINES, Baselines
-from bids_synth.learn.synthesize import Synthesizer
+from bids_synth.learn.model import Model
 from bids_synth.measure.protocol import PROTOCOLS
 from bids_synth.modality import MODALITIES
 from bids_synth.prepare.native import to_native
@@ -37,12 +38,9 @@ def scenarios(prepared: Prepared, recipe: Recipe) -> Iterator[tuple[str, tuple[s
     present = [m for m in recipe.modalities if m in prepared.images]
     for target in (m for m in recipe.targets if m in present):
         others = [m for m in recipe.sources if m in present and m != target]
-        sizes = (
-            range(len(others), 0, -1) if recipe.evaluation.scenarios == "all" else [len(others)]
-        )
-        for size in sizes:
-            if size >= recipe.minimum:
-                yield from ((target, chosen) for chosen in combinations(others, size))
+        fewest = recipe.minimum if recipe.evaluation.scenarios == "all" else len(others)
+        for size in range(len(others), max(fewest, recipe.minimum) - 1, -1):
+            yield from ((target, chosen) for chosen in combinations(others, size))
 
 
 def real_on_native(prepared: Prepared, target: str) -> Volume:
@@ -55,46 +53,46 @@ def real_on_native(prepared: Prepared, target: str) -> Volume:
 
 
 def score_withheld(
-    synthesizer: Synthesizer,
-    baselines: Baselines,
-    prepared: Prepared,
-    target: str,
-    sources: Sequence[str],
+    made: Synthetic, model: Model, baselines: Baselines, prepared: Prepared
 ) -> Scored:
-    """Synthesise `target` from `sources` only, and score it beside the baselines.
+    """Score what a model made of a withheld target, beside every baseline.
 
-    The gain of an image in arbitrary units cannot be known from other images: there, and
-    only there, answers are brought to the real scan's own scale, model and baselines alike.
+    `made` lies on the prepared grid in the model's own scale. The gain of an image in
+    arbitrary units cannot be known from other images: there, and only there, answers are
+    brought to the real scan's own scale, model and baselines alike.
     """
-    recipe = synthesizer.model.recipe
-    modality = MODALITIES[target]
-    scale: Scale = prepared.scales[target]
-    made = synthesizer.synthesize(prepared, target, sources=sources, scale=scale)
-    answers = {"model": made.image}
+    modality = MODALITIES[made.modality]
+    scale = prepared.scales[made.modality]
+    answers = {"model": _rescaled(made.image, model.scales[made.modality], scale, prepared)}
     for name in BASELINES:
-        answers[name] = baselines.estimate(name, prepared, target, sources=sources, scale=scale)
-    real = real_on_native(prepared, target)
+        answers[name] = baselines.estimate(
+            name, prepared, made.modality, sources=made.sources, scale=scale
+        )
+    real = real_on_native(prepared, made.modality)
     mask = read_mask(prepared.native_mask)
-    rows = []
     native = {
         name: to_native(image, prepared, background=modality.background)
         for name, image in answers.items()
     }
-    for protocol in recipe.evaluation.protocols:
-        for name, image in native.items():
-            figures = PROTOCOLS[protocol](real, image, mask)
-            rows.append(
-                {
-                    "visit": prepared.label,
-                    "participant": prepared.visit.participant,
-                    "target": target,
-                    "sources": "+".join(sources),
-                    "method": name,
-                    "protocol": protocol,
-                    **figures,
-                }
-            )
-    spread = made.spread
-    spread = to_native(spread, prepared) if spread is not None else None
-    synthetic = Synthetic(target, tuple(sources), native["model"], spread)
+    rows = [
+        {
+            "visit": prepared.label,
+            "participant": prepared.visit.participant,
+            "target": made.modality,
+            "sources": "+".join(made.sources),
+            "method": name,
+            "protocol": protocol,
+            **PROTOCOLS[protocol](real, image, mask),
+        }
+        for protocol in model.recipe.evaluation.protocols
+        for name, image in native.items()
+    ]
+    spread = to_native(made.spread, prepared) if made.spread is not None else None
+    synthetic = Synthetic(made.modality, made.sources, native["model"], spread)
     return Scored(synthetic, real, pd.DataFrame(rows))
+
+
+def _rescaled(image: Volume, old: Scale, new: Scale, prepared: Prepared) -> Volume:
+    """The same answer in another scale, inside the mask; the background stays."""
+    inside = read_mask(prepared.mask).array > 0
+    return image.with_array(np.where(inside, new.invert(old.apply(image.array)), image.array))

@@ -108,7 +108,7 @@ def _fit_and_score(
     )
     if model is None:
         line = (
-            f"fold {settings.fold} of {recipe.name} is fitted; run group without --fold to collect"
+            f"fold {settings.fold} is fitted; when all are, run group without --fold to collect"
         )
         return RunSummary(done=(line,), problems=problems)
     from bids_synth.scoring import score_and_report

@@ -14,7 +14,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser of `bids_synth bids_dir output_dir {participant,group}`."""
     parser = argparse.ArgumentParser(
         prog="bids_synth",
-        description="Give a BIDS dataset the brain images it lacks, and say how far to trust them.",
+        description="Give a BIDS dataset the brain images it lacks, and say how far to trust them",
         epilog="`group` fits a model; `participant` writes the missing images with it.",
     )
     parser.add_argument("bids_dir", type=Path, help="raw BIDS dataset; never written to")

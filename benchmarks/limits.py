@@ -1,0 +1,55 @@
+"""What this machine can do at best: matrix-product rate, copy rate, bare interpreter."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The best of a few repeats; everything else is read as a ratio to these."""
+
+    gflops: float
+    """float32 matrix product of 1536 x 1536, 1e9 floating-point operations a second."""
+    copy_gbs: float
+    """Copy of 256 MB of float32, 1e9 bytes read and written a second."""
+    interpreter: float
+    """Seconds of `python -c pass`."""
+
+    def compute(self, operations: float) -> float:
+        """Seconds for so many floating-point operations at the rate of the matrix product."""
+        return operations / (self.gflops * 1e9)
+
+    def move(self, size: float) -> float:
+        """Seconds for so many bytes read and written at the copy rate."""
+        return size / (self.copy_gbs * 1e9)
+
+
+def fastest(call: Callable[[], object], repeats: int = 5) -> float:
+    """Seconds of the fastest of `repeats` calls, after one that is not timed."""
+    call()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def measure_limits() -> Limits:
+    """Measure the machine, about five seconds."""
+    side = 1536
+    one, other = torch.rand(side, side), torch.rand(side, side)
+    product = fastest(lambda: one @ other)
+    array = np.zeros(64_000_000, dtype=np.float32)
+    target = np.empty_like(array)
+    copy = fastest(lambda: np.copyto(target, array))
+    bare = fastest(lambda: subprocess.run([sys.executable, "-c", "pass"], check=True))
+    return Limits(2 * side**3 / product / 1e9, 2 * array.nbytes / copy / 1e9, bare)

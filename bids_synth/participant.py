@@ -1,0 +1,138 @@
+"""The participant level: the path of one visit from the dataset to its synthetic images."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bids_synth.bids.query import Discovery
+from bids_synth.errors import BidsSynthError, ModelError, Problem, UsageError
+from bids_synth.recipe import Recipe, load_recipe
+from bids_synth.settings import Settings
+from bids_synth.stage import chosen_recipe, discover, in_batches, limited, prepare_all
+from bids_synth.summary import RunSummary
+from bids_synth.visit import Visit
+
+if TYPE_CHECKING:
+    from bids_synth.fill import VisitResult
+
+LOG = logging.getLogger(__name__)
+BATCH = 8
+"""Visits prepared at a time: bounds the size of the workflow, fills the cores."""
+
+
+def run_participant(settings: Settings) -> RunSummary:
+    """Prepare the visits that were asked for and write the images that they lack."""
+    folder = _model_folder(settings)
+    recipe = _recipe(settings, folder)
+    found = discover(settings, recipe)
+    if settings.dry_run:
+        return _planned(found, recipe, settings)
+    from bids_synth.bids.derivatives import open_output
+
+    open_output(
+        settings.output,
+        dataset=settings.dataset,
+        version=settings.version,
+        derivatives=settings.derivatives,
+    )
+    if settings.preproc_only:
+        return _prepare_only(found, recipe, settings)
+    if folder is None:
+        raise ModelError(_no_model(settings))
+    return _fill(found, recipe, folder, settings)
+
+
+def _fill(found: Discovery, recipe: Recipe, folder: Path, settings: Settings) -> RunSummary:
+    """The path of the data: prepare, synthesise, to native, write, score, report."""
+    from bids_synth.fill import Filler
+
+    filler = Filler(folder, settings)
+    problems: list[Problem] = list(found.problems)
+    results: list[VisitResult] = []
+    for batch in in_batches(found.visits, BATCH):
+        prepared, failed = prepare_all([v for v in batch if filler.concerns(v)], recipe, settings)
+        problems += failed
+        for label in sorted(prepared):
+            try:
+                results.append(filler.fill(prepared[label]))
+            except BidsSynthError as error:
+                LOG.debug("%s failed", label, exc_info=True)
+                problems.append(Problem(label, str(error)))
+    reports = filler.report(results)
+    done = [line for result in results for line in result.lines]
+    untouched = len(found.visits) - len(results) - len({p.visit for p in problems})
+    if untouched > 0:
+        done.append(f"{untouched} of {len(found.visits)} visits lack nothing that can be made")
+    return RunSummary(tuple(done), tuple(problems), filler.tables(results), reports)
+
+
+def _prepare_only(found: Discovery, recipe: Recipe, settings: Settings) -> RunSummary:
+    problems: list[Problem] = list(found.problems)
+    count = 0
+    for batch in in_batches(found.visits, BATCH):
+        prepared, failed = prepare_all(batch, recipe, settings)
+        problems += failed
+        count += len(prepared)
+    done = (f"{count} of {len(found.visits)} visits are prepared",)
+    return RunSummary(done=done, problems=tuple(problems))
+
+
+def _model_folder(settings: Settings) -> Path | None:
+    """Where the model lies; None where there is none (an error only if one is needed)."""
+    if settings.model is None:
+        folder = settings.models / (load_recipe(settings.recipe or "impute").name)
+        return folder if folder.is_dir() else None
+    for folder in (settings.models / settings.model, Path(settings.model).absolute()):
+        if folder.is_dir():
+            return folder
+    known = sorted(f.name for f in settings.models.glob("*")) if settings.models.is_dir() else []
+    message = (
+        f"--model {settings.model}: no such model folder; in {settings.models} there is: "
+        f"{', '.join(known) or 'nothing'}"
+    )
+    raise UsageError(message)
+
+
+def _recipe(settings: Settings, folder: Path | None) -> Recipe:
+    """The model's own recipe, so that its visits are prepared as it learned them."""
+    if folder is None:
+        if not (settings.preproc_only or settings.dry_run):
+            raise ModelError(_no_model(settings))
+        return chosen_recipe(settings)
+    if settings.overrides:
+        message = "--set: a fitted model keeps its recipe; give --set at the group level"
+        raise UsageError(message)
+    recipe = load_recipe(folder / "recipe.toml")
+    if settings.recipe and load_recipe(settings.recipe).name != recipe.name:
+        message = f"--recipe {settings.recipe}: the model in {folder} is of recipe {recipe.name}"
+        raise UsageError(message)
+    return limited(recipe, settings.modalities)
+
+
+def _no_model(settings: Settings) -> str:
+    name = settings.recipe or "impute"
+    return (
+        f"no model of recipe {name} in {settings.models}: run the group level first "
+        f"(bids_synth {settings.dataset} {settings.output} group), or point to one with --model"
+    )
+
+
+def _planned(found: Discovery, recipe: Recipe, settings: Settings) -> RunSummary:
+    from bids_synth.bids.plan import format_plan, plan
+
+    rows = plan(found.visits, recipe, evaluate=settings.evaluate)
+    return RunSummary(tables=(format_plan(rows),), problems=found.problems)
+
+
+def targets_of(visit: Visit, recipe: Recipe, *, evaluate: bool) -> Sequence[str]:
+    """What can be made for a visit: missing targets, with `evaluate` the real ones too."""
+    present = [m for m in recipe.sources if m in visit.scans]
+    return [
+        target
+        for target in recipe.targets
+        if (evaluate or target not in visit.scans)
+        and sum(source != target for source in present) >= recipe.minimum
+    ]
