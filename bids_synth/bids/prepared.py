@@ -1,0 +1,184 @@
+"""Prepared: a prepared visit as derivatives, and back from them without preparing again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from bids_synth.bids.names import derivative_path
+from bids_synth.bids.outputs import OutputNames, Region, sidecar_of
+from bids_synth.bids.sidecars import (
+    copy_into,
+    read_sidecar,
+    refuse_shadow,
+    resolution_text,
+    write_sidecar,
+)
+from bids_synth.bids.uris import bids_uri, bids_uris
+from bids_synth.grid import Grid
+from bids_synth.modality import MODALITIES
+from bids_synth.scale import Scale
+from bids_synth.visit import Prepared, Visit
+
+MANIFEST = "Preparation"
+"""Key, in the sidecar of the mask on the prepared grid, of all that rebuilds a Prepared."""
+
+
+def write_prepared(
+    prepared: Prepared, output: Path, *, dataset: Path, region: Region = "brain"
+) -> Prepared:
+    """Copy a prepared visit into the output and return it with paths that point there.
+
+    The mask on the prepared grid comes last and marks that all the rest is there; `region`
+    is the recipe's `preparation.mask`. Raises VisitError rather than touch raw data.
+    """
+    names = OutputNames(prepared.visit, prepared.reference)
+    paths = _paths(prepared, names, region)
+    for path in paths.values():
+        refuse_shadow(path, prepared.visit, output, dataset)
+    (output / paths["mask"]).unlink(missing_ok=True)
+    (output / sidecar_of(paths["mask"])).unlink(missing_ok=True)
+    placed = _placed(prepared, {key: output / path for key, path in paths.items()})
+    sidecars = _sidecars(prepared, placed, output, dataset, region)
+    sources = _flat(prepared)
+    for key, path in sorted(paths.items(), key=lambda item: item[0] == "mask"):
+        if key in sidecars:
+            write_sidecar(path, sidecars[key], output)
+        copy_into(sources[key], output / path)
+    return placed
+
+
+def find_prepared(visit: Visit, output: Path, *, key: str) -> Prepared | None:
+    """The prepared visit that was written under this key; None where any file is absent."""
+    anat = (
+        output
+        / derivative_path(visit.participant, visit.session, "anat", "mask", entities={}).parent
+    )
+    for path in sorted(anat.glob("*_res-*_mask.json")):
+        manifest = (read_sidecar(path) or {}).get(MANIFEST)
+        if isinstance(manifest, dict) and manifest.get("Key") == key:
+            try:
+                found = _from_manifest(manifest, visit, output)
+            except (KeyError, TypeError, ValueError):
+                continue
+            if all(file.is_file() for file in _flat(found).values()):
+                return found
+    return None
+
+
+def _paths(prepared: Prepared, names: OutputNames, region: Region) -> dict[str, PurePosixPath]:
+    images = {f"image {m}": names.prepared(m, prepared.grid) for m in prepared.images}
+    transforms = {f"transform {m}": names.transform(m) for m in prepared.transforms}
+    return {
+        **images,
+        **transforms,
+        "template": names.template(),
+        "native mask": names.mask(region),
+        "mask": names.mask(region, prepared.grid),
+    }
+
+
+def _flat(prepared: Prepared) -> dict[str, Path]:
+    """Every file of a prepared visit by the keys of `_paths`."""
+    images = {f"image {m}": path for m, path in prepared.images.items()}
+    transforms = {f"transform {m}": path for m, path in prepared.transforms.items()}
+    single = {
+        "template": prepared.template,
+        "native mask": prepared.native_mask,
+        "mask": prepared.mask,
+    }
+    return images | transforms | single
+
+
+def _placed(prepared: Prepared, files: Mapping[str, Path]) -> Prepared:
+    """The inverse of `_flat`: the same visit with other files."""
+    return replace(
+        prepared,
+        images={m: files[f"image {m}"] for m in prepared.images},
+        transforms={m: files[f"transform {m}"] for m in prepared.transforms},
+        template=files["template"],
+        native_mask=files["native mask"],
+        mask=files["mask"],
+    )
+
+
+def _sidecars(
+    prepared: Prepared, placed: Prepared, output: Path, dataset: Path, region: Region
+) -> dict[str, dict[str, Any]]:
+    scans = prepared.visit.scans
+    reference = scans[prepared.reference].path
+    common = {"SpatialReference": bids_uri(reference, output, dataset)}
+    on_grid = {"Resolution": resolution_text(prepared.grid)}
+    result: dict[str, dict[str, Any]] = {}
+    for modality in prepared.images:
+        inputs = [scans[modality].path, *_present(placed.transforms.get(modality))]
+        result[f"image {modality}"] = {
+            "Description": f"{modality} resampled to the space of the {prepared.reference}",
+            "Sources": bids_uris(inputs, output, dataset),
+            **common,
+            **on_grid,
+            "SkullStripped": prepared.stripped,
+            "Units": MODALITIES[modality].unit,
+        }
+    for key, extra in (("native mask", {}), ("mask", on_grid)):
+        result[key] = {
+            "Description": f"{region.capitalize()} mask: where models read and write",
+            "Type": "Brain" if region == "brain" else "ROI",
+            "Sources": bids_uris([reference, placed.template], output, dataset),
+            **common,
+            **extra,
+        }
+    result["mask"][MANIFEST] = _manifest(prepared, placed, output)
+    return result
+
+
+def _present(path: Path | None) -> list[Path]:
+    return [] if path is None else [path]
+
+
+def _manifest(prepared: Prepared, placed: Prepared, output: Path) -> dict[str, Any]:
+    relative = {k: path.relative_to(output).as_posix() for k, path in _flat(placed).items()}
+    return {
+        "Key": prepared.key,
+        "Reference": prepared.reference,
+        "Native": _grid_data(prepared.native),
+        "Grid": _grid_data(prepared.grid),
+        "Scales": {m: asdict(scale) for m, scale in prepared.scales.items()},
+        "Quality": dict(prepared.quality),
+        "Stripped": prepared.stripped,
+        "Images": list(prepared.images),
+        "Transforms": list(prepared.transforms),
+        "Files": relative,
+    }
+
+
+def _from_manifest(manifest: Mapping[str, Any], visit: Visit, output: Path) -> Prepared:
+    files = {key: output / path for key, path in manifest["Files"].items()}
+    return Prepared(
+        visit=visit,
+        reference=manifest["Reference"],
+        native=_grid_of(manifest["Native"]),
+        grid=_grid_of(manifest["Grid"]),
+        images={m: files[f"image {m}"] for m in manifest["Images"]},
+        mask=files["mask"],
+        native_mask=files["native mask"],
+        transforms={m: files[f"transform {m}"] for m in manifest["Transforms"]},
+        template=files["template"],
+        scales={m: Scale(**scale) for m, scale in manifest["Scales"].items()},
+        quality=dict(manifest["Quality"]),
+        stripped=manifest["Stripped"],
+        key=manifest["Key"],
+    )
+
+
+def _grid_data(grid: Grid) -> dict[str, Any]:
+    return {"Shape": list(grid.shape), "Affine": grid.affine.tolist()}
+
+
+def _grid_of(data: Mapping[str, Any]) -> Grid:
+    i, j, k = data["Shape"]
+    return Grid((i, j, k), np.asarray(data["Affine"], dtype=np.float64))

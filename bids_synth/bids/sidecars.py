@@ -1,0 +1,72 @@
+"""Sidecars: what is said of a derivative beside it, and how it gets to its place."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from bids_synth.bids.names import parse_name
+from bids_synth.bids.output import refuse_raw_folder
+from bids_synth.bids.outputs import sidecar_of
+from bids_synth.errors import UsageError, VisitError
+from bids_synth.grid import Grid
+from bids_synth.visit import Visit
+from bids_synth.volume import write_text
+
+
+def write_sidecar(image: PurePosixPath, content: Mapping[str, Any], output: Path) -> Path:
+    """Write the JSON beside an image of the output and return its path."""
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    return write_text(text, output / sidecar_of(image))
+
+
+def read_sidecar(image: Path) -> dict[str, Any] | None:
+    """The JSON beside an image; None where it is absent or broken."""
+    path = image.with_name(image.name.split(".", 1)[0] + ".json")
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return data if isinstance(data, dict) else None
+
+
+def resolution_text(grid: Grid) -> str:
+    """The `Resolution` key of an image whose name has `res-`."""
+    size = " x ".join(f"{mm:.4g}" for mm in grid.spacing)
+    shape = " x ".join(str(n) for n in grid.shape)
+    return f"{size} mm, {shape} voxels, cropped around the mask"
+
+
+def refuse_shadow(path: PurePosixPath, visit: Visit, output: Path, dataset: Path) -> None:
+    """Raise VisitError where a derivative would overwrite or be taken for an acquired image."""
+    try:
+        refuse_raw_folder(output, dataset)
+    except UsageError as error:
+        raise VisitError(str(error)) from error
+    raw_names = {scan.path.name for scan in visit.scans.values()}
+    marked = "desc" in parse_name(path).entities or path.name.endswith("_xfm.txt")
+    if not marked or path.name in raw_names or (dataset / path).exists():
+        message = f"{output / path}: is the name of an acquired image; expected one with desc-"
+        raise VisitError(message)
+
+
+def copy_into(source: Path, target: Path) -> Path:
+    """Copy a file by rename, whole or not at all, compressing where only the target is .gz."""
+    if source.absolute() == target.absolute():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".part-") as folder:
+        part = Path(folder) / target.name
+        if target.suffix == ".gz" and source.suffix != ".gz":
+            with source.open("rb") as plain, gzip.open(part, "wb", compresslevel=6) as packed:
+                shutil.copyfileobj(plain, packed)
+        else:
+            shutil.copyfile(source, part)
+        os.replace(part, target)
+    return target
