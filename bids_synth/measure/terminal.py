@@ -40,8 +40,10 @@ def _block(part: pd.DataFrame, metric: str, digits: int) -> str:
     lines = [["target", "from", "n", *methods, "model - best baseline"]]
     for (target, sources), group in part.groupby(["target", "sources"], sort=False):
         by_method = group.set_index("method")
-        best = by_method["mean"].idxmax() if HIGHER_IS_BETTER[metric] else None
-        best = best or by_method["mean"].idxmin()
+        means = by_method["mean"].dropna()
+        best = (
+            "" if means.empty else means.idxmax() if HIGHER_IS_BETTER[metric] else means.idxmin()
+        )
         people = str(int(group["participants"].max()))
         cells = [
             _cell(by_method.loc[m], digits) + ("*" if m == best else " ") if m in by_method.index

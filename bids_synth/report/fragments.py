@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -27,7 +27,7 @@ METRICS: Mapping[str, tuple[str, int, bool]] = {
 """Column -> words, digits and whether higher is better."""
 _FACTS = {
     "name": "name",
-    "version": "version",
+    "version": "fitted with bids_synth",
     "recipe": "recipe",
     "weightssha256": "weights sha256",
     "sha256": "sha256",
@@ -55,7 +55,8 @@ def summary_html(visit: Visit, prepared: Prepared, made: Made, model: Mapping[st
         }
         for synthetic, verdict, real in made
     ]
-    scans = [_scan_row(visit, prepared, modality) for modality in visit.scans]
+    withheld = {synthetic.modality for synthetic, _, real in made if real is not None}
+    scans = [_scan_row(visit, prepared, modality, withheld) for modality in visit.scans]
     return render("summary.html", made=cards, scans=scans, model=plain_facts(model))
 
 
@@ -98,12 +99,16 @@ def plain_facts(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _scan_row(visit: Visit, prepared: Prepared, modality: str) -> dict[str, str]:
+def _scan_row(
+    visit: Visit, prepared: Prepared, modality: str, withheld: Collection[str]
+) -> dict[str, str]:
     path = visit.scans[modality].path
     grid = prepared.native if modality == prepared.reference else read_grid(path)
     role = "reference" if modality == prepared.reference else ""
     if not role and modality in prepared.images:
         role = "registered to the reference"
+    if modality in withheld:
+        role += f"{', ' if role else ''}compared with the synthetic {modality}"
     alignment = prepared.quality.get(f"registration_{modality}")
     return {
         "modality": modality,

@@ -61,7 +61,7 @@ def _visit(
         if blocks:
             part = f"{anchor}-{section.name.lower().replace(' ', '-')}"
             parts.append({"title": section.name, "anchor": part, "blocks": blocks})
-    title = f"Session {session}" if session else f"sub-{participant}"
+    title = f"Session {session}" if session else ""
     return {"title": title, "anchor": anchor, "parts": parts}
 
 

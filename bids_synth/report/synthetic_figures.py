@@ -179,7 +179,7 @@ def _doubt(shown: Shown, spread: Volume, planes: Sequence[Plane]) -> _Column:
         under = Shade(sample(shown.synthetic, plane), shown.window)
         over = Shade(doubt, window, "inferno", (0.85 * share**0.8).astype(np.float32))
         panels.append(Panel(plane, [under, over]))
-    label = f"spread (SD over networks), {shown.unit}"
+    label = f"spread (SD), {shown.unit}"
     return _Column("spread", PALE, panels, (window, label, "inferno"))
 
 

@@ -1,0 +1,106 @@
+"""Tables of scores for the page: the model and its baselines side by side, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+MODEL, ALL = "model", "all"
+_TABLES = {
+    "psnr": ("PSNR, dB: higher is better", 1, True),
+    "ssim": ("SSIM: higher is better", 3, True),
+    "nmae": ("Mean absolute error, fraction of the real image's range: lower is better", 3, False),
+}  # fmt: skip
+MINUS = "\N{MINUS SIGN}"
+
+
+def score_tables(summary: pd.DataFrame) -> list[dict[str, Any]]:
+    """One table per protocol and metric, from the summary of the table of scores."""
+    tables = []
+    for protocol, scored in summary.groupby("protocol", sort=True):
+        for metric, (title, digits, rising) in _TABLES.items():
+            part = scored[scored["metric"] == metric]
+            if part.empty:
+                continue
+            methods = list(dict.fromkeys(part["method"]))
+            groups = part.groupby(["target", "sources"], sort=False)
+            lines = [_line(key, group, methods, digits, rising=rising) for key, group in groups]
+            tables.append({"title": f"{title} ({protocol})", "methods": methods, "lines": lines})
+    return tables
+
+
+def score_tiles(summary: pd.DataFrame, people: str) -> list[dict[str, str]]:
+    """The figures that a reader looks for first."""
+    tiles = []
+    if people:
+        tiles.append({"value": people, "words": "participants: training / validation / test"})
+    for metric, words, digits in (("psnr", "PSNR", 1), ("ssim", "SSIM", 3)):
+        unit = ", dB" if metric == "psnr" else ""
+        row = _overall(summary, metric)
+        if row is None:
+            continue
+        tiles.append(
+            {"value": f"{row['mean']:.{digits}f}", "words": f"{words} of the model{unit}"}
+        )
+        if pd.notna(row["difference"]):
+            gain = _number(row["difference"], digits, sign="+")
+            words = f"{words} against the best baseline, {row['versus']}{unit}"
+            tiles.append({"value": gain, "words": words})
+    return tiles
+
+
+def _overall(summary: pd.DataFrame, metric: str) -> Any:
+    found = summary[(summary["metric"] == metric) & (summary["method"] == MODEL)]
+    if found.empty:
+        return None
+    for chosen in (found[found["target"] == ALL], found[found["sources"] == ALL], found):
+        if len(chosen) == 1:
+            return chosen.iloc[0]
+    return None
+
+
+def _line(
+    key: tuple[str, str], group: pd.DataFrame, methods: Sequence[str], digits: int, *, rising: bool
+) -> dict[str, Any]:
+    by_method = group.set_index("method")
+    means = by_method["mean"].dropna()
+    best = "" if means.empty else str(means.idxmax() if rising else means.idxmin())
+    cells = [
+        {**_cell(by_method.loc[m], "", digits), "best": m == best}
+        if m in by_method.index
+        else {"mean": "n/a", "interval": "", "best": False}
+        for m in methods
+    ]
+    return {
+        "target": key[0],
+        "sources": key[1],
+        "pooled": ALL in key,
+        "participants": int(group["participants"].max()),
+        "cells": cells,
+        "gain": _gain(by_method, digits),
+    }
+
+
+def _cell(row: Any, prefix: str, digits: int, *, sign: str = "") -> dict[str, str]:
+    mean = row["difference" if prefix else "mean"]
+    low, high = row[f"{prefix}low"], row[f"{prefix}high"]
+    if pd.isna(mean):
+        return {"mean": "n/a", "interval": ""}
+    ends = f"{_number(low, digits, sign=sign)}, {_number(high, digits, sign=sign)}"
+    return {
+        "mean": _number(mean, digits, sign=sign),
+        "interval": "[n/a]" if pd.isna(low) else f"[{ends}]",
+    }
+
+
+def _gain(by_method: pd.DataFrame, digits: int) -> dict[str, str]:
+    if MODEL not in by_method.index or pd.isna(by_method.loc[MODEL, "difference"]):
+        return {"mean": "n/a", "interval": "", "versus": ""}
+    row = by_method.loc[MODEL]
+    return {**_cell(row, "difference_", digits, sign="+"), "versus": str(row["versus"])}
+
+
+def _number(value: float, digits: int, *, sign: str = "") -> str:
+    return f"{value:{sign}.{digits}f}".replace("-", MINUS)
