@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from bids_synth.learn.baselines import BASELINES, Baselines
+from bids_synth.learn.baselines import NAMES, Baselines
 from bids_synth.learn.model import Model
 from bids_synth.measure.protocol import PROTOCOLS
 from bids_synth.modality import MODALITIES
@@ -64,7 +64,7 @@ def score_withheld(
     modality = MODALITIES[made.modality]
     scale = prepared.scales[made.modality]
     answers = {"model": _rescaled(made.image, model.scales[made.modality], scale, prepared)}
-    for name in BASELINES:
+    for name in NAMES:
         answers[name] = baselines.estimate(
             name, prepared, made.modality, sources=made.sources, scale=scale
         )
@@ -87,9 +87,18 @@ def score_withheld(
         for protocol in model.recipe.evaluation.protocols
         for name, image in native.items()
     ]
+    gain = scale.gain / model.scales[made.modality].gain
+    spread = made.spread.with_array(made.spread.array * gain) if made.spread else None
+    synthetic = Synthetic(made.modality, made.sources, answers["model"], spread)
+    return Scored(on_native(synthetic, prepared), real, pd.DataFrame(rows))
+
+
+def on_native(made: Synthetic, prepared: Prepared) -> Synthetic:
+    """A synthetic image and its spread, from the prepared to the reference's native grid."""
+    background = MODALITIES[made.modality].background
+    image = to_native(made.image, prepared, background=background)
     spread = to_native(made.spread, prepared) if made.spread is not None else None
-    synthetic = Synthetic(made.modality, made.sources, native["model"], spread)
-    return Scored(synthetic, real, pd.DataFrame(rows))
+    return Synthetic(made.modality, made.sources, image, spread)
 
 
 def _rescaled(image: Volume, old: Scale, new: Scale, prepared: Prepared) -> Volume:

@@ -11,7 +11,7 @@ from bids_synth.errors import Problem, UsageError
 from bids_synth.recipe import Recipe
 from bids_synth.settings import Settings
 from bids_synth.split import Split
-from bids_synth.stage import chosen_recipe, discover, prepare_all
+from bids_synth.stage import chosen_recipe, dataset_name, discover, prepare_all
 from bids_synth.summary import RunSummary
 from bids_synth.visit import Prepared, Visit
 
@@ -103,13 +103,11 @@ def _fit_and_score(
         resume=settings.resume and not settings.overwrite,
         fold=settings.fold,
         init_from=settings.init_from,
-        dataset=settings.dataset.name,
+        dataset=dataset_name(settings.dataset),
         version=settings.version,
     )
-    if model is None:
-        line = (
-            f"fold {settings.fold} is fitted; when all are, run group without --fold to collect"
-        )
+    if len(model.card.weights) < len(split.folds) * recipe.fit.members:
+        line = f"fold {settings.fold} is fitted; when all are, run group without --fold to collect"
         return RunSummary(done=(line,), problems=problems)
     from bids_synth.scoring import score_and_report
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,6 @@ from bids_synth.recipe import Recipe, load_recipe
 from bids_synth.settings import Settings
 from bids_synth.stage import chosen_recipe, discover, in_batches, limited, prepare_all
 from bids_synth.summary import RunSummary
-from bids_synth.visit import Visit
 
 if TYPE_CHECKING:
     from bids_synth.fill import VisitResult
@@ -40,6 +38,11 @@ def run_participant(settings: Settings) -> RunSummary:
     )
     if settings.preproc_only:
         return _prepare_only(found, recipe, settings)
+    if settings.reports_only:
+        from bids_synth.fill import rewrite_reports
+
+        participants = sorted({visit.participant for visit in found.visits})
+        return RunSummary(reports=rewrite_reports(settings.output, participants))
     if folder is None:
         raise ModelError(_no_model(settings))
     return _fill(found, recipe, folder, settings)
@@ -49,11 +52,12 @@ def _fill(found: Discovery, recipe: Recipe, folder: Path, settings: Settings) ->
     """The path of the data: prepare, synthesise, to native, write, score, report."""
     from bids_synth.fill import Filler
 
-    filler = Filler(folder, settings)
+    filler = Filler(folder, recipe, settings)
     problems: list[Problem] = list(found.problems)
     results: list[VisitResult] = []
     for batch in in_batches(found.visits, BATCH):
-        prepared, failed = prepare_all([v for v in batch if filler.concerns(v)], recipe, settings)
+        wanted = [visit for visit in batch if filler.targets(visit)]
+        prepared, failed = prepare_all(wanted, filler.model.recipe, settings)
         problems += failed
         for label in sorted(prepared):
             try:
@@ -61,7 +65,7 @@ def _fill(found: Discovery, recipe: Recipe, folder: Path, settings: Settings) ->
             except BidsSynthError as error:
                 LOG.debug("%s failed", label, exc_info=True)
                 problems.append(Problem(label, str(error)))
-    reports = filler.report(results)
+    reports = filler.report(results, problems)
     done = [line for result in results for line in result.lines]
     untouched = len(found.visits) - len(results) - len({p.visit for p in problems})
     if untouched > 0:
@@ -125,14 +129,3 @@ def _planned(found: Discovery, recipe: Recipe, settings: Settings) -> RunSummary
 
     rows = plan(found.visits, recipe, evaluate=settings.evaluate)
     return RunSummary(tables=(format_plan(rows),), problems=found.problems)
-
-
-def targets_of(visit: Visit, recipe: Recipe, *, evaluate: bool) -> Sequence[str]:
-    """What can be made for a visit: missing targets, with `evaluate` the real ones too."""
-    present = [m for m in recipe.sources if m in visit.scans]
-    return [
-        target
-        for target in recipe.targets
-        if (evaluate or target not in visit.scans)
-        and sum(source != target for source in present) >= recipe.minimum
-    ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from bids_synth.bids.query import Discovery, query, read_filters
 from bids_synth.errors import Problem, UsageError
@@ -105,8 +107,20 @@ def prepare_all(
         crash_dir=settings.output / "logs",
     )
     for label, item in made.items():
-        prepared[label] = write_prepared(item, settings.output, dataset=settings.dataset)
+        prepared[label] = write_prepared(
+            item, settings.output, dataset=settings.dataset, region=recipe.preparation.mask
+        )
     return prepared, tuple(problems)
+
+
+def dataset_name(dataset: Path) -> str:
+    """Name of a dataset by its description, else by its folder."""
+    try:
+        description = json.loads((dataset / "dataset_description.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return dataset.name
+    name = description.get("Name") if isinstance(description, dict) else None
+    return str(name) if name else dataset.name
 
 
 def in_batches(visits: Sequence[Visit], size: int) -> Iterator[Sequence[Visit]]:

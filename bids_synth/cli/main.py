@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from bids_synth.cli.parser import build_parser
 from bids_synth.errors import BidsSynthError
@@ -86,5 +86,5 @@ def contain_caches(work: Path) -> None:
     os.environ.setdefault("NO_ET", "1")
 
 
-def _say(text: str, *, to: object = None) -> None:
-    print(text, file=to or sys.stderr, flush=True)  # type: ignore[call-overload]
+def _say(text: str, *, to: TextIO | None = None) -> None:
+    print(text, file=to or sys.stderr, flush=True)  # noqa: T201

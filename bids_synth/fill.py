@@ -1,0 +1,223 @@
+"""Fill one visit: synthesise what it lacks, judge it, write it, draw it, and score it if real."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bids_synth.bids.derivatives import is_current, write_synthetic, written_synthetic
+from bids_synth.errors import Problem
+from bids_synth.evaluate import on_native, real_on_native, score_withheld
+from bids_synth.learn.baselines import load_baselines
+from bids_synth.learn.model import load_model
+from bids_synth.learn.synthesize import load_synthesizer
+from bids_synth.learn.typical import figures
+from bids_synth.measure.table import summarise, write_rows
+from bids_synth.measure.terminal import format_table
+from bids_synth.measure.verdict import judge
+from bids_synth.recipe import Recipe
+from bids_synth.report.participant_page import write_participant_report
+from bids_synth.report.visit_report import VisitReport, write_visit_figures
+from bids_synth.settings import Settings
+from bids_synth.stage import dataset_name
+from bids_synth.synthetic import Synthetic, Verdict
+from bids_synth.visit import Prepared, Visit
+from bids_synth.volume import Volume, read_mask
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class VisitResult:
+    """What became of one visit."""
+
+    visit: Visit
+    lines: tuple[str, ...]
+    """One line for every target."""
+    rows: pd.DataFrame | None = None
+    """Scores, where a target was real and `--evaluate` was given."""
+
+
+def targets_of(visit: Visit, recipe: Recipe, *, evaluate: bool) -> list[str]:
+    """What can be made for a visit: missing targets, with `evaluate` the real ones too."""
+    present = [m for m in recipe.sources if m in visit.scans]
+    return [
+        target
+        for target in recipe.targets
+        if (evaluate or target not in visit.scans)
+        and sum(source != target for source in present) >= recipe.minimum
+    ]
+
+
+class Filler:
+    """A model loaded once, applied to one prepared visit after the other."""
+
+    def __init__(self, folder: Path, recipe: Recipe, settings: Settings) -> None:
+        self.model = load_model(folder)
+        self.recipe = recipe
+        self.settings = settings
+        self.synthesizer = load_synthesizer(self.model, settings.device)
+        self.baselines = load_baselines(folder)
+        self.dataset = dataset_name(settings.dataset)
+
+    def targets(self, visit: Visit) -> list[str]:
+        """What this run makes for a visit."""
+        return targets_of(visit, self.recipe, evaluate=self.settings.evaluate)
+
+    def fill(self, prepared: Prepared) -> VisitResult:
+        """Make, judge, write, score and draw every target of a visit."""
+        visit, targets = prepared.visit, self.targets(prepared.visit)
+        if self._all_current(prepared, targets):
+            done = f"{visit.label}: {', '.join(targets)} up to date"
+            return VisitResult(visit, (done,))
+        shown: list[tuple[Synthetic, Verdict, Volume | None]] = []
+        lines: list[str] = []
+        rows: list[pd.DataFrame] = []
+        for target in targets:
+            made = self.synthesizer.synthesize(prepared, target)
+            verdict = self._verdict(prepared, made)
+            native = on_native(made, prepared)
+            self._write(native, prepared, verdict)
+            real = self._real(prepared, target)
+            shown.append((native, verdict, real))
+            if real is not None:
+                scored = score_withheld(made, self.model, self.baselines, prepared)
+                shown[-1] = (scored.synthetic, verdict, real)
+                rows.append(scored.rows)
+            lines.append(_line(visit, made, verdict))
+        scores = pd.concat(rows, ignore_index=True) if rows else None
+        self._draw(prepared, shown, scores)
+        for line in lines:
+            LOG.info("%s", line)
+        return VisitResult(visit, tuple(lines), scores)
+
+    def report(
+        self, results: Sequence[VisitResult], problems: Sequence[Problem]
+    ) -> tuple[Path, ...]:
+        """Write the page of every participant that was touched."""
+        participants = sorted({result.visit.participant for result in results})
+        return tuple(
+            write_participant_report(
+                self.settings.output, participant, problems=_own(problems, participant)
+            )
+            for participant in participants
+        )
+
+    def tables(self, results: Sequence[VisitResult]) -> tuple[str, ...]:
+        """The table of scores, and its rows beside the logs; nothing where nothing was real."""
+        rows = [result.rows for result in results if result.rows is not None]
+        if not rows:
+            return ()
+        table = pd.concat(rows, ignore_index=True)
+        settings = self.settings
+        write_rows(table, settings.output / "logs" / f"scores-{settings.run_id}.tsv")
+        resamples = self.recipe.evaluation.bootstrap
+        return (format_table(summarise(table, resamples=resamples, seed=settings.seed)),)
+
+    def _real(self, prepared: Prepared, target: str) -> Volume | None:
+        """The acquired target, unless the model was fitted on this participant."""
+        if not self.settings.evaluate or target not in prepared.images:
+            return None
+        participant = prepared.visit.participant
+        if self.model.card.dataset == self.dataset and self.model.card.fitted_on(participant):
+            LOG.warning("%s: the model was fitted on it; %s is not scored", prepared.label, target)
+            return None
+        return real_on_native(prepared, target)
+
+    def _block(self, sources: Sequence[str]) -> dict[str, Any]:
+        """The sidecar's `SynthesisModel`."""
+        card = self.model.card
+        return {
+            "Name": card.name,
+            "Version": card.version,
+            "Recipe": self.model.recipe.name,
+            "WeightsSHA256": self.model.sha256,
+            "TrainingDataset": card.dataset,
+            "SourceModalities": list(sources),
+            "Members": len(card.weights),
+        }
+
+    def _all_current(self, prepared: Prepared, targets: Sequence[str]) -> bool:
+        if self.settings.overwrite or self.settings.evaluate:
+            return False
+        return all(self._current(prepared, target) for target in targets)
+
+    def _current(self, prepared: Prepared, target: str) -> bool:
+        found = written_synthetic(prepared.visit, prepared, target, self.settings.output)
+        sources = [m for m in self.model.recipe.sources if m in prepared.images and m != target]
+        return found is not None and is_current(
+            found[1], key=prepared.key, model=self._block(sources)
+        )
+
+    def _verdict(self, prepared: Prepared, made: Synthetic) -> Verdict:
+        spread = None
+        if made.spread is not None:
+            inside = read_mask(prepared.mask).array > 0
+            gain = self.model.scales[made.modality].gain
+            spread = float(np.mean(made.spread.array[inside], dtype=np.float64)) / gain
+        typical = {name: (r.mean, r.sd) for name, r in self.model.card.ranges.items()}
+        return judge(figures(prepared, made.sources), typical, spread)
+
+    def _write(self, native: Synthetic, prepared: Prepared, verdict: Verdict) -> None:
+        write_synthetic(
+            native,
+            prepared,
+            self.settings.output,
+            dataset=self.settings.dataset,
+            model=self._block(native.sources),
+            verdict=verdict,
+            region=self.model.recipe.preparation.mask,
+        )
+
+    def _draw(
+        self,
+        prepared: Prepared,
+        shown: Sequence[tuple[Synthetic, Verdict, Volume | None]],
+        scores: pd.DataFrame | None,
+    ) -> None:
+        card = self.model.card
+        facts = {
+            "name": card.name,
+            "recipe": self.model.recipe.name,
+            "version": card.version,
+            "sha256": self.model.sha256,
+            "dataset": card.dataset,
+            "created": card.created,
+            "networks": len(card.weights),
+            "participants": len(card.training),
+            "intended_use": card.intended_use,
+        }
+        report = VisitReport(
+            prepared.visit, prepared, tuple(shown), scores, facts, self._typical()
+        )
+        write_visit_figures(self.settings.output, report)
+
+    def _typical(self) -> Mapping[str, tuple[float, float]]:
+        """Mean and SD of each modality over training visits, in its unit."""
+        ranges, found = self.model.card.ranges, {}
+        for modality, scale in self.model.scales.items():
+            mean, sd = (ranges.get(f"intensity_{s}_{modality}") for s in ("mean", "sd"))
+            if mean is not None and sd is not None:
+                found[modality] = (scale.offset + mean.mean * scale.gain, sd.mean * scale.gain)
+        return found
+
+
+def rewrite_reports(output: Path, participants: Iterable[str]) -> tuple[Path, ...]:
+    """The pages of participants from the figures that are there (`--reports-only`)."""
+    return tuple(write_participant_report(output, participant) for participant in participants)
+
+
+def _line(visit: Visit, made: Synthetic, verdict: Verdict) -> str:
+    reasons = f" ({'; '.join(verdict.reasons)})" if verdict.reasons else ""
+    sources = " + ".join(made.sources)
+    return f"{visit.label}: {made.modality} from {sources}: {verdict.level}{reasons}"
+
+
+def _own(problems: Sequence[Problem], participant: str) -> list[Problem]:
+    return [p for p in problems if p.visit.split("_")[0] == f"sub-{participant}"]

@@ -1,0 +1,73 @@
+"""Score a fitted model on its test participants and write the page of the group."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from bids_synth.evaluate import Scored, scenarios, score_withheld
+from bids_synth.learn.baselines import load_baselines
+from bids_synth.learn.model import Model
+from bids_synth.learn.synthesize import load_synthesizer
+from bids_synth.measure.table import read_rows, summarise, write_rows
+from bids_synth.measure.terminal import format_table
+from bids_synth.report.group_page import Example, write_group_report
+from bids_synth.report.synthetic_figures import Shown
+from bids_synth.settings import Settings
+from bids_synth.visit import Prepared
+from bids_synth.volume import read_mask, read_volume
+
+LOG = logging.getLogger(__name__)
+EXAMPLES = 6
+"""Most examples on the page of the group."""
+
+
+def score_and_report(
+    model: Model, held_out: Sequence[Prepared], settings: Settings
+) -> tuple[str, Path]:
+    """The printed table and the page; `metrics.tsv` and `summary.tsv` in the model folder."""
+    metrics, page = model.folder / "metrics.tsv", settings.output / "group.html"
+    rows, examples = _score(model, held_out, settings)
+    write_rows(rows, metrics)
+    summary = summarise(
+        read_rows(metrics), resamples=model.recipe.evaluation.bootstrap, seed=settings.seed
+    )
+    write_rows(summary, model.folder / "summary.tsv")
+    page = write_group_report(
+        settings.output,
+        model_folder=model.folder,
+        recipe=model.recipe,
+        summary=summary,
+        rows=rows,
+        examples=examples,
+    )
+    return format_table(summary), page
+
+
+def _score(
+    model: Model, held_out: Sequence[Prepared], settings: Settings
+) -> tuple[pd.DataFrame, list[Example]]:
+    synthesizer = load_synthesizer(model, settings.device)
+    baselines = load_baselines(model.folder)
+    rows: list[pd.DataFrame] = []
+    examples: list[Example] = []
+    for prepared in held_out:
+        for target, sources in scenarios(prepared, model.recipe):
+            LOG.info("scoring %s: %s from %s", prepared.label, target, " + ".join(sources))
+            made = synthesizer.synthesize(prepared, target, sources=sources)
+            scored = score_withheld(made, model, baselines, prepared)
+            rows.append(scored.rows)
+            if len(examples) < EXAMPLES:
+                examples.append(_example(prepared, scored))
+    return (pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()), examples
+
+
+def _example(prepared: Prepared, scored: Scored) -> Example:
+    made = scored.synthetic
+    sources = {m: read_volume(prepared.images[m]) for m in made.sources}
+    mask = read_mask(prepared.native_mask)
+    shown = Shown(made.modality, sources, made.image, mask, scored.real, made.spread)
+    return Example(prepared.label, shown)
