@@ -22,7 +22,7 @@ from bids_synth.bids.derivatives import (
     write_synthetic,
     written_synthetic,
 )
-from bids_synth.bids.names import ENTITIES, parse_name, pybids_config
+from bids_synth.bids.names import ENTITIES, parse_name, pybids_grammar
 from bids_synth.bids.outputs import OutputNames
 from bids_synth.bids.query import query
 from bids_synth.errors import UsageError, VisitError
@@ -96,7 +96,7 @@ def test_the_validator_would_find_an_error(written, tmp_path):
     assert run.returncode != 0
 
 
-@pytest.mark.parametrize("config", [["bids", "derivatives"], [pybids_config()]])
+@pytest.mark.parametrize("config", [["bids", "derivatives"], [pybids_grammar()]])
 def test_pybids_finds_every_output_by_its_entities(written, config):
     _, output, _ = written
     indexer = BIDSLayoutIndexer(validate=False, index_metadata=False)

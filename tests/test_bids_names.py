@@ -11,7 +11,7 @@ from bidsschematools.schema import load_schema
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from bids_synth.bids.names import ENTITIES, Name, derivative_path, parse_name, pybids_config
+from bids_synth.bids.names import ENTITIES, Name, derivative_path, parse_name, pybids_grammar
 
 LABELS = st.text("abcXYZ0189", min_size=1, max_size=6)
 OTHERS = [key for key in ENTITIES if key not in ("sub", "ses")]
@@ -55,7 +55,7 @@ def test_pybids_reads_the_same_entities_and_writes_the_same_paths(tmp_path_facto
         (root / name.path).parent.mkdir(parents=True, exist_ok=True)
         (root / name.path).write_text("x")
     indexer = BIDSLayoutIndexer(validate=False, index_metadata=False)
-    layout = BIDSLayout(root, validate=False, config=[pybids_config()], indexer=indexer)
+    layout = BIDSLayout(root, validate=False, config=[pybids_grammar()], indexer=indexer)
     for name in names:
         expected = {ENTITIES[key]: label for key, label in name.entities.items()} | {
             "subject": name.participant,

@@ -12,7 +12,7 @@ from typing import Any
 from bids.layout import BIDSLayout, BIDSLayoutIndexer
 from sqlalchemy.exc import DatabaseError
 
-from bids_synth.bids.names import pybids_config
+from bids_synth.bids.names import pybids_grammar
 from bids_synth.modality import MODALITIES
 
 DATATYPES = tuple(sorted({m.datatype for m in MODALITIES.values()}))
@@ -60,13 +60,13 @@ class _ParticipantIndexer(BIDSLayoutIndexer):  # type: ignore[misc]
         super().__init__(**options)
         self.participants = participants
 
-    def _index_dir(self, path: Any, config: Any, force: Any = None) -> Any:
+    def _index_dir(self, path: Any, *given: Any, **options: Any) -> Any:
         if str(path) != self._layout.root or not self.participants:
-            return super()._index_dir(path, config, force=force)
+            return super()._index_dir(path, *given, **options)
         files: list[Any] = []
         tags: list[Any] = []
         for label in self.participants:
-            more_files, more_tags = super()._index_dir(path / f"sub-{label}", config, force=force)
+            more_files, more_tags = super()._index_dir(path / f"sub-{label}", *given, **options)
             files += more_files
             tags += more_tags
         return files, tags
@@ -84,7 +84,7 @@ def _indexer(participants: Sequence[str]) -> BIDSLayoutIndexer:
 
 def _in_memory(dataset: Path, participants: Sequence[str]) -> BIDSLayout:
     return BIDSLayout(
-        dataset, validate=False, config=[pybids_config()], indexer=_indexer(participants)
+        dataset, validate=False, config=[pybids_grammar()], indexer=_indexer(participants)
     )
 
 
@@ -104,7 +104,7 @@ def _make_database(dataset: Path, file: Path) -> None:
         BIDSLayout(
             dataset,
             validate=False,
-            config=[pybids_config()],
+            config=[pybids_grammar()],
             indexer=_indexer(()),
             database_path=folder,
             reset_database=True,

@@ -146,11 +146,11 @@ def parse_name(path: PurePath | str) -> Name:
     return Name(participant, session, path.parts[-2], ending[1], ending[2], entities)
 
 
-def pybids_config() -> dict[str, Any]:
-    """A pybids configuration that knows every name written and read here.
+def pybids_grammar() -> dict[str, Any]:
+    """What pybids must be given as `config` to know every name of ours.
 
     It replaces `["bids", "derivatives"]`, which know no `ct` datatype and whose patterns drop
-    `run` and `res`: `BIDSLayout(output, config=[pybids_config()], validate=False)`.
+    `run` and `res`: `BIDSLayout(output, config=[pybids_grammar()], validate=False)`.
     """
     entities: list[dict[str, Any]] = [
         {"name": name, "pattern": rf"[_/\\]+{key}-([a-zA-Z0-9+]+)"}
