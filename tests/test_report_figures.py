@@ -1,0 +1,210 @@
+"""Figures: right side left, true proportions, whole SVGs that load nothing from elsewhere."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bids_synth.grid import Grid, reorient
+from bids_synth.report.planes import choose_planes, limits, sample
+from bids_synth.report.scan_figures import draw_flicker, draw_scans
+from bids_synth.report.synthetic_figures import (
+    Shown,
+    draw_histogram,
+    draw_spread,
+    draw_synthetic,
+)
+from bids_synth.volume import Volume, read_volume
+
+SHAPE = (20, 26, 22)
+UPRIGHT = Grid(SHAPE, np.array([[2, 0, 0, -20], [0, 2, 0, -26], [0, 0, 2, -22], [0, 0, 0, 1.0]]))
+
+
+def ball(grid: Grid, centre=(0.0, 0.0, 0.0), radius=15.0) -> Volume:
+    points = grid.to_mm(np.moveaxis(np.indices(grid.shape), 0, -1))
+    inside = np.linalg.norm(points - np.asarray(centre), axis=-1) < radius
+    return Volume(inside.astype(np.float32), grid)
+
+
+def turned(order: tuple[int, ...], flips: tuple[bool, ...]) -> Grid:
+    """The upright grid with its axes permuted and flipped."""
+    affine = UPRIGHT.affine.copy()
+    for axis, flip in enumerate(flips):
+        if flip:
+            affine[:3, 3] += affine[:3, axis] * (SHAPE[axis] - 1)
+            affine[:3, axis] *= -1
+    shape = tuple(SHAPE[axis] for axis in order)
+    return Grid(shape, affine[:, [*order, 3]])
+
+
+MASK = ball(UPRIGHT).with_array(ball(UPRIGHT).array.astype(np.uint8))
+IMAGE = Volume(
+    ball(UPRIGHT).array * np.random.default_rng(0).uniform(50, 150, SHAPE).astype(np.float32),
+    UPRIGHT,
+)
+
+
+def brightest(picture: np.ndarray) -> tuple[float, float]:
+    """Row and column of the bright spot, as fractions of the picture."""
+    row, column = np.unravel_index(np.nanargmax(picture), picture.shape)
+    return row / picture.shape[0], column / picture.shape[1]
+
+
+@pytest.mark.parametrize(
+    ("plane", "spot", "where"),
+    [
+        ("axial", (10, 0, 0), "left"),
+        ("axial", (0, 10, 0), "top"),
+        ("coronal", (10, 0, 0), "left"),
+        ("coronal", (0, 0, 10), "top"),
+        ("sagittal", (0, 10, 0), "left"),
+        ("sagittal", (0, 0, 10), "top"),
+    ],
+)
+def test_patients_right_is_left_and_up_is_up(plane, spot, where):
+    (chosen,) = choose_planes(MASK, **{plane: (0.5,)})
+    row, column = brightest(sample(ball(UPRIGHT, spot, 3.0), chosen))
+    assert (column if where == "left" else row) < 0.4
+    assert (row if where == "left" else column) == pytest.approx(0.5, abs=0.1)
+
+
+@settings(max_examples=30, deadline=None)
+@given(order=st.permutations(range(3)), flips=st.tuples(*(st.booleans() for _ in range(3))))
+def test_the_picture_does_not_depend_on_how_voxels_are_stored(order, flips):
+    grid = turned(tuple(order), flips)
+    image = Volume(reorient(IMAGE.array, UPRIGHT, grid), grid)
+    mask = Volume(reorient(MASK.array, UPRIGHT, grid), grid)
+    wanted = {"axial": (0.3, 0.6), "coronal": (0.5,), "sagittal": (0.4,)}
+    for one, other in zip(
+        choose_planes(MASK, **wanted), choose_planes(mask, **wanted), strict=True
+    ):
+        np.testing.assert_allclose(one.points, other.points, atol=1e-6)
+        np.testing.assert_allclose(sample(IMAGE, one), sample(image, other), atol=1e-3)
+
+
+@settings(max_examples=20, deadline=None)
+@given(spacing=st.tuples(*(st.floats(0.6, 4.0) for _ in range(3))))
+def test_a_ball_is_round_whatever_the_voxels(spacing):
+    shape = tuple(int(np.ceil(60 / s)) for s in spacing)
+    affine = np.diag([*spacing, 1.0])
+    affine[:3, 3] = -30
+    mask = ball(Grid(shape, affine), radius=20)
+    for plane in choose_planes(mask, axial=(0.5,), coronal=(0.5,), sagittal=(0.5,)):
+        inside = sample(mask, plane) > 0.5
+        across, down = (np.ptp(np.flatnonzero(inside.any(axis=a))) * plane.pixel for a in (0, 1))
+        assert across == pytest.approx(down, abs=2 * max(spacing))
+        assert plane.size[0] == pytest.approx(across + 12, abs=3 * max(spacing))
+
+
+def test_an_empty_mask_still_gives_a_picture():
+    planes = choose_planes(MASK.with_array(MASK.array * 0), axial=(0.5,))
+    assert np.isfinite(sample(IMAGE, planes[0])).any()
+
+
+def test_limits_hold_tissue_and_never_coincide():
+    low, high = limits(IMAGE, MASK)
+    assert 45 < low < 60
+    assert 140 < high < 155
+    flat = IMAGE.with_array(np.zeros(SHAPE, np.float32))
+    assert limits(flat, MASK) == (0.0, 1.0)
+
+
+def shown(**more) -> Shown:
+    return Shown("T2w", {"T1w": IMAGE}, IMAGE, MASK, **more)
+
+
+def text_of(path) -> str:
+    root = ET.fromstring(path.read_text(encoding="utf-8"))
+    return " ".join("".join(node.itertext()) for node in root.iter() if node.tag.endswith("text"))
+
+
+def assert_sound(path) -> None:
+    svg = path.read_text(encoding="utf-8")
+    root = ET.fromstring(svg)
+    assert root.get("viewBox")
+    assert root.get("width") is None
+    links = re.findall(r'(?:href|src)="([^"]*)"', svg) + re.findall(r"url\(([^)]*)\)", svg)
+    assert all(link.startswith(("data:image/png", "#")) for link in links)
+    assert "<script" not in svg
+    assert path.stat().st_size < 1_500_000
+
+
+def test_scans_show_every_modality_with_the_outline_of_the_mask(tmp_path):
+    path = draw_scans({"T1w": IMAGE, "FLAIR": IMAGE}, MASK, tmp_path / "scans.svg")
+    assert_sound(path)
+    svg = path.read_text()
+    assert svg.count("<image") == 10
+    assert svg.count("#ffd166") == 10
+    assert {"T1w", "FLAIR", "axial", "R", "L", "A", "P"} <= set(text_of(path).split())
+
+
+def test_the_flicker_has_both_images_and_alternates_them(tmp_path):
+    path = draw_flicker(("T1w", IMAGE), ("T2w", IMAGE), MASK, tmp_path / "flicker.svg")
+    assert_sound(path)
+    svg = path.read_text()
+    assert svg.count("<image") == 8
+    assert svg.count('id="front-') >= 4
+    assert "@keyframes" in svg
+    assert "T2w, registered" in text_of(path)
+    assert "T1w, reference" in text_of(path)
+
+
+def test_the_mosaic_grows_by_the_real_image_and_the_error(tmp_path):
+    alone = draw_synthetic(shown(), tmp_path / "alone.svg")
+    other = IMAGE.with_array(IMAGE.array * 0.9)
+    beside = draw_synthetic(shown(real=other), tmp_path / "beside.svg")
+    assert_sound(alone)
+    assert_sound(beside)
+    assert "synthetic T2w" in text_of(alone)
+    assert "real T2w" not in text_of(alone)
+    assert "real T2w" in text_of(beside)
+    assert "arbitrary units" in text_of(beside)
+    assert beside.stat().st_size > alone.stat().st_size
+
+
+def test_the_colour_bar_is_in_the_images_unit(tmp_path):
+    ct = Volume(IMAGE.array * 10, UPRIGHT, "HU")
+    path = draw_synthetic(Shown("ct", {"T1w": IMAGE}, ct, MASK), tmp_path / "ct.svg")
+    assert "ct, HU" in text_of(path)
+
+
+def test_the_spread_is_drawn_where_there_is_one(tmp_path):
+    path = draw_spread(shown(spread=IMAGE), tmp_path / "spread.svg")
+    assert_sound(path)
+    assert "spread" in text_of(path)
+    with pytest.raises(ValueError, match="no spread"):
+        draw_spread(shown(), tmp_path / "none.svg")
+
+
+def test_the_histogram_says_what_is_compared(tmp_path):
+    path = draw_histogram(shown(real=IMAGE), tmp_path / "h.svg", typical=(100.0, 20.0))
+    assert_sound(path)
+    words = text_of(path)
+    assert "real T2w" in words
+    assert "synthetic T2w" in words
+    assert "mean ± 2 SD" in words
+
+
+def test_a_figure_is_the_same_every_time(tmp_path):
+    one = draw_synthetic(shown(real=IMAGE), tmp_path / "one.svg").read_bytes()
+    assert draw_synthetic(shown(real=IMAGE), tmp_path / "two.svg").read_bytes() == one
+
+
+@pytest.mark.real
+def test_figures_of_a_real_head_are_small_enough_for_a_page(tmp_path):
+    folder = Path(__file__).parents[1] / ".." / "shared" / "data" / "stripped" / "sub-tcga6692"
+    if not folder.is_dir():
+        pytest.skip("the real scans are not beside the checkout")
+    t1w, t2w = (read_volume(folder / "anat" / f"{folder.name}_{m}.nii.gz") for m in ("T1w", "T2w"))
+    mask = t1w.with_array((t1w.array > 0).astype(np.uint8))
+    real = Shown("T2w", {"T1w": t1w}, t2w, mask, t2w, t2w)
+    assert_sound(draw_scans({"T1w": t1w, "T2w": t2w}, mask, tmp_path / "scans.svg"))
+    assert_sound(draw_flicker(("T1w", t1w), ("T2w", t2w), mask, tmp_path / "flicker.svg"))
+    assert_sound(draw_synthetic(real, tmp_path / "synth.svg"))
+    assert_sound(draw_spread(real, tmp_path / "spread.svg"))
