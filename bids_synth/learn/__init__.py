@@ -1,1 +1,1 @@
-"""TODO."""
+"""Learn: from prepared visits to a model, and from a model to synthetic images."""

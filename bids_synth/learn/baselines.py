@@ -1,0 +1,147 @@
+"""Baselines: the trivial answers that a model must beat."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from bids_synth.errors import ModelError, UsageError, VisitError
+from bids_synth.grid import Grid
+from bids_synth.learn.linear import Gramian, add_grams, gram_of
+from bids_synth.learn.population import Population, empty_population
+from bids_synth.learn.store import scaled_image
+from bids_synth.modality import MODALITIES
+from bids_synth.recipe import Recipe
+from bids_synth.scale import Scale
+from bids_synth.visit import Prepared
+from bids_synth.volume import Volume, read_mask, write_text
+
+NAMES = ("copy", "linear", "mean")
+"""Copy of the best source, linear voxel regression, population mean."""
+
+
+@dataclass(frozen=True, eq=False)
+class Baselines:
+    """What the three baselines need, from the training participants alone."""
+
+    distances: Mapping[str, Mapping[str, float]]
+    """Target -> source -> mean absolute difference of the scaled images inside the mask."""
+    gramian: Gramian
+    """For the linear baseline from any subset of sources."""
+    population: Population
+    """For the mean image."""
+
+    def estimate(
+        self, name: str, prepared: Prepared, target: str, *, sources: Sequence[str], scale: Scale
+    ) -> Volume:
+        """The target of a visit by baseline `name`, in its unit by `scale`, on `prepared.grid`.
+
+        Raises UsageError for another name and VisitError where `sources` is empty.
+        """
+        if name not in NAMES:
+            message = f"unknown baseline {name!r}; allowed: {', '.join(NAMES)}"
+            raise UsageError(message)
+        if not sources and name != "mean":
+            message = f"{prepared.label}: has no source for the {name} baseline of {target}"
+            raise VisitError(message)
+        mask = read_mask(prepared.mask).array
+        scaled = self._scaled(name, prepared, target, sources, mask)
+        background = MODALITIES[target].background
+        image = np.where(mask > 0, scale.invert(scaled), np.float32(background))
+        return Volume(image.astype(np.float32), prepared.grid, MODALITIES[target].unit)
+
+    def best_source(self, target: str, sources: Sequence[str]) -> str:
+        """The source nearest to the target among the training participants."""
+        known = self.distances.get(target, {})
+        return min(sources, key=lambda s: known.get(s, float("inf")))
+
+    def save(self, folder: Path) -> None:
+        """Write `baselines.json` and `weights/baselines.safetensors`."""
+        grid = self.population.grid
+        data = {
+            "distances": {t: dict(d) for t, d in self.distances.items()},
+            "modalities": list(self.gramian.modalities),
+            "present": [list(p) for p in self.gramian.sums],
+            "grid": {"shape": list(grid.shape), "affine": grid.affine.tolist()},
+        }
+        tensors: dict[str, npt.NDArray[Any]] = {}
+        tensors |= {f"gram.{n}": g for n, g in enumerate(self.gramian.sums.values())}
+        tensors |= {f"image.{m}": a for m, a in self.population.images.items()}
+        tensors |= {f"weight.{m}": a for m, a in self.population.weights.items()}
+        (folder / "weights").mkdir(parents=True, exist_ok=True)
+        save_file(tensors, folder / "weights" / "baselines.safetensors")
+        write_text(json.dumps(data, indent=2) + "\n", folder / "baselines.json")
+
+    def _scaled(
+        self,
+        name: str,
+        prepared: Prepared,
+        target: str,
+        sources: Sequence[str],
+        mask: npt.NDArray[np.uint8],
+    ) -> npt.NDArray[np.float32]:
+        if name == "mean":
+            if target not in self.population.images:
+                message = f"{prepared.label}: no training participant has a {target} to average"
+                raise VisitError(message)
+            return self.population.on(prepared, target)
+        if name == "copy":
+            return scaled_image(prepared, self.best_source(target, sources), mask)
+        weights = self.gramian.solve(sources, target)
+        result = np.full(prepared.grid.shape, weights[-1], dtype=np.float32)
+        for source in sources:
+            weight = np.float32(weights[self.gramian.modalities.index(source)])
+            result += weight * scaled_image(prepared, source, mask)
+        return result
+
+
+def fit_baselines(recipe: Recipe, training: Sequence[Prepared]) -> Baselines:
+    """All three baselines in one pass over the training visits; one visit in memory."""
+    names = tuple(recipe.modalities)
+    grams, population = [], empty_population()
+    errors: dict[str, dict[str, list[float]]] = {t: {} for t in recipe.targets}
+    for prepared in sorted(training, key=lambda p: p.label):
+        mask = read_mask(prepared.mask).array
+        images = {m: scaled_image(prepared, m, mask) for m in names if m in prepared.images}
+        grams.append((tuple(images), gram_of(names, images, mask)))
+        for target in (t for t in recipe.targets if t in images):
+            population.add(prepared, target, images[target], mask)
+            for source in (s for s in recipe.sources if s in images and s != target):
+                error = np.abs(images[source] - images[target])[mask > 0].mean()
+                errors[target].setdefault(source, []).append(float(error))
+    distances = {t: {s: float(np.mean(e)) for s, e in d.items()} for t, d in errors.items()}
+    return Baselines(distances, add_grams(names, grams), population)
+
+
+def load_baselines(folder: Path) -> Baselines:
+    """Read what `Baselines.save` wrote; ModelError where it is absent or damaged."""
+    path = folder / "baselines.json"
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        tensors = load_file(folder / "weights" / "baselines.safetensors")
+        return _from_files(data, tensors)
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        message = f"{path}: the model's baselines cannot be read ({error}); fit the model again"
+        raise ModelError(message) from error
+
+
+def _from_files(data: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]]) -> Baselines:
+    names = tuple(str(m) for m in data["modalities"])
+    sums = {tuple(p): tensors[f"gram.{n}"] for n, p in enumerate(data["present"])}
+    i, j, k = data["grid"]["shape"]
+    grid = Grid((int(i), int(j), int(k)), np.asarray(data["grid"]["affine"]))
+    made = [m for m in names if f"image.{m}" in tensors]
+    population = Population(
+        grid,
+        {m: tensors[f"image.{m}"] for m in made},
+        {m: tensors[f"weight.{m}"] for m in made},
+    )
+    return Baselines(data["distances"], Gramian(names, sums), population)

@@ -1,0 +1,116 @@
+"""Card: `model.json`, all that a stranger must know about a model, typed and validated."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import PurePosixPath
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from bids_synth.learn.typical import Range
+from bids_synth.scale import Scale
+
+CARD_FORMAT: Literal[1] = 1
+LIBRARIES = ("torch", "monai", "lightning", "numpy", "antspyx")
+INTENDED_USE = (
+    "Research: filling in images that a visit lacks, where a stand-in is better than leaving "
+    "the visit out. Not for diagnosis. Lesions and rare anatomy may be missing or invented."
+)
+LICENCE = "not stated; the terms of the training dataset apply"
+
+
+class Entry(BaseModel):
+    """Base of every part of a card: unknown keys are refused, values are frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FileEntry(Entry):
+    """One file of the model folder."""
+
+    file: str
+    """Path inside the folder."""
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+    @field_validator("file")
+    @classmethod
+    def _stays_inside(cls, file: str) -> str:
+        parts = PurePosixPath(file).parts
+        if not re.fullmatch(r"[A-Za-z0-9_./-]+", file) or ".." in parts or file.startswith("/"):
+            message = f"a file of the model folder must lie inside it, got {file!r}"
+            raise ValueError(message)
+        return file
+
+
+class WeightsEntry(FileEntry):
+    """The weights of one network."""
+
+    fold: int = Field(ge=0)
+    member: int = Field(ge=0)
+    score: float
+    """Validation score by which these weights were selected; higher is better."""
+    epoch: int = Field(ge=0)
+    """Epoch, 0-based, after which they were taken."""
+
+
+class Card(Entry):
+    """What a model is, what it was fitted on and which files it consists of."""
+
+    format: Literal[1] = CARD_FORMAT
+    name: str
+    version: str
+    """Version of bids_synth that fitted it."""
+    created: str
+    """UTC date and time, ISO 8601."""
+    dataset: str
+    """Name of the dataset it was fitted on."""
+    licence: str = LICENCE
+    intended_use: str = INTENDED_USE
+    recipe: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """Digest of `recipe.toml`."""
+    fit: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """Digest of all that decides the fit: recipe, split, prepared images, seed."""
+    network: dict[str, int | list[int]]
+    """What the networks are built from."""
+    scales: dict[str, Scale]
+    """Modality -> median scale of the training images: the unit of synthetic ones."""
+    weights: list[WeightsEntry] = Field(min_length=1)
+    baselines: list[FileEntry]
+    """`baselines.json` and its arrays."""
+    salt: str
+    """Goes before a participant's label when it is hashed."""
+    training: list[str]
+    """Hashed labels of participants whose visits the networks have seen."""
+    validation: list[str]
+    """Hashed labels of participants that selected the weights."""
+    ranges: dict[str, Range]
+    """Figures of the training visits, for out-of-distribution checks."""
+    libraries: dict[str, str]
+
+    def fitted_on(self, participant: str) -> bool:
+        """True where the participant (label without `sub-`) taught or selected the model."""
+        return hash_label(self.salt, participant) in {*self.training, *self.validation}
+
+
+def hash_label(salt: str, participant: str) -> str:
+    """sha256 of the salted label.
+
+    >>> hash_label("a", "01") == hash_label("b", "01")
+    False
+    """
+    return hashlib.sha256(f"{salt}:{participant}".encode()).hexdigest()
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that decide a fit."""
+    return {name: _version(name) for name in LIBRARIES}
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "n/a"

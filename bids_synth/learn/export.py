@@ -1,0 +1,138 @@
+"""Export: gather the fitted members into one model folder, which appears whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bids_synth.errors import UsageError
+from bids_synth.learn.baselines import Baselines
+from bids_synth.learn.card import Card, FileEntry, WeightsEntry, hash_label, library_versions
+from bids_synth.learn.member import Member
+from bids_synth.learn.model import sha256_of
+from bids_synth.learn.networks import network_parameters
+from bids_synth.learn.record import rows_to_tsv
+from bids_synth.learn.typical import figures, typical_ranges
+from bids_synth.recipe import Recipe
+from bids_synth.scale import Scale, typical_scale
+from bids_synth.split import Split
+from bids_synth.visit import Prepared
+from bids_synth.volume import write_text
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """Everything that goes into a model folder."""
+
+    recipe: Recipe
+    split: Split
+    key: str
+    """Digest of all that decides the fit."""
+    members: Sequence[Member]
+    """The finished ones."""
+    training: Sequence[Prepared]
+    """Visits of training participants of any fold."""
+    baselines: Baselines
+    logs: Path
+    """TensorBoard events, one folder a member."""
+    dataset: str
+    version: str
+
+
+def population_scales(recipe: Recipe, training: Sequence[Prepared]) -> dict[str, Scale]:
+    """Median scale of each modality; UsageError where no training visit has one of them."""
+    found = {m: [p.scales[m] for p in training if m in p.scales] for m in recipe.modalities}
+    if lacking := [m for m, scales in found.items() if not scales]:
+        have = [m for m in recipe.modalities if m not in lacking]
+        message = (
+            f"no training participant has a {' or a '.join(lacking)}; limit the recipe to what "
+            f"the dataset has: --modalities {' '.join(have)}"
+        )
+        raise UsageError(message)
+    return {m: typical_scale(scales) for m, scales in found.items()}
+
+
+def export(fitted: Fitted, folder: Path) -> None:
+    """Write the folder beside its place, then put it there by rename."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".part-"))
+    try:
+        _fill(fitted, part, folder.name)
+        part.chmod(0o777 & ~0o022)
+        old = part.with_name(f"{part.name}-old")
+        if folder.exists():
+            folder.rename(old)
+        part.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _fill(fitted: Fitted, folder: Path, name: str) -> None:
+    write_text(fitted.recipe.to_toml(), folder / "recipe.toml")
+    write_text(fitted.split.to_tsv(), folder / "split.tsv")
+    fitted.baselines.save(folder)
+    entries, rows = [], []
+    for member in fitted.members:
+        data = member.fitted()
+        if data is not None:
+            file = f"weights/fold-{member.fold}_member-{member.number}.safetensors"
+            shutil.copyfile(member.weights, folder / file)
+            rows += data["rows"]
+            entries.append(_entry(folder, file, member, data["score"], data["epoch"]))
+    write_text(rows_to_tsv(rows), folder / "training.tsv")
+    _copy_logs(fitted, folder / "logs")
+    card = _card(fitted, folder, name, entries)
+    write_text(json.dumps(card.model_dump(mode="json"), indent=2) + "\n", folder / "model.json")
+
+
+def _entry(folder: Path, file: str, member: Member, score: float, epoch: int) -> WeightsEntry:
+    digest = sha256_of(folder / file)
+    return WeightsEntry(
+        file=file, sha256=digest, fold=member.fold, member=member.number, score=score, epoch=epoch
+    )
+
+
+def _card(fitted: Fitted, folder: Path, name: str, weights: list[WeightsEntry]) -> Card:
+    salt = hashlib.sha256(f"salt:{fitted.key}".encode()).hexdigest()[:32]
+    training = frozenset().union(*(f.training for f in fitted.split.folds))
+    validation = frozenset().union(*(f.validation for f in fitted.split.folds))
+    seen = [figures(p, tuple(fitted.recipe.modalities)) for p in fitted.training]
+    return Card(
+        name=name,
+        version=fitted.version,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        dataset=fitted.dataset,
+        recipe=fitted.recipe.digest(),
+        fit=fitted.key,
+        network=network_parameters(fitted.recipe),
+        scales=population_scales(fitted.recipe, fitted.training),
+        weights=weights,
+        baselines=[
+            FileEntry(file=f, sha256=sha256_of(folder / f))
+            for f in ("baselines.json", "weights/baselines.safetensors")
+        ],
+        salt=salt,
+        training=sorted(hash_label(salt, p) for p in training),
+        validation=sorted(hash_label(salt, p) for p in validation),
+        ranges=typical_ranges(seen),
+        libraries=library_versions(),
+    )
+
+
+def _copy_logs(fitted: Fitted, folder: Path) -> None:
+    for member in fitted.members:
+        events = sorted(member.logs.glob("events.out.tfevents.*"))
+        place = folder / member.logs.name
+        place.mkdir(parents=True, exist_ok=True)
+        for number, path in enumerate(events):
+            # The original name holds the name of the computer, which is nobody's business.
+            shutil.copyfile(
+                path, place / f"events.out.tfevents.{path.name.split('.')[3]}.{number}"
+            )

@@ -1,0 +1,202 @@
+"""Fit: prepared visits, a split and a recipe to a model folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from bids_synth.errors import ModelError, UsageError
+from bids_synth.learn.baselines import Baselines, fit_baselines
+from bids_synth.learn.device import resolve_device
+from bids_synth.learn.export import Fitted, export, population_scales
+from bids_synth.learn.member import Member, fit_member, initial_network
+from bids_synth.learn.model import Model, load_model
+from bids_synth.learn.selection import Score, selection_of
+from bids_synth.learn.store import open_store
+from bids_synth.recipe import Recipe
+from bids_synth.split import Split
+from bids_synth.visit import Prepared
+
+VERSION = 1
+"""Changes when the same inputs would give other weights, so that fits are not taken up."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a fit keeps what."""
+
+    folder: Path
+    """The model folder; its `logs` grow while fitting, the rest appears at the end."""
+    work: Path
+    """The work directory."""
+
+    def member(self, recipe: Recipe, key: str, seed: int, fold: int, number: int) -> Member:
+        """One member with its folders under the work directory and its logs."""
+        name = f"fold-{fold}_member-{number}"
+        own = hashlib.sha256(f"{key}:{fold}:{number}".encode()).hexdigest()
+        place = self.work / "fit" / self.folder.name / name
+        return Member(recipe, fold, number, seed, own, place, self.folder / "logs" / name)
+
+
+def fit_model(
+    recipe: Recipe,
+    prepared: Sequence[Prepared],
+    split: Split,
+    score: Score,
+    *,
+    folder: Path,
+    work: Path,
+    seed: int,
+    device: str = "auto",
+    resume: bool = True,
+    fold: int | None = None,
+    init_from: Path | None = None,
+    dataset: str = "",
+    version: str = "",
+    quiet: bool = False,
+) -> Model:
+    """Fit every member of every fold (or of `fold`) and write the model folder.
+
+    Only visits of training and validation participants are ever opened; those of test
+    participants and strangers are dropped before anything else. Killed at any moment and
+    called again, it goes on and ends at the same weights; called again with nothing changed,
+    it returns at once. With `fold`, the folder holds all folds that are finished by then.
+
+    Raises UsageError where the data cannot teach the recipe, the fold or the device does not
+    exist; ModelError where `init_from` is no fitting model.
+    """
+    where = resolve_device(device)
+    folds = _folds(split, fold)
+    visits = fitting_visits(prepared, split)
+    key = fit_key(recipe, visits, split, seed=seed, init_from=init_from)
+    if resume and (model := _finished(folder, key, recipe, folds)):
+        return model
+    places = Places(folder, work)
+    training = [p for p in visits if any(_is_in(p, f.training) for f in split.folds)]
+    population_scales(recipe, training)
+    numbers = range(recipe.fit.members)
+    for k in folds:
+        members = [places.member(recipe, key, seed, k, n) for n in numbers]
+        _fit_fold(members, visits, split, score, where, init_from, resume=resume, quiet=quiet)
+    every = [
+        places.member(recipe, key, seed, k, n) for k in range(len(split.folds)) for n in numbers
+    ]
+    done = [m for m in every if m.fitted() is not None]
+    baselines = fit_baselines(recipe, training)
+    logs = folder / "logs"
+    export(Fitted(recipe, split, key, done, training, baselines, logs, dataset, version), folder)
+    return load_model(folder)
+
+
+def fitting_visits(prepared: Sequence[Prepared], split: Split) -> list[Prepared]:
+    """Visits of training and validation participants, by label; nobody else's."""
+    kept = [p for p in prepared if p.visit.participant in split.fitted]
+    if any(p.visit.participant in split.test for p in kept):
+        message = "a test participant is among those that fit or select the model"
+        raise UsageError(message)
+    return sorted(kept, key=lambda p: p.label)
+
+
+def fit_key(
+    recipe: Recipe,
+    visits: Sequence[Prepared],
+    split: Split,
+    *,
+    seed: int,
+    init_from: Path | None = None,
+) -> str:
+    """sha256 of all that decides the weights of a fit."""
+    start = load_model(init_from).sha256 if init_from else ""
+    parts = {
+        "version": VERSION,
+        "recipe": recipe.digest(),
+        "split": split.to_tsv(),
+        "visits": [(p.label, p.key) for p in visits],
+        "seed": seed,
+        "start": start,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _fit_fold(
+    members: Sequence[Member],
+    visits: Sequence[Prepared],
+    split: Split,
+    score: Score,
+    device: torch.device,
+    init_from: Path | None,
+    *,
+    resume: bool,
+    quiet: bool,
+) -> None:
+    if not resume:
+        for member in members:
+            (member.place / "key.txt").unlink(missing_ok=True)
+            (member.place / "fitted.json").unlink(missing_ok=True)
+    if all(member.fitted() is not None for member in members):
+        return
+    recipe, fold = members[0].recipe, split.folds[members[0].fold]
+    work = members[0].place.parents[2]
+    chosen = [p for p in visits if _is_in(p, fold.training)]
+    training = open_store(chosen, tuple(recipe.modalities), work)
+    validation = open_store(
+        [p for p in visits if _is_in(p, fold.validation)], tuple(recipe.modalities), work
+    )
+    selection = selection_of(recipe, validation, score, device)
+    baselines = fit_baselines(recipe, chosen)
+    for member in members:
+        initial = _initial(member, baselines, init_from)
+        fit_member(member, training, selection, initial, quiet=quiet)
+
+
+def _initial(
+    member: Member, baselines: Baselines, init_from: Path | None
+) -> Callable[[], nn.Module]:
+    if init_from is None:
+        recipe = member.recipe
+        table = baselines.gramian.table(recipe.sources, recipe.targets)
+        return lambda: initial_network(member, table)
+    return lambda: _network_of(load_model(init_from), member)
+
+
+def _network_of(model: Model, member: Member) -> nn.Module:
+    recipe = member.recipe
+    if (model.recipe.modalities, model.recipe.network) != (recipe.modalities, recipe.network):
+        message = (
+            f"--init-from {model.folder}: its modalities and network "
+            f"({', '.join(model.recipe.modalities)}; {model.recipe.network}) are not those of "
+            f"the recipe ({', '.join(recipe.modalities)}; {recipe.network})"
+        )
+        raise ModelError(message)
+    networks = model.networks()
+    return networks[member.number % len(networks)].requires_grad_(requires_grad=True)
+
+
+def _finished(folder: Path, key: str, recipe: Recipe, folds: Sequence[int]) -> Model | None:
+    try:
+        model = load_model(folder)
+    except ModelError:
+        return None
+    there = {(w.fold, w.member) for w in model.card.weights}
+    wanted = {(k, n) for k in folds for n in range(recipe.fit.members)}
+    return model if model.card.fit == key and wanted <= there else None
+
+
+def _folds(split: Split, fold: int | None) -> Sequence[int]:
+    count = len(split.folds)
+    if fold is None:
+        return range(count)
+    if not 0 <= fold < count:
+        message = f"--fold {fold}: the split has folds 0 to {count - 1}"
+        raise UsageError(message)
+    return [fold]
+
+
+def _is_in(prepared: Prepared, participants: frozenset[str]) -> bool:
+    return prepared.visit.participant in participants

@@ -1,0 +1,90 @@
+"""Linear: least squares from any subset of images, from sums over the training voxels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Gram = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Gramian:
+    """Sums of products of all images (and a constant) over voxels, one per set of images.
+
+    Visits that have the same images are summed together, so that any subset can be solved
+    from exactly those visits that have it.
+    """
+
+    modalities: tuple[str, ...]
+    """Order of rows and columns; the constant comes last."""
+    sums: Mapping[tuple[str, ...], Gram]
+    """Modalities present -> (M + 1, M + 1) sums of products; rows of absent ones are 0."""
+
+    def solve(self, sources: Sequence[str], target: str) -> npt.NDArray[np.float64]:
+        """Coefficients (M + 1,) in the order of `modalities`, then the constant.
+
+        Where no visit has all of the sources and the target, the largest subset of the
+        sources that some visit has is used; with none, the mean of the target.
+        """
+        result = np.zeros(len(self.modalities) + 1)
+        used, total = self._most_sources(sources, target)
+        if total is not None:
+            columns = [*(self.modalities.index(s) for s in used), len(self.modalities)]
+            right = total[columns, self.modalities.index(target)]
+            result[columns] = np.linalg.lstsq(total[np.ix_(columns, columns)], right)[0]
+        return result
+
+    def table(self, sources: Sequence[str], targets: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Coefficients for every subset of sources: (2^S, T, S + 1), as the network keeps them.
+
+        Row n is the subset of those sources s for which bit s of n is set. A target that is
+        itself given is passed through.
+        """
+        table = np.zeros((2 ** len(sources), len(targets), len(sources) + 1), dtype=np.float32)
+        columns = [*(self.modalities.index(s) for s in sources), len(self.modalities)]
+        for number in range(len(table)):
+            given = [s for bit, s in enumerate(sources) if number >> bit & 1]
+            for row, target in enumerate(targets):
+                if target in given:
+                    table[number, row, sources.index(target)] = 1
+                else:
+                    table[number, row] = self.solve(given, target)[columns]
+        return table
+
+    def _most_sources(
+        self, sources: Sequence[str], target: str
+    ) -> tuple[tuple[str, ...], Gram | None]:
+        for count in range(len(sources), -1, -1):
+            for used in combinations(sources, count):
+                needed = {*used, target}
+                found = [s for present, s in self.sums.items() if needed <= set(present)]
+                if found:
+                    return used, np.sum(found, axis=0)
+        return (), None
+
+
+def gram_of(
+    modalities: Sequence[str], images: Mapping[str, npt.NDArray[Any]], mask: npt.NDArray[Any]
+) -> Gram:
+    """Sums of products over the voxels of one visit's mask; float64."""
+    inside = mask > 0
+    rows = np.zeros((len(modalities) + 1, int(inside.sum())))
+    rows[-1] = 1
+    for n, modality in enumerate(modalities):
+        if modality in images:
+            rows[n] = images[modality][inside]
+    return rows @ rows.T
+
+
+def add_grams(modalities: Sequence[str], grams: Sequence[tuple[tuple[str, ...], Gram]]) -> Gramian:
+    """Sum over visits, apart for every set of present images."""
+    sums: dict[tuple[str, ...], Gram] = {}
+    for present, gram in grams:
+        sums[present] = sums.get(present, 0) + gram
+    return Gramian(tuple(modalities), sums)

@@ -1,0 +1,200 @@
+"""Member: fit one network of one fold, from where it was left, to its best weights."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins.environments import LightningEnvironment
+from safetensors.torch import save_file
+from torch import nn
+from torch.utils.data import DataLoader
+
+from bids_synth.learn.dataset import EpochSampler, Patches
+from bids_synth.learn.networks import build_network
+from bids_synth.learn.objectives import OBJECTIVES
+from bids_synth.learn.progress import Progress
+from bids_synth.learn.record import Record
+from bids_synth.learn.schedule import schedule_of
+from bids_synth.learn.selection import Selection
+from bids_synth.learn.store import Stored
+from bids_synth.recipe import Recipe
+from bids_synth.volume import write_text
+
+
+@dataclass(frozen=True)
+class Member:
+    """One network to fit: everything that decides its weights, and where it is kept."""
+
+    recipe: Recipe
+    fold: int
+    number: int
+    """0-based place among the members of the fold."""
+    seed: int
+    """Master seed of the run."""
+    key: str
+    """Digest of all that decides the fit; a state of another key is not resumed."""
+    place: Path
+    """Folder of its state, weights and curve."""
+    logs: Path
+    """Folder of its TensorBoard events."""
+
+    @property
+    def own_seed(self) -> int:
+        """Seed of this member alone."""
+        mixed = np.random.SeedSequence([self.seed, self.fold, self.number])
+        return int(mixed.generate_state(1)[0])
+
+    @property
+    def weights(self) -> Path:
+        """The best averaged weights, there when the fit is over."""
+        return self.place / "weights.safetensors"
+
+    def fitted(self) -> dict[str, Any] | None:
+        """Key, score, epoch and curve of a finished fit of this very key, else None."""
+        try:
+            data: dict[str, Any] = json.loads((self.place / "fitted.json").read_text("utf-8"))
+        except (OSError, ValueError):
+            return None
+        return data if data.get("key") == self.key and self.weights.is_file() else None
+
+
+def initial_network(member: Member, table: np.ndarray) -> nn.Module:
+    """Weights from the member's seed alone; `table` is the linear answer to start from."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(member.own_seed)
+        network = build_network(member.recipe)
+    network.get_buffer("linear").copy_(torch.from_numpy(table))
+    return network
+
+
+def fit_member(
+    member: Member,
+    training: Sequence[Stored],
+    selection: Selection,
+    initial: Callable[[], nn.Module],
+    *,
+    quiet: bool,
+) -> None:
+    """Fit, or go on fitting, and write weights and curve; nothing where that is done.
+
+    Raises KeyboardInterrupt where the user stopped it; its state is kept.
+    """
+    if member.fitted() is not None:
+        return
+    state = _last_state(member)
+    record = Record(member.place, selection, fold=member.fold, member=member.number)
+    with _calm(selection.device):
+        _run(member, training, selection.device, initial(), record, state, quiet=quiet)
+    save_file(record.best, member.place / "weights.part")
+    (member.place / "weights.part").replace(member.weights)
+    data = {
+        "key": member.key,
+        "score": record.best_score,
+        "epoch": record.best_epoch,
+        "rows": record.rows,
+    }
+    write_text(json.dumps(data), member.place / "fitted.json")
+    (member.place / "last.ckpt").unlink(missing_ok=True)
+
+
+def _run(
+    member: Member,
+    training: Sequence[Stored],
+    device: torch.device,
+    network: nn.Module,
+    record: Record,
+    state: Path | None,
+    *,
+    quiet: bool,
+) -> None:
+    recipe, schedule = member.recipe, schedule_of(member.recipe)
+    batch = recipe.fit.batch
+    patches = Patches(recipe, training, seed=member.own_seed, total=schedule.steps * batch)
+    loader = DataLoader(patches, batch, sampler=EpochSampler(schedule.per_epoch * batch))
+    module = OBJECTIVES[recipe.objective.name](recipe, network, schedule.steps)
+    title = f"fold {member.fold} member {member.number}"
+    bars: list[Callback] = [] if quiet else [Progress(record, schedule, title)]
+    trainer = _trainer(member, device, [*bars, record], schedule.epochs, _step_of(state))
+    trainer.fit(module, loader, ckpt_path=state, weights_only=True)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+
+
+def _trainer(
+    member: Member, device: torch.device, callbacks: list[Callback], epochs: int, step: int
+) -> Trainer:
+    cuda = device.type == "cuda"
+    logs = member.logs
+    return Trainer(
+        accelerator="gpu" if cuda else "cpu",
+        devices=[device.index or 0] if cuda else 1,
+        precision="bf16-mixed" if cuda else "32-true",
+        # Trilinear upsampling has no deterministic gradient on CUDA: warn, do not refuse.
+        deterministic="warn" if cuda else True,
+        max_epochs=epochs,
+        gradient_clip_val=1.0,
+        callbacks=callbacks,
+        # Without it Lightning would look for SLURM and requeue the job itself.
+        plugins=[LightningEnvironment()],
+        logger=TensorBoardLogger(logs.parent, name="", version=logs.name, purge_step=step),
+        default_root_dir=member.place,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+    )
+
+
+def _last_state(member: Member) -> Path | None:
+    """The saved state of this very fit; anything else in the folder is removed."""
+    path, mark = member.place / "last.ckpt", member.place / "key.txt"
+    known = mark.read_text("utf-8") if mark.is_file() else ""
+    if known == member.key:
+        return path if path.is_file() else None
+    shutil.rmtree(member.place, ignore_errors=True)
+    shutil.rmtree(member.logs, ignore_errors=True)
+    write_text(member.key, mark)
+    return None
+
+
+def _step_of(state: Path | None) -> int:
+    if state is None:
+        return 0
+    data = torch.load(state, map_location="cpu", weights_only=True, mmap=True)
+    return int(data["global_step"])
+
+
+@contextmanager
+def _calm(device: torch.device) -> Iterator[None]:
+    """Lightning's notices off, and torch's global switches put back afterwards."""
+    names = ("lightning.pytorch", "lightning.fabric", "lightning")
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    strict = torch.are_deterministic_algorithms_enabled()
+    benchmark = torch.backends.cudnn.benchmark
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        torch.use_deterministic_algorithms(strict)
+        torch.backends.cudnn.benchmark = benchmark
+        if device.type == "cuda":
+            torch.cuda.empty_cache()

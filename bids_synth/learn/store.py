@@ -1,0 +1,116 @@
+"""Store: prepared visits as memory-mapped arrays, scaled and masked, made once."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_synth.errors import VisitError
+from bids_synth.visit import Prepared
+from bids_synth.volume import read_mask, read_volume
+
+LIMIT = 1e4
+"""Largest scaled value that is kept: what float16 holds, far beyond any tissue."""
+FORMAT = "1"
+"""Changes when the arrays do, so that older ones are made anew."""
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """The arrays of one prepared visit; reading a window touches only its pages."""
+
+    label: str
+    """Label of the visit."""
+    participant: str
+    """Label without `sub-`."""
+    images: dict[str, npt.NDArray[np.float16]]
+    """Modality -> scaled image (I, J, K), 0 outside the mask."""
+    mask: npt.NDArray[np.uint8]
+    """(I, J, K), 1 inside."""
+    centres: npt.NDArray[np.uint32]
+    """Flat indices of the voxels inside the mask."""
+
+    @property
+    def present(self) -> tuple[str, ...]:
+        """Modalities that the visit has."""
+        return tuple(self.images)
+
+
+def open_store(
+    prepared: Sequence[Prepared], modalities: Sequence[str], work: Path
+) -> list[Stored]:
+    """The arrays of these visits under `work`, written where they are not there yet.
+
+    Raises VisitError where a prepared image cannot be read or a mask is empty.
+    """
+    return [_open(visit, modalities, _ensure(visit, work / "store")) for visit in prepared]
+
+
+def scaled_image(
+    prepared: Prepared, modality: str, mask: npt.NDArray[Any]
+) -> npt.NDArray[np.float32]:
+    """One image in the network's numbers, float32, 0 outside the mask."""
+    volume = read_volume(prepared.images[modality])
+    if volume.array.shape != mask.shape:
+        message = (
+            f"{prepared.images[modality]}: has shape {volume.array.shape}, its mask "
+            f"{prepared.mask} has {mask.shape}; delete the work directory and prepare again"
+        )
+        raise VisitError(message)
+    scaled = prepared.scales[modality].apply(volume.array) * mask
+    return np.asarray(np.clip(scaled, -LIMIT, LIMIT), dtype=np.float32)
+
+
+def _ensure(prepared: Prepared, folder: Path) -> Path:
+    place = folder / f"{prepared.key[:40]}-{FORMAT}"
+    if place.is_dir():
+        return place
+    folder.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(dir=folder, prefix=".part-"))
+    try:
+        _write(prepared, part)
+        if not place.is_dir():
+            _move(part, place)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return place
+
+
+def _move(part: Path, place: Path) -> None:
+    try:
+        os.replace(part, place)
+    except OSError:
+        # Another fold of the same fit may have been quicker with the same arrays.
+        if not place.is_dir():
+            raise
+
+
+def _write(prepared: Prepared, folder: Path) -> None:
+    mask = read_mask(prepared.mask).array
+    centres = np.flatnonzero(mask).astype(np.uint32)
+    if not len(centres):
+        message = f"{prepared.mask}: the mask of {prepared.label} is empty; check its preparation"
+        raise VisitError(message)
+    np.save(folder / "mask.npy", mask)
+    np.save(folder / "centres.npy", centres)
+    for modality in prepared.images:
+        image = scaled_image(prepared, modality, mask)
+        np.save(folder / f"image-{modality}.npy", image.astype(np.float16))
+
+
+def _open(prepared: Prepared, modalities: Sequence[str], folder: Path) -> Stored:
+    def array(name: str) -> npt.NDArray[Any]:
+        result: npt.NDArray[Any] = np.load(folder / f"{name}.npy", mmap_mode="r")
+        return result
+
+    images = {m: array(f"image-{m}") for m in modalities if m in prepared.images}
+    participant = prepared.visit.participant
+    return Stored(prepared.label, participant, images, array("mask"), array("centres"))

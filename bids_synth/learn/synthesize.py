@@ -1,0 +1,125 @@
+"""Synthesize: a model and a prepared visit to a synthetic image with its spread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from bids_synth.errors import UsageError, VisitError
+from bids_synth.learn.device import resolve_device
+from bids_synth.learn.model import Model
+from bids_synth.learn.patches import slide
+from bids_synth.learn.selection import blocks_of
+from bids_synth.learn.store import scaled_image
+from bids_synth.modality import MODALITIES
+from bids_synth.scale import Scale
+from bids_synth.synthetic import Synthetic
+from bids_synth.visit import Prepared
+from bids_synth.volume import Volume, read_mask
+
+
+@dataclass(frozen=True, eq=False)
+class Synthesizer:
+    """A model with its networks loaded; holds nothing of the visits it has seen."""
+
+    model: Model
+    networks: tuple[nn.Module, ...]
+    device: torch.device
+
+    def synthesize(
+        self,
+        prepared: Prepared,
+        target: str,
+        *,
+        sources: Sequence[str] | None = None,
+        scale: Scale | None = None,
+    ) -> Synthetic:
+        """Make `target` from `sources` (all that the visit has but the target itself).
+
+        The image is the mean over folds and members, the spread their standard deviation,
+        both on `prepared.grid` in the target's unit by `scale` (the model's population scale
+        where None). Outside the mask the image holds the modality's background and the
+        spread 0. Raises UsageError where the recipe cannot make the target, VisitError where
+        the sources do not suffice or the card's memory does not.
+        """
+        used = self._sources(prepared, target, sources)
+        mask = read_mask(prepared.mask).array
+        images = np.zeros((len(self.model.recipe.sources), *mask.shape), dtype=np.float32)
+        for source in used:
+            row = self.model.recipe.sources.index(source)
+            images[row] = scaled_image(prepared, source, mask)
+        made = self._slide(images, mask, used, target, prepared.label)
+        chosen = scale or self.model.scales[target]
+        modality = MODALITIES[target]
+        inside = mask > 0
+        mean = np.where(inside, chosen.invert(made.mean(axis=0)), np.float32(modality.background))
+        image = Volume(mean.astype(np.float32), prepared.grid, modality.unit)
+        if len(made) < 2:
+            return Synthetic(target, used, image, None)
+        spread = np.where(inside, made.std(axis=0, ddof=1) * chosen.gain, 0)
+        return Synthetic(target, used, image, image.with_array(spread.astype(np.float32)))
+
+    def _sources(
+        self, prepared: Prepared, target: str, sources: Sequence[str] | None
+    ) -> tuple[str, ...]:
+        recipe = self.model.recipe
+        if target not in recipe.targets:
+            message = (
+                f"model {self.model.name} cannot make {target}; it makes "
+                f"{', '.join(recipe.targets)}"
+            )
+            raise UsageError(message)
+        wanted = prepared.images if sources is None else sources
+        used = tuple(m for m in recipe.sources if m in wanted and m != target)
+        if lacking := [m for m in sources or () if m not in prepared.images]:
+            message = (
+                f"{prepared.label}: has no prepared {', '.join(lacking)} to make {target} from"
+            )
+            raise VisitError(message)
+        if len(used) < recipe.minimum:
+            message = (
+                f"{prepared.label}: {target} needs at least {recipe.minimum} of "
+                f"{', '.join(m for m in recipe.sources if m != target)}; "
+                f"given: {', '.join(used) or 'none'}"
+            )
+            raise VisitError(message)
+        return used
+
+    def _slide(
+        self,
+        images: npt.NDArray[np.float32],
+        mask: npt.NDArray[np.uint8],
+        sources: Sequence[str],
+        target: str,
+        label: str,
+    ) -> npt.NDArray[np.float32]:
+        """Scaled result of every network: (networks, I, J, K)."""
+        recipe = self.model.recipe
+        parts = [blocks_of(n, recipe, sources, [target], self.device) for n in self.networks]
+        try:
+            return slide(
+                lambda window: torch.cat([part(window) for part in parts], dim=1),
+                images,
+                mask,
+                patch=recipe.fit.patch,
+                overlap=recipe.synthesis.overlap,
+                device=self.device,
+            )
+        except torch.cuda.OutOfMemoryError as error:
+            message = f"{label}: {self.device} has too little memory; use --device cpu"
+            raise VisitError(message) from error
+        except ValueError as error:
+            message = f"{label}: {error}; check its preparation"
+            raise VisitError(message) from error
+
+
+def load_synthesizer(model: Model, device: str = "auto") -> Synthesizer:
+    """Load a model's networks onto a device, once for all visits."""
+    where = resolve_device(device)
+    networks = tuple(network.to(where) for network in model.networks())
+    return Synthesizer(model, networks, where)

@@ -1,0 +1,112 @@
+"""Small prepared visits whose T2w is a nonlinear function of T1w and PDw."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+
+from bids_synth.grid import Grid
+from bids_synth.modality import MODALITIES
+from bids_synth.recipe import Recipe, load_recipe, validate_recipe
+from bids_synth.scale import Scale, fit_scale
+from bids_synth.split import Fold, Split
+from bids_synth.visit import Prepared, Scan, Visit
+from bids_synth.volume import Volume, write_volume
+
+IDENTITY = """#Insight Transform File V1.0
+#Transform 0
+Transform: AffineTransform_double_3_3
+Parameters: 1 0 0 0 1 0 0 0 1 0 0 0
+FixedParameters: 0 0 0
+"""
+SHAPE = (28, 30, 26)
+
+
+def field(rng: np.random.Generator, shape: tuple[int, int, int], width: float) -> np.ndarray:
+    """A smooth random field between 0 and 1."""
+    smooth = ndimage.gaussian_filter(rng.standard_normal(shape), width)
+    smooth = (smooth - smooth.mean()) / smooth.std()
+    return 1 / (1 + np.exp(-1.5 * smooth))
+
+
+def ellipsoid(shape: tuple[int, int, int]) -> np.ndarray:
+    axes = [np.linspace(-1.1, 1.1, n) for n in shape]
+    i, j, k = np.meshgrid(*axes, indexing="ij")
+    return ((i**2 + j**2 + k**2) < 1).astype(np.uint8)
+
+
+def images_of(rng: np.random.Generator, shape: tuple[int, int, int]) -> dict[str, np.ndarray]:
+    t1, pd = field(rng, shape, 1.5), field(rng, shape, 2.5)
+    t2 = np.sin(np.pi * t1) * (0.3 + 0.7 * pd) + 0.3 * (t1 - 0.5) * (pd - 0.5)
+    noise = 0.005 * rng.standard_normal((3, *shape))
+    stack = np.stack([t1, t2, pd]) + noise
+    return {"T1w": 800 * stack[0] + 50, "T2w": 400 * stack[1] + 20, "PDw": 1000 * stack[2] + 90}
+
+
+def make_visit(
+    folder: Path,
+    participant: str,
+    *,
+    modalities: tuple[str, ...] = ("T1w", "T2w", "PDw"),
+    shape: tuple[int, int, int] = SHAPE,
+    spacing: float = 4.0,
+    session: str | None = None,
+    images: dict[str, np.ndarray] | None = None,
+) -> Prepared:
+    """Write and describe one prepared visit; its images depend on the label alone."""
+    label = f"{participant}-{session}"
+    rng = np.random.default_rng([ord(c) for c in label])
+    affine = np.diag([spacing] * 3 + [1.0])
+    affine[:3, 3] = -spacing * (np.array(shape) - 1) / 2
+    grid = Grid(shape, affine)
+    place = folder / label
+    mask = ellipsoid(shape)
+    made = images or images_of(rng, shape)
+    paths, scales = {}, {}
+    for modality in modalities:
+        volume = Volume(made[modality].astype(np.float32), grid)
+        paths[modality] = write_volume(volume, place / f"{modality}.nii.gz")
+        scales[modality] = fit_scale(MODALITIES[modality], volume.array[mask > 0])
+    mask_path = write_volume(Volume(mask, grid), place / "mask.nii.gz")
+    template = place / "template.txt"
+    template.write_text(IDENTITY)
+    scans = {m: Scan(m, p) for m, p in paths.items()}
+    return Prepared(
+        visit=Visit(participant, session, scans),
+        reference=modalities[0],
+        native=grid,
+        grid=grid,
+        images=paths,
+        mask=mask_path,
+        native_mask=mask_path,
+        transforms={},
+        template=template,
+        scales=scales,
+        quality={"template_correlation": 0.9, "mask_volume": 1300.0},
+        stripped=True,
+        key=(label.encode().hex() * 20)[:64],
+    )
+
+
+def toy_recipe(**fit: object) -> Recipe:
+    """`impute` of three modalities with a small network and a short schedule."""
+    data = load_recipe("impute").limited_to(["T1w", "T2w", "PDw"]).model_dump(mode="json")
+    data["network"] |= {"filters": 8, "blocks": [1, 1]}
+    data["fit"] |= {"patch": [16, 16, 16], "steps": 12, "steps_per_epoch": 4, "members": 1}
+    data["fit"] |= fit
+    return validate_recipe(data, origin="toy")
+
+
+def toy_split(training: str = "abcd", validation: str = "e", test: str = "z") -> Split:
+    return Split(frozenset(test), (Fold(frozenset(training), frozenset(validation)),))
+
+
+def minus_error(real: np.ndarray, synthetic: np.ndarray, mask: np.ndarray) -> float:
+    """A score: PSNR inside the mask for a data range of 1."""
+    error = np.mean((real[mask] - synthetic[mask]) ** 2)
+    return float(-10 * np.log10(error + 1e-12))
+
+
+UNIT = Scale(0.0, 1.0)
