@@ -149,8 +149,8 @@ def _preparation(visit: Visit, prepared: Prepared) -> str:
         words.append("The mask was found in the reference scan.")
     words.append(
         f"All images were resampled once to a grid of {prepared.grid.spacing[0]:.3g} mm and "
-        f"scaled linearly, so that percentiles {LOW} and {HIGH} inside the mask (or the fixed window of "
-        "a quantitative image) became 0 and 1."
+        f"scaled linearly, so that percentiles {LOW} and {HIGH} inside the mask (or the fixed "
+        "window of a quantitative image) became 0 and 1."
     )
     return " ".join(words)
 
