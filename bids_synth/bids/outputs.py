@@ -61,8 +61,8 @@ class OutputNames:
         return self._transform(source, self.reference)
 
     def template(self) -> PurePosixPath:
-        """The transform between the template and the reference's space."""
-        return self._transform(SPACE, self.reference)
+        """The transform that maps points of the template to the reference: it brings images there."""
+        return self._transform(self.reference, SPACE)
 
     def _transform(self, source: str, target: str) -> PurePosixPath:
         entities = self._run_of(self.reference) | {"from": source, "to": target, "mode": "image"}
