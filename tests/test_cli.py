@@ -67,7 +67,7 @@ def test_list_recipes(capsys: pytest.CaptureFixture[str]) -> None:
         (["{bids}", "out", "group"], "no visit has any of"),
         (["{bids}", "out", "participant"], "run the group level first"),
         (["{bids}", "out", "participant", "--model", "gone"], "gone"),
-        (["{bids}", "out", "participant", "--participant-label", "99"], "99"),
+        (["{bids}", "out", "group", "--participant-label", "99"], "99"),
         (["{bids}", "out", "nothing"], "invalid choice"),
     ],
 )

@@ -61,7 +61,7 @@ class OutputNames:
         return self._transform(source, self.reference)
 
     def template(self) -> PurePosixPath:
-        """The transform that maps points of the template to the reference: it brings images there."""
+        """The transform that brings images in the reference's space to the template."""
         return self._transform(self.reference, SPACE)
 
     def _transform(self, source: str, target: str) -> PurePosixPath:

@@ -8,9 +8,11 @@ from pathlib import Path
 _FORMAT = "%(asctime)s %(name)s %(levelname)s: %(message)s"
 
 
-def start_log(output: Path, run_id: str, *, verbose: int) -> Path:
-    """Send the package's messages to the terminal and to `output/logs`; returns the file."""
-    folder = output / "logs"
+def start_log(folder: Path, run_id: str, *, verbose: int) -> Path:
+    """Send the package's messages to the terminal and to a file in `folder`; returns it.
+
+    The file appears with the first message.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"bids_synth-{run_id}.log"
     to_file = logging.FileHandler(path, encoding="utf-8", delay=True)

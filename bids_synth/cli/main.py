@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -44,25 +46,25 @@ def run_command(arguments: Sequence[str]) -> int:
 
 
 def _run(settings: Settings, *, verbose: int) -> int:
-    if settings.dry_run:
-        _say(_start(settings).text(), to=sys.stdout)
-        return 0
     from bids_synth.cli.logs import start_log
 
-    contain_caches(settings.work)
-    log_file = start_log(settings.output, settings.run_id, verbose=verbose)
+    # A dry run leaves nothing behind in the output, not even a log.
+    place = Path(tempfile.gettempdir()) if settings.dry_run else settings.output
+    log_file = start_log(place / "logs", settings.run_id, verbose=verbose)
+    if not settings.dry_run:
+        contain_caches(settings.work)
     try:
         summary = _start(settings)
-    except (BidsSynthError, KeyboardInterrupt, OSError):
+    except (BidsSynthError, KeyboardInterrupt):
         raise
     except Exception as error:
-        import logging
-
         logging.getLogger("bids_synth").exception("run %s failed", settings.run_id)
+        if isinstance(error, OSError) and error.strerror:
+            raise
         _say(f"bids_synth: internal fault ({type(error).__name__}: {error}); see {log_file}")
         return EX_SOFTWARE
     _say(summary.text(), to=sys.stdout)
-    return summary.exit_code
+    return 0 if settings.dry_run else summary.exit_code
 
 
 def _start(settings: Settings) -> RunSummary:
@@ -87,4 +89,4 @@ def contain_caches(work: Path) -> None:
 
 
 def _say(text: str, *, to: TextIO | None = None) -> None:
-    print(text, file=to or sys.stderr, flush=True)  # noqa: T201
+    print(text, file=to or sys.stderr, flush=True)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from nibabel.orientations import axcodes2ornt
 from scipy import ndimage
 
-from bids_synth.demo.sampling import inverse, resample, rigid, rotation
+from bids_synth.demo.resampling import inverse, resample, rigid, rotation
 from bids_synth.demo.sequence import Sequence
 from bids_synth.demo.shapes import Array
 from bids_synth.grid import Affine, Grid
@@ -81,7 +81,7 @@ def scan_grid(
     return Grid((shape[0], shape[1], shape[2]), affine)
 
 
-def sample(
+def acquire(
     stack: Array, box: Grid, pose: Affine, acquisition: Acquisition, sequence: Sequence
 ) -> Array:
     """Noiseless quantities (P, I, J, K) of a scan from those of the head (I, J, K, P) on `box`.

@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from bids_synth.demo.deformation import Deformation
 from bids_synth.demo.head import GAP, OUTSIDE, inner_surface, outside, signed_distance
-from bids_synth.demo.sampling import interpolate
+from bids_synth.demo.resampling import interpolate
 from bids_synth.demo.shapes import Array, Canvas, coverage, ellipsoid, mirrored, tube
 from bids_synth.demo.tissue import TISSUES
 from bids_synth.grid import Grid

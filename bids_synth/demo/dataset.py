@@ -13,7 +13,8 @@ import numpy as np
 from bids_synth.demo.anatomy import Template, build_template
 from bids_synth.demo.individual import Individual, draw_individual
 from bids_synth.demo.plan import PlannedVisit, plan_visits
-from bids_synth.demo.sampling import itk_text
+from bids_synth.demo.render import SEGMENTS
+from bids_synth.demo.resampling import itk_text
 from bids_synth.demo.sequence import choose
 from bids_synth.demo.sidecar import (
     IGNORED,
@@ -25,7 +26,7 @@ from bids_synth.demo.sidecar import (
     sidecar,
     truth_description,
 )
-from bids_synth.demo.visit_images import SEGMENTS, Truth, make_visit
+from bids_synth.demo.visit_images import Truth, make_visit
 from bids_synth.errors import UsageError
 from bids_synth.modality import MODALITIES
 from bids_synth.volume import Volume, write_text, write_volume

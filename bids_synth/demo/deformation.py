@@ -13,7 +13,7 @@ from bids_synth.grid import Grid
 
 Points = npt.NDArray[np.float64]
 
-SCALES = ((48.0, 5.0), (24.0, 2.5), (12.0, 0.8))
+SCALES = ((48.0, 5.0), (24.0, 1.8), (12.0, 0.8))
 """Knot spacing in mm and SD of the displacement in mm, from the lobes to the gyri."""
 SPLINE_GAIN = 0.48**-1.5
 """Coefficients of SD 1 give a spline of SD (sum of squared weights, 0.46 to 0.5) ^ (3 / 2)."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from bids_synth.demo.signal import nulling_time
 from bids_synth.errors import UsageError
 from bids_synth.modality import MODALITIES
 
@@ -33,6 +34,7 @@ class Sequence:
 
 
 _MPRAGE = {"tr": 2.3, "te": 0.003, "ti": 0.9, "flip": 9.0, "spacing": 0.007, "pulses": 176}
+_FLAIR = {"tr": 9.0, "te": 0.1, "ti": nulling_time(4.0, 9.0)}
 
 
 def _map(name: str, snr: float) -> Sequence:
@@ -40,15 +42,20 @@ def _map(name: str, snr: float) -> Sequence:
 
 
 _ALL = (
-    Sequence("T1w", (1, 1, 1), ("RAS", "LAS", "PSR", "LPS"), settings=_MPRAGE, snr=28),
+    Sequence("T1w", (1, 1, 1), ("RAS", "LAS", "PSR", "LPS"), settings=_MPRAGE, snr=32),
     Sequence(
-        "T2w", (1, 1, 1.5), ("LAS", "RAS", "LPS"), 8, settings={"tr": 5.0, "te": 0.09}, snr=26
+        "T2w", (1, 1, 1.5), ("LAS", "RAS", "LPS"), 8, settings={"tr": 5.0, "te": 0.09}, snr=30
     ),
     Sequence(
         "PDw", (1, 1, 1.5), ("LAS", "RAS", "LPI"), 8, settings={"tr": 3.0, "te": 0.02}, snr=40
     ),
     Sequence(
-        "FLAIR", (1, 1, 1.5), ("PSR", "LAS"), 4, settings={"tr": 9.0, "te": 0.1, "ti": 2.4}, snr=26
+        "FLAIR",
+        (1, 1, 1.5),
+        ("PSR", "LAS"),
+        4,
+        settings=_FLAIR,
+        snr=26,
     ),
     Sequence("ct", (1, 1, 1), ("LPS", "RAS"), 4),
     Sequence("pet", (1.2, 1.2, 1.2), ("RAS", "LAS"), snr=14, psf=5.0),

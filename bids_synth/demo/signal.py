@@ -17,15 +17,6 @@ def spin_echo(pd: Values, t1: Values, t2: Values, *, tr: float, te: float) -> Va
     return np.asarray(pd * (1 - np.exp(-tr / t1)) * np.exp(-te / t2))
 
 
-def gradient_echo(
-    pd: Values, t1: Values, t2star: Values, *, tr: float, te: float, flip: float
-) -> Values:
-    """Spoiled steady state at flip angle `flip` (Ernst and Anderson 1966)."""
-    angle, e1 = np.radians(flip), np.exp(-tr / t1)
-    steady = np.sin(angle) * (1 - e1) / (1 - np.cos(angle) * e1)
-    return np.asarray(pd * steady * np.exp(-te / t2star))
-
-
 def inversion_recovery(
     pd: Values, t1: Values, t2: Values, *, tr: float, te: float, ti: float
 ) -> Values:
@@ -38,7 +29,11 @@ def inversion_recovery(
 
 
 def nulling_time(t1: float, tr: float) -> float:
-    """Inversion time in s at which a tissue gives no signal."""
+    """Inversion time in s at which a tissue gives no signal.
+
+    >>> round(nulling_time(4.0, 1e9) / 4.0, 4)
+    0.6931
+    """
     return float(t1 * np.log(2 / (1 + np.exp(-tr / t1))))
 
 

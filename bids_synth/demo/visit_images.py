@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bids_synth.demo.acquisition import Acquisition, draw_acquisition, draw_motion, sample
-from bids_synth.demo.anatomy import Template, compose
-from bids_synth.demo.contrast import Blood, image, weights
+from bids_synth.demo.acquisition import Acquisition, acquire, draw_acquisition, draw_motion
+from bids_synth.demo.anatomy import Template
+from bids_synth.demo.appearance import Blood, image, weights
 from bids_synth.demo.individual import Individual
-from bids_synth.demo.sampling import inverse, resample, rigid
+from bids_synth.demo.render import SEGMENTS, Head, render
+from bids_synth.demo.resampling import inverse, resample, rigid
 from bids_synth.demo.scan import noiseless, stored
 from bids_synth.demo.sequence import SEQUENCES, unit
 from bids_synth.demo.shapes import Array
@@ -21,32 +22,8 @@ from bids_synth.demo.tissue import TISSUES
 from bids_synth.grid import Affine, Grid
 from bids_synth.volume import Volume
 
-SEGMENTS = {
-    1: ("GM", "grey matter", ("grey", "striatum", "thalamus", "pallidum", "cerebellum")),
-    2: ("WM", "white matter and brainstem", ("white", "brainstem")),
-    3: ("CSF", "cerebrospinal fluid", ("csf",)),
-    4: ("B", "bone", ("bone", "marrow")),
-    5: ("ST", "soft tissue", ("fat", "skin", "muscle", "eye", "blood")),
-    7: ("L", "lesion", ("lesion",)),
-}
-"""Label in a discrete segmentation -> BIDS abbreviation, name, tissues."""
 MARGIN_LOW, MARGIN_HIGH = np.array([20.0, 20.0, 30.0]), np.array([20.0, 40.0, 22.0])
 """mm of field of view around the brain: left, posterior, inferior; right, anterior, superior."""
-
-
-@dataclass(frozen=True, eq=False)
-class Head:
-    """A participant's head on the box grid: quantities that mix linearly."""
-
-    box: Grid
-    stack: Array
-    """(I, J, K, P): the columns of every modality, then the segments, then the outline."""
-    columns: dict[str, slice]
-    """Modality, `segments` or `outline` -> its columns."""
-
-    def part(self, name: str) -> Array:
-        """The columns of one name, contiguous."""
-        return np.ascontiguousarray(self.stack[..., self.columns[name]])
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,34 +72,8 @@ def make_visit(
     t1w = plans["T1w"]
     images = {name: _noiseless_image(head, individual, pose, name, t1w) for name in noiseless_of}
     mask, segments = _labels(head, pose, t1w.grid)
-    motions = {name: plans[name].motion for name in plans if name != "T1w"}
+    motions = {name: plans[name].motion for name in modalities if name != "T1w"}
     return VisitImages(scans, Truth(motions, mask, segments, images))
-
-
-def render(template: Template, individual: Individual, modalities: Sequence[str]) -> Head:
-    """The head of a participant as the quantities that the modalities need."""
-    rows, columns, start = [], {}, 0
-    for name in modalities:
-        part = weights(name, individual)
-        columns[name] = slice(start, start + len(part))
-        rows.append(np.pad(part, ((0, 0), (0, 1))))
-        start += len(part)
-    rows += [_segment_rows(), np.eye(1, len(TISSUES) + 1, len(TISSUES))]
-    columns["segments"] = slice(start, start + len(SEGMENTS))
-    columns["outline"] = slice(start + len(SEGMENTS), start + len(SEGMENTS) + 1)
-    matrix = np.concatenate(rows).astype(np.float32)
-    stack = np.empty((*template.grid.shape, len(matrix)), np.float32)
-    stack[:] = matrix[:, TISSUES.index("air")]
-    for slab, inside, fractions in compose(template, individual.form):
-        stack[slab].reshape(-1, len(matrix))[inside] = (matrix @ fractions).T
-    return Head(template.grid, stack, columns)
-
-
-def _segment_rows() -> npt.NDArray[np.float64]:
-    rows = np.zeros((len(SEGMENTS), len(TISSUES) + 1))
-    for row, (_, _, tissues) in enumerate(SEGMENTS.values()):
-        rows[row, [TISSUES.index(tissue) for tissue in tissues]] = 1
-    return rows
 
 
 def _draw_pose(rng: np.random.Generator) -> Affine:
@@ -172,7 +123,7 @@ def _noiseless_image(
 def _clean(
     head: Head, individual: Individual, pose: Affine, name: str, acquisition: Acquisition
 ) -> Array:
-    parts = sample(head.part(name), head.box, pose, acquisition, SEQUENCES[name])
+    parts = acquire(head.part(name), head.box, pose, acquisition, SEQUENCES[name])
     return image(name, parts, Blood(individual.hct, individual.o2sat))
 
 

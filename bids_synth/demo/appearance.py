@@ -1,4 +1,4 @@
-"""Contrast: the noiseless image of a modality from a head's tissues."""
+"""Appearance: the noiseless image of a modality from a head's tissues."""
 
 from __future__ import annotations
 

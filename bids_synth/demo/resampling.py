@@ -1,4 +1,4 @@
-"""Sampling: values of images between their voxels, and rigid motions in RAS+ mm."""
+"""Resampling: values of images between their voxels, and rigid motions in RAS+ mm."""
 
 from __future__ import annotations
 
