@@ -90,8 +90,16 @@ def test_a_verdict_has_reasons_exactly_when_it_is_not_pass(quality):
     assert (verdict.level == "pass") == (not verdict.reasons)
 
 
-def test_other_names_are_left_aside():
-    assert judge({"time": 1e9}, {"time": (0.0, 1.0)}, None).level == "pass"
+def test_a_figure_without_a_check_is_refused_not_skipped():
+    with pytest.raises(ValueError, match="no check knows the figure 'time'"):
+        judge({"time": 1.0}, {}, None)
+
+
+def test_the_spelling_of_a_models_card_is_judged_alike():
+    plain = judge({"intensity_mean_T1w": 0.9, "mask_volume": 500.0}, TYPICAL, None)
+    dotted = {"T1w.mean": TYPICAL["intensity_mean_T1w"], "quality.mask_volume": (1450.0, 150.0)}
+    assert plain.level == "fail"
+    assert judge({"T1w.mean": 0.9, "quality.mask_volume": 500.0}, dotted, None) == plain
 
 
 def test_statistics_are_scipys():

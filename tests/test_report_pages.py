@@ -216,6 +216,21 @@ def test_a_visit_for_which_nothing_was_made_says_so(tmp_path):
     assert "visit-scores" not in page.sections
 
 
+def test_what_an_earlier_run_drew_is_not_shown_as_if_it_were_new(tmp_path):
+    whole, output = make_report(tmp_path / "work", None), tmp_path / "out"
+    other = make_report(tmp_path / "work" / "B", "B")
+    write_visit_figures(output, other)
+    write_visit_figures(output, whole)
+    mine = output / "sub-01" / "figures" / "sub-01_desc-notes_T1w.svg"
+    mine.write_text("kept")
+    write_visit_figures(output, VisitReport(whole.visit, whole.prepared))
+    left = {path.name for path in mine.parent.iterdir()}
+    assert not [n for n in left if n.startswith("sub-01_desc-") and "T2w" in n]
+    assert "sub-01_desc-scores_T1w.html" not in left
+    assert mine.name in left
+    assert "sub-01_ses-B_desc-synth_T2w.svg" in left
+
+
 def scored() -> tuple[pd.DataFrame, pd.DataFrame]:
     rows, summary = [], []
     for target in ("T1w", "T2w"):

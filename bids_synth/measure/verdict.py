@@ -75,17 +75,22 @@ def judge(quality: Mapping[str, float], typical: Typical, spread: float | None) 
     `intensity_mean_<modality>`, `intensity_sd_<modality>`, `intensity_skewness_<modality>`
     of `image_statistics`. `spread` is the mean standard deviation over the networks inside
     the mask, divided by the gain of the target's scale; None with a single network.
-    A figure without a typical value is held to the absolute limits alone. Other names in
-    `quality` are left aside.
+    The spellings of a model's card, `quality.<name>` and `<modality>.<statistic>`, are
+    understood too. A figure without a typical value is held to the absolute limits alone.
+    ValueError for a figure that no check knows: a check must not be skipped in silence.
     """
-    figures = dict(quality) if spread is None else {**quality, "spread": spread}
+    usual = {_plain(name): value for name, value in typical.items()}
+    figures = {_plain(name): value for name, value in quality.items()}
+    if spread is not None:
+        figures["spread"] = spread
     level: Level = "pass"
     reasons = []
     for name, value in figures.items():
         kind = next((k for k in _CHECKS if name == k or name.startswith(f"{k}_")), None)
         if kind is None:
-            continue
-        found, reason = _look(_CHECKS[kind], name[len(kind) + 1 :], value, typical.get(name))
+            message = f"no check knows the figure {name!r}; known: {', '.join(_CHECKS)}"
+            raise ValueError(message)
+        found, reason = _look(_CHECKS[kind], name[len(kind) + 1 :], value, usual.get(name))
         if reason:
             reasons.append(reason)
         level = max(level, found, key=_ORDER.index)
@@ -115,6 +120,18 @@ def typical_quality(visits: Sequence[Mapping[str, float]]) -> dict[str, tuple[fl
     names = dict.fromkeys(name for visit in visits for name in visit)
     columns = {n: np.array([v[n] for v in visits if n in v], dtype=np.float64) for n in names}
     return {n: (float(c.mean()), float(c.std())) for n, c in columns.items()}
+
+
+def _plain(name: str) -> str:
+    """One spelling for a figure.
+
+    >>> _plain("quality.mask_volume"), _plain("T1w.mean"), _plain("intensity_sd_T2w")
+    ('mask_volume', 'intensity_mean_T1w', 'intensity_sd_T2w')
+    """
+    first, dot, last = name.partition(".")
+    if not dot:
+        return name
+    return last if first == "quality" else f"intensity_{last}_{first}"
 
 
 def _look(

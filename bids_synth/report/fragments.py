@@ -37,6 +37,7 @@ _FACTS = {
     "participants": "training participants",
     "folds": "folds",
     "members": "networks",
+    "networks": "networks",
     "licence": "licence",
     "intendeduse": "intended use",
 }

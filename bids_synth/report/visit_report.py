@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ from bids_synth.report.synthetic_figures import (
 from bids_synth.synthetic import Synthetic, Verdict
 from bids_synth.visit import Prepared, Visit
 from bids_synth.volume import Volume, read_mask, read_volume, write_text
+
+
+_DESCS = ("scans", "flicker", "synth", "histogram", "spread", "summary", "methods", "scores")
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +50,8 @@ class VisitReport:
 def write_visit_figures(output: Path, report: VisitReport) -> tuple[Path, ...]:
     """Write the figures and text fragments of a visit; returns their paths.
 
-    The page is made from these files by `write_participant_report`, now or later.
+    The page is made from these files by `write_participant_report`, now or later. Those that
+    an earlier run drew of this visit and this one did not are removed.
     """
     prepared = report.prepared
     folder = output / f"sub-{report.visit.participant}" / "figures"
@@ -79,6 +84,7 @@ def write_visit_figures(output: Path, report: VisitReport) -> tuple[Path, ...]:
     for desc, text in fragments.items():
         if text:
             written.append(write_text(text, at(desc, reference, ".html")))
+    _remove_others(folder, report.visit.label, {path.name for path in written})
     return tuple(written)
 
 
@@ -92,6 +98,13 @@ def file_name(label: str, desc: str, modality: str, extension: str = ".svg") -> 
     agent = kind.entities.get("ceagent")
     middle = f"_ce-{agent}" if agent else ""
     return f"{label}{middle}_desc-{desc}_{kind.suffix}{extension}"
+
+
+def _remove_others(folder: Path, label: str, kept: Collection[str]) -> None:
+    ours = re.compile(rf"{label}(_ce-[A-Za-z0-9]+)?_desc-({'|'.join(_DESCS)})_[A-Za-z0-9]+\.\w+")
+    for path in folder.iterdir():
+        if path.name not in kept and ours.fullmatch(path.name):
+            path.unlink()
 
 
 def _read(path: Path, modality: str) -> Volume:
