@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import torch
 from scipy import ndimage
 
 from bids_synth.grid import Grid
 from bids_synth.modality import MODALITIES
 from bids_synth.recipe import Recipe, load_recipe, validate_recipe
-from bids_synth.scale import Scale, fit_scale
+from bids_synth.scale import fit_scale
 from bids_synth.split import Fold, Split
 from bids_synth.visit import Prepared, Scan, Visit
 from bids_synth.volume import Volume, write_volume
@@ -22,6 +23,7 @@ Parameters: 1 0 0 0 1 0 0 0 1 0 0 0
 FixedParameters: 0 0 0
 """
 SHAPE = (28, 30, 26)
+torch.set_num_threads(1)
 
 
 def field(rng: np.random.Generator, shape: tuple[int, int, int], width: float) -> np.ndarray:
@@ -39,7 +41,7 @@ def ellipsoid(shape: tuple[int, int, int]) -> np.ndarray:
 
 def images_of(rng: np.random.Generator, shape: tuple[int, int, int]) -> dict[str, np.ndarray]:
     t1, pd = field(rng, shape, 1.5), field(rng, shape, 2.5)
-    t2 = np.sin(np.pi * t1) * (0.3 + 0.7 * pd) + 0.3 * (t1 - 0.5) * (pd - 0.5)
+    t2 = np.exp(-4 * t1) * (0.2 + 0.8 * pd**2)
     noise = 0.005 * rng.standard_normal((3, *shape))
     stack = np.stack([t1, t2, pd]) + noise
     return {"T1w": 800 * stack[0] + 50, "T2w": 400 * stack[1] + 20, "PDw": 1000 * stack[2] + 90}
@@ -107,6 +109,3 @@ def minus_error(real: np.ndarray, synthetic: np.ndarray, mask: np.ndarray) -> fl
     """A score: PSNR inside the mask for a data range of 1."""
     error = np.mean((real[mask] - synthetic[mask]) ** 2)
     return float(-10 * np.log10(error + 1e-12))
-
-
-UNIT = Scale(0.0, 1.0)

@@ -1,0 +1,74 @@
+"""Losses against scikit-image and the textbook."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from monai.metrics.regression import compute_ssim_and_cs
+from skimage.metrics import structural_similarity
+
+from bids_synth.learn.losses import masked_l1, masked_ssim, ssim_map
+from bids_synth.learn.objectives.regression import regression_loss
+from bids_synth.recipe import ObjectivePart
+
+
+def pair(seed=0, shape=(1, 1, 20, 18, 22)):
+    rng = np.random.default_rng(seed)
+    real = rng.random(shape).astype(np.float32)
+    return torch.from_numpy(real), torch.from_numpy(
+        (real + 0.1 * rng.standard_normal(shape)).astype(np.float32)
+    )
+
+
+def test_ssim_is_that_of_scikit_image_and_monai():
+    real, made = pair()
+    ours = ssim_map(made, real)[0, 0].numpy()
+    _, full = structural_similarity(
+        real[0, 0].numpy(),
+        made[0, 0].numpy(),
+        win_size=7,
+        data_range=1.0,
+        use_sample_covariance=False,
+        full=True,
+    )
+    np.testing.assert_allclose(ours, full[3:-3, 3:-3, 3:-3], atol=2e-5)
+    theirs, _ = compute_ssim_and_cs(made, real, 3, [7] * 3, [1.5] * 3, kernel_type="uniform")
+    np.testing.assert_allclose(ours, theirs[0, 0].numpy(), atol=2e-5)
+
+
+def test_only_voxels_inside_the_mask_count():
+    real, made = pair()
+    mask = torch.zeros_like(real)
+    mask[..., 5:15, 5:12, 5:16] = 1
+    elsewhere = made + 5 * (1 - mask)
+    assert masked_l1(elsewhere, real, mask) == pytest.approx(float(masked_l1(made, real, mask)))
+    assert masked_ssim(elsewhere, real, mask) == pytest.approx(
+        float(masked_ssim(made, real, mask))
+    )
+    inside = mask.numpy() > 0
+    expected = np.abs(made.numpy() - real.numpy())[inside].mean()
+    assert float(masked_l1(made, real, mask)) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_a_perfect_image_loses_nothing_and_an_empty_mask_is_harmless():
+    real, made = pair()
+    ones, none = torch.ones_like(real), torch.zeros_like(real)
+    assert float(masked_l1(real, real, ones)) == 0
+    assert float(masked_ssim(real, real, ones)) == pytest.approx(1, abs=1e-5)
+    assert float(masked_l1(made, real, none)) == 0
+    assert float(masked_ssim(made, real, none)) == 1
+
+
+def test_images_that_are_not_scored_have_no_gradient():
+    torch.manual_seed(0)
+    made = torch.rand(2, 3, 12, 12, 12, requires_grad=True)
+    scored = torch.tensor([[True, False, False], [False, True, True]])
+    batch = {
+        "real": torch.rand(2, 3, 12, 12, 12),
+        "mask": torch.ones(2, 1, 12, 12, 12),
+        "scored": scored,
+    }
+    regression_loss(made, batch, ObjectivePart()).backward()
+    felt = made.grad.abs().amax(dim=(2, 3, 4)) > 0
+    assert torch.equal(felt, scored)

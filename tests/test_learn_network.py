@@ -1,0 +1,74 @@
+"""The network starts at the linear answer and treats the items of a batch alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from learn_toys import toy_recipe
+
+from bids_synth.learn.linear import add_grams, gram_of
+from bids_synth.learn.networks import NETWORKS, build_network
+from bids_synth.learn.objectives.regression import update_average
+
+
+def filled_network():
+    torch.manual_seed(0)
+    network = build_network(toy_recipe())
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    return network.eval()
+
+
+def test_every_network_of_a_recipe_can_be_built():
+    assert set(NETWORKS) == {"residual-unet"}
+
+
+def test_items_of_a_batch_do_not_see_each_other():
+    network = filled_network()
+    images = torch.rand(2, 3, 16, 16, 16)
+    available = torch.tensor([[1.0, 1, 0], [0, 1, 1]])
+    with torch.inference_mode():
+        together = network(images, available)
+        for n in range(2):
+            alone = network(images[n : n + 1], available[n : n + 1])
+            torch.testing.assert_close(together[n : n + 1], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_availability_alone_changes_the_answer():
+    network = filled_network()
+    images = torch.zeros(1, 3, 16, 16, 16)
+    with torch.inference_mode():
+        one = network(images, torch.tensor([[1.0, 1, 0]]))
+        other = network(images, torch.tensor([[1.0, 0, 0]]))
+    assert (one - other).abs().max() > 1e-3
+
+
+def test_it_starts_at_the_linear_answer_of_every_subset():
+    recipe = toy_recipe()
+    rng = np.random.default_rng(0)
+    images = {m: rng.random((6, 6, 6)) for m in recipe.modalities}
+    images["T2w"] = 0.3 * images["T1w"] - 0.5 * images["PDw"] + 0.2
+    gram = gram_of(list(images), images, np.ones((6, 6, 6)))
+    gramian = add_grams(list(images), [(tuple(images), gram)])
+    network = build_network(recipe)
+    network.get_buffer("linear").copy_(
+        torch.from_numpy(gramian.table(recipe.sources, recipe.targets))
+    )
+    given = torch.rand(1, 3, 16, 16, 16)
+    given[:, recipe.sources.index("T2w")] = 0
+    available = torch.tensor([[float(m != "T2w") for m in recipe.sources]])
+    with torch.inference_mode():
+        made = network(given, available)[0, recipe.targets.index("T2w")]
+    one, other = (given[0, recipe.sources.index(m)] for m in ("T1w", "PDw"))
+    torch.testing.assert_close(made, 0.3 * one - 0.5 * other + 0.2, rtol=1e-4, atol=1e-5)
+
+
+def test_the_average_follows_the_formula():
+    network, average = filled_network(), filled_network()
+    before = [p.clone() for p in average.parameters()]
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(1)
+    update_average(average, network, 0.9)
+    for old, new, fresh in zip(before, average.parameters(), network.parameters(), strict=True):
+        torch.testing.assert_close(new, 0.9 * old + 0.1 * fresh)
