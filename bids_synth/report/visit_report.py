@@ -24,7 +24,6 @@ from bids_synth.synthetic import Synthetic, Verdict
 from bids_synth.visit import Prepared, Visit
 from bids_synth.volume import Volume, read_mask, read_volume, write_text
 
-
 _DESCS = ("scans", "flicker", "synth", "histogram", "spread", "summary", "methods", "scores")
 
 
