@@ -162,7 +162,10 @@ class Filler:
             gain = self.model.scales[made.modality].gain
             spread = float(np.mean(made.spread.array[inside], dtype=np.float64)) / gain
         typical = {name: (r.mean, r.sd) for name, r in self.model.card.ranges.items()}
-        return judge(figures(prepared, made.sources), typical, spread)
+        found = figures(prepared, made.sources)
+        if self.model.recipe.preparation.mask == "head":
+            found.pop("mask_volume", None)  # The limits of the verdict are those of a brain.
+        return judge(found, typical, spread)
 
     def _write(self, native: Synthetic, prepared: Prepared, verdict: Verdict) -> None:
         write_synthetic(

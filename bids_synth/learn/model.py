@@ -18,10 +18,8 @@ from bids_synth.errors import ModelError, RecipeError, raise_all
 from bids_synth.learn.baselines import Baselines, load_baselines
 from bids_synth.learn.card import CARD_FORMAT, Card, FileEntry
 from bids_synth.learn.networks import build_network, network_parameters
-from bids_synth.learn.typical import deviations, figures
 from bids_synth.recipe import Recipe, load_recipe
 from bids_synth.scale import Scale
-from bids_synth.visit import Prepared
 
 MOST_SOURCES = 16
 """Sources beyond which the linear table of a stranger's model would fill the memory."""
@@ -58,10 +56,6 @@ class Model:
     def baselines(self) -> Baselines:
         """The trivial answers of the same training participants."""
         return load_baselines(self.folder)
-
-    def deviations(self, prepared: Prepared) -> dict[str, float]:
-        """Figures of a visit in standard deviations from the training visits."""
-        return deviations(self.card.ranges, figures(prepared, tuple(self.recipe.modalities)))
 
     def networks(self) -> list[nn.Module]:
         """Every fold's and member's network with its weights, in evaluation mode."""

@@ -25,17 +25,21 @@ class Range:
 def figures(prepared: Prepared, modalities: Sequence[str]) -> dict[str, float]:
     """Simple figures of a visit: its quality values, and mean, SD and skewness of each image.
 
-    Named `quality.<name>` and `<modality>.<mean|sd|skewness>`, the latter of scaled values
-    inside the mask.
+    Named as in `Prepared.quality`, and `intensity_<mean|sd|skewness>_<modality>` of the scaled
+    values inside the mask; registration only of `modalities`.
     """
-    result = {f"quality.{name}": float(v) for name, v in prepared.quality.items()}
+    result = {
+        name: float(value)
+        for name, value in prepared.quality.items()
+        if not name.startswith("registration_") or name.split("_")[1] in modalities
+    }
     mask = read_mask(prepared.mask).array
     for modality in (m for m in modalities if m in prepared.images):
         values = scaled_image(prepared, modality, mask)[mask > 0].astype(np.float64)
         mean, sd = values.mean(), max(float(values.std()), 1e-6)
-        result[f"{modality}.mean"] = float(mean)
-        result[f"{modality}.sd"] = sd
-        result[f"{modality}.skewness"] = float((((values - mean) / sd) ** 3).mean())
+        result[f"intensity_mean_{modality}"] = float(mean)
+        result[f"intensity_sd_{modality}"] = sd
+        result[f"intensity_skewness_{modality}"] = float((((values - mean) / sd) ** 3).mean())
     return result
 
 
@@ -50,21 +54,3 @@ def typical_ranges(training: Sequence[Mapping[str, float]]) -> dict[str, Range]:
             sd = float(values.std(ddof=1)) if len(values) > 1 else 0.0
             ranges[name] = Range(float(values.mean()), sd, len(values))
     return ranges
-
-
-def deviations(ranges: Mapping[str, Range], visit: Mapping[str, float]) -> dict[str, float]:
-    """How many standard deviations each figure of a visit lies from the training mean.
-
-    An SD below 2 % of the mean's size counts as that much, since a handful of training
-    visits can agree by chance.
-
-    >>> deviations({"T1w.mean": Range(0.5, 0.1, 9)}, {"T1w.mean": 0.8, "T2w.mean": 1})
-    {'T1w.mean': 3.0}
-    """
-    result = {}
-    for name, value in visit.items():
-        if name in ranges:
-            known = ranges[name]
-            spread = max(known.sd, 0.02 * abs(known.mean), 1e-6)
-            result[name] = round((value - known.mean) / spread, 6)
-    return result

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from bids_synth.synthetic import Level, Verdict
 
@@ -73,14 +71,12 @@ def judge(quality: Mapping[str, float], typical: Typical, spread: float | None) 
     `quality` and `typical` share names: `registration_<modality>` (normalised mutual
     information, 1 to 2), `template_correlation`, `mask_volume` (ml, brain masks only) and
     `intensity_mean_<modality>`, `intensity_sd_<modality>`, `intensity_skewness_<modality>`
-    of `image_statistics`. `spread` is the mean standard deviation over the networks inside
-    the mask, divided by the gain of the target's scale; None with a single network.
-    The spellings of a model's card, `quality.<name>` and `<modality>.<statistic>`, are
-    understood too. A figure without a typical value is held to the absolute limits alone.
+    of scaled values inside the mask. `spread` is the mean standard deviation over the
+    networks inside the mask, divided by the gain of the target's scale; None with one network.
+    A figure without a typical value is held to the absolute limits alone.
     ValueError for a figure that no check knows: a check must not be skipped in silence.
     """
-    usual = {_plain(name): value for name, value in typical.items()}
-    figures = {_plain(name): value for name, value in quality.items()}
+    figures = dict(quality)
     if spread is not None:
         figures["spread"] = spread
     level: Level = "pass"
@@ -90,48 +86,11 @@ def judge(quality: Mapping[str, float], typical: Typical, spread: float | None) 
         if kind is None:
             message = f"no check knows the figure {name!r}; known: {', '.join(_CHECKS)}"
             raise ValueError(message)
-        found, reason = _look(_CHECKS[kind], name[len(kind) + 1 :], value, usual.get(name))
+        found, reason = _look(_CHECKS[kind], name[len(kind) + 1 :], value, typical.get(name))
         if reason:
             reasons.append(reason)
         level = max(level, found, key=_ORDER.index)
     return Verdict(level, tuple(reasons))
-
-
-def image_statistics(scaled: npt.NDArray[Any], mask: npt.NDArray[Any]) -> dict[str, float]:
-    """`mean`, `sd` and `skewness` (third standardised moment) of a scaled image in the mask.
-
-    ValueError for an empty mask.
-    """
-    values = scaled[np.asarray(mask) > 0].astype(np.float64)
-    if values.size == 0:
-        message = "the mask is empty: there is nothing to describe"
-        raise ValueError(message)
-    mean, sd = float(values.mean()), float(values.std())
-    skewness = float(((values - mean) ** 3).mean() / sd**3) if sd > 0 else 0.0
-    return {"mean": mean, "sd": sd, "skewness": skewness}
-
-
-def typical_quality(visits: Sequence[Mapping[str, float]]) -> dict[str, tuple[float, float]]:
-    """Mean and standard deviation of every figure over the training visits that have it.
-
-    >>> typical_quality([{"mask_volume": 1400.0}, {"mask_volume": 1600.0}])
-    {'mask_volume': (1500.0, 100.0)}
-    """
-    names = dict.fromkeys(name for visit in visits for name in visit)
-    columns = {n: np.array([v[n] for v in visits if n in v], dtype=np.float64) for n in names}
-    return {n: (float(c.mean()), float(c.std())) for n, c in columns.items()}
-
-
-def _plain(name: str) -> str:
-    """One spelling for a figure.
-
-    >>> _plain("quality.mask_volume"), _plain("T1w.mean"), _plain("intensity_sd_T2w")
-    ('mask_volume', 'intensity_mean_T1w', 'intensity_sd_T2w')
-    """
-    first, dot, last = name.partition(".")
-    if not dot:
-        return name
-    return last if first == "quality" else f"intensity_{last}_{first}"
 
 
 def _look(
