@@ -11,7 +11,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 WORDS = ROOT / "docs" / "vocabulary.md"
-IMPOSED = {"model_config"}
+HOOKS = ("start", "end", "epoch_start", "epoch_end", "batch_start", "batch_end")
+IMPOSED = {"model_config", *(f"on_train_{hook}" for hook in HOOKS)}
 """Names that a library's interface prescribes."""
 SOURCES = sorted((ROOT / "bids_synth").rglob("*.py"))
 

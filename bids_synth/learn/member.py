@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import signal
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -126,13 +127,17 @@ def _run(
     module = OBJECTIVES[recipe.objective.name](recipe, network, schedule.steps)
     title = f"fold {member.fold} member {member.number}"
     bars: list[Callback] = [] if quiet else [Progress(record, schedule, title)]
-    trainer = _trainer(member, device, [*bars, record], schedule.epochs, _step_of(state))
-    trainer.fit(module, loader, ckpt_path=state, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    loop = _loop(member, device, [*bars, record], schedule.epochs, _step_of(state))
+    on_interrupt = signal.getsignal(signal.SIGINT)
+    try:
+        loop.fit(module, loader, ckpt_path=state, weights_only=True)
+    except SystemExit as error:
+        # Lightning turns Ctrl-C into an exit and leaves further ones ignored.
+        signal.signal(signal.SIGINT, on_interrupt)
+        raise KeyboardInterrupt from error
 
 
-def _trainer(
+def _loop(
     member: Member, device: torch.device, callbacks: list[Callback], epochs: int, step: int
 ) -> Trainer:
     cuda = device.type == "cuda"

@@ -21,12 +21,12 @@ class Progress(Callback):  # type: ignore[misc]
         self.record, self.schedule, self.title = record, schedule, title
         self._bar: Any = None
 
-    def on_train_start(self, trainer: Trainer, _: LightningModule) -> None:
+    def on_train_start(self, loop: Trainer, _: LightningModule) -> None:
         """Open the bar where the fit begins or goes on."""
         calm = not sys.stderr.isatty()
         self._bar = tqdm(
             total=self.schedule.steps,
-            initial=trainer.global_step,
+            initial=loop.global_step,
             desc=self.title,
             bar_format=FORMAT,
             file=sys.stderr,
@@ -35,21 +35,21 @@ class Progress(Callback):  # type: ignore[misc]
             ascii=" #" if calm else None,
         )
 
-    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+    def on_train_batch_end(self, loop: Trainer, *_: Any) -> None:
         """Move the bar."""
-        if trainer.global_step % 10 == 0 or trainer.global_step == self.schedule.steps:
-            self._say(trainer)
+        if loop.global_step % 10 == 0 or loop.global_step == self.schedule.steps:
+            self._say(loop)
         self._bar.update(1)
 
-    def on_train_end(self, trainer: Trainer, _: LightningModule) -> None:
+    def on_train_end(self, loop: Trainer, _: LightningModule) -> None:
         """Close the bar with the last figures."""
-        self._say(trainer)
+        self._say(loop)
         self._bar.close()
 
-    def _say(self, trainer: Trainer) -> None:
+    def _say(self, loop: Trainer) -> None:
         record = self.record
         loss = float("nan") if record.loss is None else float(record.loss)
         best = f"{record.best_score:.3f}" if record.best else "n/a"
-        epoch = min(trainer.current_epoch + 1, self.schedule.epochs)
+        epoch = min(loop.current_epoch + 1, self.schedule.epochs)
         said = f"epoch {epoch}/{self.schedule.epochs}, loss {loss:.4f}, best score {best}"
         self._bar.set_postfix_str(said, refresh=False)

@@ -75,37 +75,37 @@ class Record(Callback):  # type: ignore[misc]
         self._waited += time.perf_counter() - self._ended
 
     def on_train_batch_end(
-        self, trainer: Trainer, _: LightningModule, outputs: Any, *__: Any
+        self, loop: Trainer, _: LightningModule, outputs: Any, *__: Any
     ) -> None:
         """Remember the loss; log it now and then."""
         self.loss = outputs["loss"].detach()
         self._losses.append(self.loss)
-        if trainer.logger is not None and trainer.global_step % 25 == 0:
-            trainer.logger.log_metrics({"loss": float(self.loss)}, trainer.global_step)
+        if loop.logger is not None and loop.global_step % 25 == 0:
+            loop.logger.log_metrics({"loss": float(self.loss)}, loop.global_step)
         self._ended = time.perf_counter()
 
-    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+    def on_train_epoch_end(self, loop: Trainer, module: LightningModule) -> None:
         """Score the averaged weights, keep them where they are the best, save everything."""
         spent = max(self._ended - self._began, 1e-9)
         average: Any = module.average
         score = self.validate(average)
         if score > self.best_score or not self.best:
-            self.best_score, self.best_epoch = score, trainer.current_epoch
+            self.best_score, self.best_epoch = score, loop.current_epoch
             self.best = {
                 k: v.detach().cpu().clone(memory_format=torch.contiguous_format)
                 for k, v in average.state_dict().items()
             }
-        self._add_row(trainer, score, spent)
+        self._add_row(loop, score, spent)
         write_text(rows_to_tsv(self.rows), self.place / "training.tsv")
-        save_state(trainer, self.place / "last.ckpt")
+        save_state(loop, self.place / "last.ckpt")
 
-    def _add_row(self, trainer: Trainer, score: float, spent: float) -> None:
-        rate = trainer.optimizers[0].param_groups[0]["lr"]
+    def _add_row(self, loop: Trainer, score: float, spent: float) -> None:
+        rate = loop.optimizers[0].param_groups[0]["lr"]
         values = (
             self.fold,
             self.member,
-            trainer.current_epoch,
-            trainer.global_step,
+            loop.current_epoch,
+            loop.global_step,
             float(torch.stack(self._losses).mean()),
             score,
             float(rate),
@@ -114,15 +114,15 @@ class Record(Callback):  # type: ignore[misc]
         )
         row: Row = dict(zip(COLUMNS, values, strict=True))
         self.rows.append(row)
-        if trainer.logger is not None:
+        if loop.logger is not None:
             logged = {f"epoch/{c}": float(row[c]) for c in COLUMNS[4:]}
-            trainer.logger.log_metrics(logged, trainer.global_step)
+            loop.logger.log_metrics(logged, loop.global_step)
 
 
-def save_state(trainer: Trainer, path: Path) -> None:
+def save_state(loop: Trainer, path: Path) -> None:
     """Lightning's whole state by rename, so that a kill leaves the last one or the new one."""
     part = path.with_suffix(".part")
-    trainer.save_checkpoint(part)
+    loop.save_checkpoint(part)
     os.replace(part, path)
 
 

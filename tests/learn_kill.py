@@ -1,0 +1,89 @@
+"""Fit the toys and die on the way: `python learn_kill.py FOLDER HOW NUMBER`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from learn_toys import make_visit, minus_error, toy_recipe, toy_split
+from lightning.pytorch import Trainer
+
+from bids_synth.learn.fit import fit_model
+from bids_synth.learn.model import Model
+from bids_synth.learn.objectives.regression import Regression
+
+PEOPLE = "abce"
+
+
+def fit_toys(folder: Path, **options: object) -> Model:
+    """Two members of three epochs on four participants; always the same."""
+    prepared = [make_visit(folder / "prepared", p, shape=(20, 20, 20)) for p in PEOPLE]
+    return fit_model(
+        toy_recipe(members=2),
+        prepared,
+        toy_split(training="abc"),
+        minus_error,
+        folder=folder / "models" / "toy",
+        work=folder / "work",
+        seed=5,
+        device="cpu",
+        quiet=True,
+        **options,
+    )
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_in(how: str, number: int) -> None:
+    """Arrange a SIGKILL in the n-th step, write of a state or rename of a state."""
+    left = [number]
+
+    def over() -> bool:
+        left[0] -= 1
+        return left[0] == 0
+
+    {"step": _in_step, "write": _in_write, "rename": _in_rename}[how](over)
+
+
+def _in_step(over: Callable[[], bool]) -> None:
+    step = Regression.training_step
+
+    def dying_step(self, *args):
+        if over():
+            die()
+        return step(self, *args)
+
+    Regression.training_step = dying_step
+
+
+def _in_write(over: Callable[[], bool]) -> None:
+    save = Trainer.save_checkpoint
+
+    def dying_save(self, path, *args, **options):
+        save(self, path, *args, **options)
+        if over():
+            os.truncate(path, Path(path).stat().st_size // 2)
+            die()
+
+    Trainer.save_checkpoint = dying_save
+
+
+def _in_rename(over: Callable[[], bool]) -> None:
+    rename = os.replace
+
+    def dying_rename(source, target):
+        if str(target).endswith("last.ckpt") and over():
+            die()
+        rename(source, target)
+
+    os.replace = dying_rename
+
+
+if __name__ == "__main__":
+    die_in(sys.argv[2], int(sys.argv[3]))
+    fit_toys(Path(sys.argv[1]))
