@@ -14,6 +14,8 @@ from bids_synth.demo.sequence import Sequence
 from bids_synth.demo.shapes import Array
 from bids_synth.grid import Affine, Grid
 
+BIAS = 0.03
+"""SD of the slowest terms of the logarithm of the coil's sensitivity."""
 MOTION_DEGREES, MOTION_MM = 2.0, 2.0
 """Half widths of the uniform turn and shift per axis of a scan against the T1w."""
 
@@ -55,7 +57,7 @@ def draw_acquisition(
     axes = str(rng.choice(list(sequence.orientations)))
     grid = scan_grid(centre[:3], high - low, spacing, axes, tilt)
     order = np.add.outer(np.add.outer(np.arange(3), np.arange(3)), np.arange(3))
-    bias = 0.05 * rng.standard_normal((3, 3, 3)) / np.maximum(order, 1)
+    bias = BIAS * rng.standard_normal((3, 3, 3)) / np.maximum(order, 1)
     bias[0, 0, 0] = 0
     return Acquisition(grid, motion, bias, float(rng.uniform(0.8, 1.25)), int(rng.integers(2**62)))
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from bids_synth.demo.deformation import Deformation
-from bids_synth.demo.head import GAP, OUTSIDE, inner_surface, outside, signed_distance
+from bids_synth.demo.head import OUTSIDE, inner_surface, outside, signed_distance
 from bids_synth.demo.resampling import interpolate
 from bids_synth.demo.shapes import Array, Canvas, coverage, ellipsoid, mirrored, tube
 from bids_synth.demo.tissue import TISSUES
@@ -20,6 +20,9 @@ from bids_synth.grid import Grid
 from bids_synth.template import template_mask, template_t1w, template_tissue
 
 REGIONS = ("striatum", "thalamus", "pallidum", "brainstem", "cerebellum")
+MAPS = ("outline", "grey", "white", *REGIONS, *OUTSIDE)
+"""What the template knows of a voxel: brain's outline, tissues inside and outside the skull."""
+FIRST_OUTSIDE = 3 + len(REGIONS)
 LOW, HIGH = (-96.0, -132.0, -116.0), (96.0, 118.0, 106.0)
 """RAS+ mm of the box that holds a head."""
 WALL_REACH = 14.0
@@ -36,7 +39,7 @@ class Template:
 
     grid: Grid
     shares: npt.NDArray[np.uint8]
-    """(I, J, K, 2 + REGIONS + OUTSIDE): grey, white, regions, outside the skull; 255 is all."""
+    """(I, J, K, `MAPS`): 255 is all of the voxel."""
     distances: Array
     """(I, J, K, 2): signed mm to the skull's inner surface and to the ventricles' wall."""
     head: npt.NDArray[np.bool_]
@@ -45,7 +48,7 @@ class Template:
     def lesion_sites(self) -> npt.NDArray[np.float64]:
         """(N, 3) mm of white matter 2 to 10 mm from the ventricles, above the temporal lobes."""
         wall = self.distances[..., 1]
-        found = (self.shares[..., 1] > 230) & (wall > 2) & (wall < 10)
+        found = (self.shares[..., MAPS.index("white")] > 230) & (wall > 2) & (wall < 10)
         points = self.grid.to_mm(np.argwhere(found))
         return np.asarray(points[points[:, 2] > 5])
 
@@ -81,11 +84,12 @@ def build_template(spacing: float) -> Template:
     grey, white = (_on_box(template_tissue(name).array, grid) for name in ("gm", "wm"))
     hull = _hull(grid)
     fluid = np.clip(1 - grey - white, 0, 1)
-    maps = [grey, white, *_regions(grid), *outside(grid, hull)]
+    outline = _on_box(template_mask().array.astype(np.float32), grid)
+    maps = [outline, grey, white, *_regions(grid), *outside(grid, hull)]
     shares = np.empty((*grid.shape, len(maps)), np.uint8)
     for row, share in enumerate(maps):
         shares[..., row] = share * np.float32(255) + np.float32(0.5)
-    air = shares[..., 2 + len(REGIONS) + OUTSIDE.index("air")]
+    air = shares[..., FIRST_OUTSIDE + OUTSIDE.index("air")]
     head = ndimage.binary_dilation((air < 255) | (hull < spacing))
     distances = np.stack([hull, _ventricles(fluid, hull, grid)], axis=-1)
     return Template(grid, shares, distances, head)
@@ -118,21 +122,22 @@ def _mix(
 ) -> Array:
     brain = coverage(hull, spacing)
     result = np.zeros((len(TISSUES) + 1, hull.size), np.float32)
-    for row, tissue in enumerate(OUTSIDE, start=2 + len(REGIONS)):
+    for row, tissue in enumerate(OUTSIDE, start=FIRST_OUTSIDE):
         result[TISSUES.index(tissue)] = shares[row] * (1 - brain)
     within = np.flatnonzero(brain > 0)
-    parts = _parenchyma(shares[:, within], wall[within], form, spacing)
+    parts = _parenchyma(shares[1:FIRST_OUTSIDE, within], wall[within], form, spacing)
     parts["lesion"] = parts["white"] * lesion[within]
     parts["white"] = parts["white"] - parts["lesion"]
     for tissue, share in parts.items():
         result[TISSUES.index(tissue), within] += share * brain[within]
+    np.maximum(result, 0, out=result)
     result[:-1] /= result[:-1].sum(axis=0)
-    result[-1] = coverage(hull + GAP, spacing)
+    result[-1] = shares[0]
     return result
 
 
 def _parenchyma(shares: Array, wall: Array, form: Form, spacing: float) -> dict[str, Array]:
-    grey, white, striatum, thalamus, pallidum, brainstem, cerebellum = shares[: 2 + len(REGIONS)]
+    grey, white, striatum, thalamus, pallidum, brainstem, cerebellum = shares
     fluid = np.clip(1 - grey - white, 0, 1) ** SHARPEN * np.exp(np.float32(form.sulci))
     grey = grey**SHARPEN * np.exp(np.float32(form.cortex))
     white = white**SHARPEN + np.float32(1e-4)

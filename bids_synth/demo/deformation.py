@@ -15,6 +15,8 @@ Points = npt.NDArray[np.float64]
 
 SCALES = ((48.0, 5.0), (24.0, 1.8), (12.0, 0.8))
 """Knot spacing in mm and SD of the displacement in mm, from the lobes to the gyri."""
+MEAN_SCALE = 1.06
+"""The MNI152 brain is larger than the average brain by about this much in each direction."""
 SPLINE_GAIN = 0.48**-1.5
 """Coefficients of SD 1 give a spline of SD (sum of squared weights, 0.46 to 0.5) ^ (3 / 2)."""
 LEAST_JACOBIAN = 0.3
@@ -84,8 +86,8 @@ class Deformation:
 def draw_deformation(rng: np.random.Generator, box: Grid) -> Deformation:
     """A random smooth map that is invertible over the box: its Jacobian stays positive."""
     corner, far = box.to_mm([0, 0, 0]), box.to_mm(np.array(box.shape) - 1)
-    scales = 1 + 0.04 * rng.standard_normal() + 0.015 * rng.standard_normal(3)
-    x, y, z = (float(s) for s in np.clip(scales, 0.88, 1.12))
+    scales = MEAN_SCALE + 0.03 * rng.standard_normal() + 0.015 * rng.standard_normal(3)
+    x, y, z = (float(s) for s in np.clip(scales, 0.94, 1.18))
     lattices = tuple(_draw_lattice(rng, corner, far, mm, sd) for mm, sd in SCALES)
     probe = box.with_spacing(4.0)
     while True:
