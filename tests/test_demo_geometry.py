@@ -9,11 +9,11 @@ from nibabel.orientations import aff2axcodes
 from nibabel.processing import resample_from_to
 from scipy import ndimage
 
-from bids_synth.demo.acquisition import draw_motion, scan_grid
 from bids_synth.demo.anatomy import Form, box_grid, build_template, compose
 from bids_synth.demo.deformation import draw_deformation, jacobian
 from bids_synth.demo.individual import draw_form
 from bids_synth.demo.resampling import interpolate, inverse, itk_text, resample, rigid, rotation
+from bids_synth.demo.scanner import draw_motion, scan_grid
 from bids_synth.demo.shapes import Canvas, ellipsoid, mirrored, tube
 from bids_synth.demo.tissue import BRAIN, TISSUES
 from bids_synth.grid import Grid

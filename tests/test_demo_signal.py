@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bids_synth.demo.acquisition import correlated, rician
 from bids_synth.demo.appearance import Blood, image
 from bids_synth.demo.qmri import (
     arterial_oxygen,
@@ -13,6 +12,7 @@ from bids_synth.demo.qmri import (
     oxygen_consumption,
     oxygen_extraction,
 )
+from bids_synth.demo.scanner import correlated, rician
 from bids_synth.demo.sequence import SEQUENCES, choose
 from bids_synth.demo.signal import inversion_recovery, mprage, nulling_time, spin_echo
 from bids_synth.demo.tissue import GENOTYPE, TISSUES, column, draw_tissues, mean_tissues

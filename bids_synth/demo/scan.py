@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bids_synth.demo.acquisition import Acquisition, coil, correlated, rician
+from bids_synth.demo.scanner import ScanPlan, coil, correlated, rician
 from bids_synth.demo.sequence import Sequence
 from bids_synth.demo.shapes import Array
 from bids_synth.modality import MODALITIES
@@ -18,23 +18,23 @@ CT_NOISE = 9.0
 """SD in HU."""
 
 
-def stored(clean: Array, sequence: Sequence, acquisition: Acquisition, white: float) -> Any:
+def stored(clean: Array, sequence: Sequence, plan: ScanPlan, white: float) -> Any:
     """The noisy image as stored (int16, or float32 for maps and PET), in its BIDS unit.
 
     `white` is the signal of white matter, which fixes scale and noise of images whose unit is
     arbitrary.
     """
-    rng = np.random.default_rng(acquisition.seed)
-    shape = acquisition.grid.shape
+    rng = np.random.default_rng(plan.seed)
+    shape = plan.grid.shape
     if MODALITIES[sequence.modality].arbitrary:
-        noisy = rician(clean * coil(acquisition), abs(white) / sequence.snr, rng)
-        return _int16(noisy * np.float32(acquisition.gain * STORED_WHITE / abs(white)), 0, 32767)
+        noisy = rician(clean * coil(plan), abs(white) / sequence.snr, rng)
+        return _int16(noisy * np.float32(plan.gain * STORED_WHITE / abs(white)), 0, 32767)
     if sequence.modality == "ct":
         return _int16(clean + np.float32(CT_NOISE) * correlated(shape, 0.6, rng), -1024, 3071)
     if sequence.snr == 0:
         return clean
     if sequence.modality == "pet":
-        blur = sequence.psf / 2.355 / acquisition.grid.spacing[0]
+        blur = sequence.psf / 2.355 / plan.grid.spacing[0]
         noise = correlated(shape, blur, rng) * np.sqrt(np.abs(clean) * white) / sequence.snr
     else:
         noise = rng.standard_normal(shape, dtype=np.float32) * clean / sequence.snr

@@ -56,11 +56,11 @@ def mprage(
     shorter time constant (Deichmann 2000). With `flip` -> 0 it is `inversion_recovery` at
     TE -> 0, times sin(flip).
     """
-    angle, train = np.radians(flip), spacing * pulses
-    before, after = ti - train / 2, tr - ti - train / 2
+    angle, readout = np.radians(flip), spacing * pulses
+    before, after = ti - readout / 2, tr - ti - readout / 2
     fast = 1 / (1 / t1 - np.log(np.cos(angle)) / spacing)
     floor = (1 - np.exp(-spacing / t1)) / (1 - np.cos(angle) * np.exp(-spacing / t1))
-    wait, half, rest = np.exp(-before / t1), np.exp(-train / 2 / fast), np.exp(-after / t1)
+    wait, half, rest = np.exp(-before / t1), np.exp(-readout / 2 / fast), np.exp(-after / t1)
     # With m the magnetisation just before an inversion, every interval maps it linearly:
     # start = 1 - wait - wait m, end = floor + (start - floor) half^2, m = 1 - rest + rest end.
     m = (1 - rest + rest * (floor * (1 - half**2) + (1 - wait) * half**2)) / (

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bids_synth.demo.acquisition import Acquisition, acquire, draw_acquisition, draw_motion
 from bids_synth.demo.anatomy import Template
 from bids_synth.demo.appearance import Blood, image, weights
 from bids_synth.demo.individual import Individual
 from bids_synth.demo.render import SEGMENTS, Head, render
 from bids_synth.demo.resampling import inverse, resample, rigid
 from bids_synth.demo.scan import noiseless, stored
+from bids_synth.demo.scanner import ScanPlan, acquire, draw_motion, draw_plan
 from bids_synth.demo.sequence import SEQUENCES, unit
 from bids_synth.demo.shapes import Array
 from bids_synth.demo.tissue import TISSUES
@@ -89,7 +89,7 @@ def _field_of_view(head: Head, pose: Affine) -> tuple[npt.NDArray[Any], npt.NDAr
     return centre - half, centre + half
 
 
-def _plan(name: str, seed: Sequence[int], resolution: float, view: tuple[Any, Any]) -> Acquisition:
+def _plan(name: str, seed: Sequence[int], resolution: float, view: tuple[Any, Any]) -> ScanPlan:
     sequence = SEQUENCES[name]
     place = list(SEQUENCES).index(name)
     shared = next(
@@ -98,32 +98,28 @@ def _plan(name: str, seed: Sequence[int], resolution: float, view: tuple[Any, An
     )
     rng = np.random.default_rng([*seed, shared])
     motion = np.eye(4) if name == "T1w" else draw_motion(rng)
-    made = draw_acquisition(rng, sequence, resolution, view, motion)
+    made = draw_plan(rng, sequence, resolution, view, motion)
     noise = int(np.random.default_rng([*seed, place, 7]).integers(2**62))
-    return Acquisition(made.grid, made.motion, made.bias, made.gain, noise)
+    return ScanPlan(made.grid, made.motion, made.bias, made.gain, noise)
 
 
-def _scan(
-    head: Head, individual: Individual, pose: Affine, name: str, acquisition: Acquisition
-) -> Volume:
-    clean = _clean(head, individual, pose, name, acquisition)
+def _scan(head: Head, individual: Individual, pose: Affine, name: str, plan: ScanPlan) -> Volume:
+    clean = _clean(head, individual, pose, name, plan)
     sequence = SEQUENCES[name]
-    array = stored(clean, sequence, acquisition, _white(name, individual))
-    return Volume(array, acquisition.grid, unit(name))
+    array = stored(clean, sequence, plan, _white(name, individual))
+    return Volume(array, plan.grid, unit(name))
 
 
 def _noiseless_image(
-    head: Head, individual: Individual, pose: Affine, name: str, t1w: Acquisition
+    head: Head, individual: Individual, pose: Affine, name: str, t1w: ScanPlan
 ) -> Volume:
     clean = _clean(head, individual, pose, name, t1w)
     array = noiseless(clean, SEQUENCES[name], _white(name, individual))
     return Volume(array, t1w.grid, unit(name))
 
 
-def _clean(
-    head: Head, individual: Individual, pose: Affine, name: str, acquisition: Acquisition
-) -> Array:
-    parts = acquire(head.part(name), head.box, pose, acquisition, SEQUENCES[name])
+def _clean(head: Head, individual: Individual, pose: Affine, name: str, plan: ScanPlan) -> Array:
+    parts = acquire(head.part(name), head.box, pose, plan, SEQUENCES[name])
     return image(name, parts, Blood(individual.hct, individual.o2sat))
 
 

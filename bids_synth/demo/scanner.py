@@ -1,4 +1,4 @@
-"""Acquisition: one scan's grid, position, bias field and noise; drawn as data, then applied."""
+"""Scan plan: one scan's grid, position, bias field and noise; drawn as data, then applied."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOTION_DEGREES, MOTION_MM = 2.0, 2.0
 
 
 @dataclass(frozen=True, eq=False)
-class Acquisition:
+class ScanPlan:
     """Everything random about one scan."""
 
     grid: Grid
@@ -42,13 +42,13 @@ def draw_motion(rng: np.random.Generator) -> Affine:
     return rigid(degrees, rng.uniform(-MOTION_MM, MOTION_MM, 3))
 
 
-def draw_acquisition(
+def draw_plan(
     rng: np.random.Generator,
     sequence: Sequence,
     resolution: float,
     field_of_view: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
     motion: Affine,
-) -> Acquisition:
+) -> ScanPlan:
     """`field_of_view` is the low and high corner in RAS+ mm of the T1w's space."""
     low, high = field_of_view
     tilt = rotation([sequence.oblique * rng.uniform(-2, 2), 0, 0])
@@ -59,7 +59,7 @@ def draw_acquisition(
     order = np.add.outer(np.add.outer(np.arange(3), np.arange(3)), np.arange(3))
     bias = BIAS * rng.standard_normal((3, 3, 3)) / np.maximum(order, 1)
     bias[0, 0, 0] = 0
-    return Acquisition(grid, motion, bias, float(rng.uniform(0.8, 1.25)), int(rng.integers(2**62)))
+    return ScanPlan(grid, motion, bias, float(rng.uniform(0.8, 1.25)), int(rng.integers(2**62)))
 
 
 def scan_grid(
@@ -83,23 +83,21 @@ def scan_grid(
     return Grid((shape[0], shape[1], shape[2]), affine)
 
 
-def acquire(
-    stack: Array, box: Grid, pose: Affine, acquisition: Acquisition, sequence: Sequence
-) -> Array:
+def acquire(stack: Array, box: Grid, pose: Affine, plan: ScanPlan, sequence: Sequence) -> Array:
     """Noiseless quantities (P, I, J, K) of a scan from those of the head (I, J, K, P) on `box`.
 
     `pose` maps points of the box's space to the T1w's space. Each voxel averages over its size
     and the scanner's blur.
     """
-    blurred = ndimage.gaussian_filter(stack, _blur(box, acquisition, sequence, pose))
-    to_box = inverse(acquisition.motion @ pose)
-    return resample(blurred, box, acquisition.grid, to_box)
+    blurred = ndimage.gaussian_filter(stack, _blur(box, plan, sequence, pose))
+    to_box = inverse(plan.motion @ pose)
+    return resample(blurred, box, plan.grid, to_box)
 
 
-def coil(acquisition: Acquisition) -> Array:
+def coil(plan: ScanPlan) -> Array:
     """Sensitivity (I, J, K) of the coil, mean about 1."""
-    field = acquisition.bias.astype(np.float32)
-    for axis, count in enumerate(acquisition.grid.shape):
+    field = plan.bias.astype(np.float32)
+    for axis, count in enumerate(plan.grid.shape):
         place = (np.arange(count) + 0.5) / count
         waves = np.cos(np.pi * np.outer(place, np.arange(3))).astype(np.float32)
         field = np.moveaxis(np.tensordot(waves, field, axes=(1, axis)), 0, axis)
@@ -118,9 +116,9 @@ def correlated(shape: tuple[int, int, int], sd_voxels: float, rng: np.random.Gen
     return np.asarray(noise / noise.std())
 
 
-def _blur(box: Grid, acquisition: Acquisition, sequence: Sequence, pose: Affine) -> list[float]:
+def _blur(box: Grid, plan: ScanPlan, sequence: Sequence, pose: Affine) -> list[float]:
     """SD in voxels of the box along its axes: as wide as the scan's voxels, less the box's."""
-    scan = inverse(acquisition.motion @ pose)[:3, :3] @ acquisition.grid.affine[:3, :3]
+    scan = inverse(plan.motion @ pose)[:3, :3] @ plan.grid.affine[:3, :3]
     size = np.abs(scan).max(axis=1)
     variance = (0.36 * size) ** 2 + (sequence.psf / 2.355) ** 2 - (0.42 * box.spacing[0]) ** 2
     return [*(np.sqrt(np.maximum(variance, 0)) / box.spacing[0]), 0.0]
