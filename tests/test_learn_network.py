@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import numpy as np
+import pytest
 import torch
 from learn_toys import toy_recipe
+from torch import nn
 
 from bids_synth.learn.linear import add_grams, gram_of
 from bids_synth.learn.networks import NETWORKS, build_network
+from bids_synth.learn.networks.convolution import SmallConv3d, hasten
 from bids_synth.learn.objectives.regression import update_average
 
 
@@ -72,3 +77,31 @@ def test_the_average_follows_the_formula():
     update_average(average, network, 0.9)
     for old, new, fresh in zip(before, average.parameters(), network.parameters(), strict=True):
         torch.testing.assert_close(new, 0.9 * old + 0.1 * fresh)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize(("maps", "size"), [(4, 9), (8, 16), (16, 12)])
+def test_small_convolutions_and_their_gradients_are_those_of_torch(maps, size, stride):
+    torch.manual_seed(0)
+    plain = nn.Conv3d(maps, 2 * maps, 3, stride=stride, padding=1, bias=False)
+    fast = deepcopy(plain)
+    hasten(fast)
+    assert type(fast) is SmallConv3d
+    for layout in (torch.contiguous_format, torch.channels_last_3d):
+        results = []
+        for layer in (plain, fast):
+            layer.zero_grad()
+            images = torch.linspace(-1, 1, maps * size**3).reshape(1, maps, size, size, size)
+            images = images.sin().to(memory_format=layout).requires_grad_()
+            made = layer(images)
+            made.square().sum().backward()
+            results.append((made, images.grad, layer.weight.grad))
+        for expected, found in zip(*results, strict=True):
+            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_only_what_torch_would_slow_down_is_replaced():
+    body = build_network(toy_recipe()).body
+    kinds = {type(m) for m in body.modules() if isinstance(m, nn.Conv3d)}
+    assert kinds == {nn.Conv3d, SmallConv3d}
+    assert all(m.kernel_size == (1, 1, 1) for m in body.modules() if type(m) is nn.Conv3d)

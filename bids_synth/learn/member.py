@@ -189,10 +189,14 @@ def _calm(device: torch.device) -> Iterator[None]:
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
     strict = torch.are_deterministic_algorithms_enabled()
+    switches: Any = torch.utils.deterministic
+    filled = switches.fill_uninitialized_memory
     benchmark = torch.backends.cudnn.benchmark
     try:
         for logger in loggers:
             logger.setLevel(logging.ERROR)
+        # Filling every new tensor with NaN finds faults in torch, not here, and costs time.
+        switches.fill_uninitialized_memory = False
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
@@ -200,6 +204,7 @@ def _calm(device: torch.device) -> Iterator[None]:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
         torch.use_deterministic_algorithms(strict)
+        switches.fill_uninitialized_memory = filled
         torch.backends.cudnn.benchmark = benchmark
         if device.type == "cuda":
             torch.cuda.empty_cache()

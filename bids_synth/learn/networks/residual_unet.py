@@ -9,6 +9,8 @@ import torch
 from monai.networks.nets import SegResNet
 from torch import nn
 
+from bids_synth.learn.networks.convolution import hasten
+
 
 class ResidualUNet(nn.Module):
     """Linear answer of the available sources, plus what a 3D residual U-Net adds to it.
@@ -41,6 +43,7 @@ class ResidualUNet(nn.Module):
             blocks_down=tuple(blocks),
             blocks_up=(1,) * (len(blocks) - 1),
         )
+        hasten(self.body)
         for parameter in self.body.conv_final[-1].parameters():
             nn.init.zeros_(parameter)
 
