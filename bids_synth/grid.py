@@ -124,3 +124,8 @@ def reorient(array: npt.NDArray[Any], source: Grid, target: Grid) -> npt.NDArray
         )
         raise ValueError(message)
     return result
+
+
+def inverse(affine: Affine) -> Affine:
+    """The inverse of a 4x4 affine, float64."""
+    return np.asarray(np.linalg.inv(affine), dtype=np.float64)

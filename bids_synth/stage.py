@@ -99,7 +99,6 @@ def prepare_all(
         seed=settings.seed,
         skull_strip=settings.skull_strip,
         nprocs=settings.nprocs,
-        omp_nthreads=settings.omp_nthreads,
         memory_gb=settings.memory_gb,
         plugin_file=settings.plugin_file,
         stop_on_first_crash=settings.stop_on_first_crash,

@@ -1,0 +1,64 @@
+"""`python -m benchmarks [STAGE ...] [--json FILE]`: every stage, or those named."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.limits import Limits, measure_limits
+from benchmarks.stages import STAGES, Measured
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def limit_of(result: Measured, limits: Limits) -> tuple[float, str]:
+    """Seconds that the machine itself would need, and by which limit."""
+    if result.operations:
+        return limits.compute(result.operations), "matrix product"
+    if result.size:
+        return limits.move(result.size), "copy"
+    return limits.interpreter, "bare interpreter"
+
+
+def run_stage(name: str, work: Path) -> list[Measured]:
+    """Run one stage in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.stages", name, str(work)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    return [Measured(**row) for row in json.loads(done.stdout.splitlines()[-1])]
+
+
+def main() -> None:
+    """Measure, print the table, and write the JSON."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("stages", nargs="*", choices=[[], *STAGES], default=[])
+    parser.add_argument("--json", type=Path, default=Path("benchmark.json"))
+    arguments = parser.parse_args()
+    limits = measure_limits()
+    print(
+        f"{platform.machine()}, {limits.gflops:.0f} GFLOP/s matrix product, "
+        f"{limits.copy_gbs:.1f} GB/s copy, {limits.interpreter:.3f} s bare interpreter\n"
+    )
+    print(f"{'stage':50} {'seconds':>9} {'peak GB':>8} {'limit s':>9} {'ratio':>7}  limit")
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name in arguments.stages or STAGES:
+            for result in run_stage(name, Path(folder)):
+                bound, kind = limit_of(result, limits)
+                ratio = result.seconds / bound
+                print(
+                    f"{result.stage:50} {result.seconds:9.3f} {result.peak_gb:8.2f} "
+                    f"{bound:9.3f} {ratio:7.1f}  {kind} {result.note}",
+                    flush=True,
+                )
+                rows.append({**vars(result), "limit_seconds": bound, "limit": kind})
+    report = {"limits": vars(limits), "machine": platform.platform(), "stages": rows}
+    arguments.json.write_text(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

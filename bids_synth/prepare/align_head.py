@@ -1,0 +1,116 @@
+"""Align the template with a whole head of any modality, by mutual information."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+from scipy.optimize import minimize
+from scipy.spatial.transform import Rotation
+
+from bids_synth.grid import Affine
+from bids_synth.prepare.head_template import BRIGHTNESS_BINS, LAYERS, head_labels
+from bids_synth.prepare.region import head_mask
+from bids_synth.prepare.resample import resample
+from bids_synth.volume import Volume
+
+SPACING = 4.0
+"""Voxel size, mm, of the copy that is aligned."""
+CENTRE = np.array([0.0, -18.0, 10.0])
+"""Middle of the template's brain, RAS+ mm: rotations and scales turn about it."""
+BELOW_CROWN = 80.0
+"""Typical distance, mm, of that point below the crown of the head."""
+GREYS = 32
+POINTS = 12000
+STARTS = tuple(
+    product((-12.0, 0.0, 12.0), (-20.0, -5.0, 10.0), (-25.0, -8.0, 8.0), (-12.0, -4.0, 4.0))
+)
+"""Shifts back to front and up (mm), nods (degrees) and sizes (percent) that are tried first."""
+
+Cost = Callable[[npt.NDArray[np.float64]], float]
+
+
+def align_head(volume: Volume, *, seed: int) -> Affine:
+    """4x4 affine, RAS+ mm of the template -> `volume`, for a head with its skull.
+
+    Mutual information between the template's classes of tissue and the image (Wells 1996),
+    from many starts, by Powell's method: similarity, then with scales, then with shears.
+    """
+    copy = resample(
+        volume, volume.grid.with_spacing([max(SPACING, s) for s in volume.grid.spacing])
+    )
+    origin = _expected_centre(copy)
+    cost = _cost(copy, origin, seed)
+    starts = [np.array([0, y, z, nod, 0, 0, size]) for y, z, nod, size in STARTS]
+    best = sorted(starts, key=cost)[:4]
+    alike = min((_descend(cost, p, 3, 0.2) for p in best), key=cost)
+    scaled = _descend(cost, np.concatenate([alike, np.zeros(2)]), 4, 0.1)
+    full = _descend(cost, np.concatenate([scaled, np.zeros(3)]), 3, 0.1)
+    back = np.eye(4)
+    back[:3, 3] = -CENTRE
+    return _matrix(full, origin) @ back
+
+
+def _descend(
+    cost: Cost, start: npt.NDArray[np.float64], rounds: int, tolerance: float
+) -> npt.NDArray[np.float64]:
+    options = {"maxiter": rounds, "xtol": tolerance, "ftol": 1e-4, "maxfev": 1500}
+    return np.asarray(minimize(cost, start, method="Powell", options=options).x)
+
+
+def _expected_centre(copy: Volume) -> npt.NDArray[np.float64]:
+    """Where the middle of the brain should be, from the outline of the head."""
+    points = copy.grid.to_mm(np.argwhere(head_mask(copy).array > 0))
+    if len(points) == 0:
+        return copy.grid.to_mm((np.asarray(copy.grid.shape) - 1) / 2)
+    crown = np.percentile(points[:, 2], 99.8)
+    upper = points[points[:, 2] > crown - 110]
+    middle = (upper.min(0) + upper.max(0)) / 2
+    return np.array([middle[0], middle[1], crown - BELOW_CROWN])
+
+
+def _cost(copy: Volume, origin: npt.NDArray[np.float64], seed: int) -> Cost:
+    known = head_labels(SPACING)
+    chosen = np.random.default_rng(seed).permutation(len(known.points))[:POINTS]
+    points, labels = known.points[chosen] - CENTRE, known.labels[chosen]
+    classes = BRIGHTNESS_BINS + len(LAYERS) + 2
+    low, high = np.percentile(copy.array, [0.5, 99.5])
+    greys = ((copy.array - low) / max(high - low, 1e-6)).clip(0, 1) * (GREYS - 1)
+    inverse, shape = np.linalg.inv(copy.grid.affine), np.asarray(copy.grid.shape)
+
+    def cost(parameters: npt.NDArray[np.float64]) -> float:
+        index = inverse @ _matrix(parameters, origin)
+        there = points @ index[:3, :3].T + index[:3, 3]
+        seen = ((there >= -0.5) & (there <= shape - 0.5)).all(1)
+        fraction = float(seen.mean())
+        if fraction < 0.5:
+            return 0.0
+        values = ndimage.map_coordinates(greys, there[seen].T, order=1, mode="nearest")
+        pairs = labels[seen] * GREYS + np.rint(values).astype(np.int64)
+        joint = np.bincount(pairs, minlength=classes * GREYS).reshape(classes, GREYS)
+        return -_information(joint / joint.sum()) * min(1.0, fraction / 0.8)
+
+    return cost
+
+
+def _information(joint: npt.NDArray[np.float64]) -> float:
+    independent = joint.sum(1, keepdims=True) @ joint.sum(0, keepdims=True)
+    there = joint > 0
+    return float((joint[there] * np.log(joint[there] / independent[there])).sum())
+
+
+def _matrix(parameters: npt.NDArray[np.float64], origin: npt.NDArray[np.float64]) -> Affine:
+    """Shift (mm), rotation (degrees), log size, log scales of y and z, shears (percent)."""
+    p = np.zeros(12)
+    p[: len(parameters)] = parameters
+    shear = np.eye(3)
+    shear[0, 1], shear[0, 2], shear[1, 2] = p[9:12] / 100
+    matrix = np.eye(4)
+    turn = Rotation.from_euler("xyz", p[3:6], degrees=True).as_matrix()
+    sizes = p[6] + np.array([0.0, p[7], p[8]])
+    matrix[:3, :3] = turn @ np.diag(np.exp(sizes / 100)) @ shear
+    matrix[:3, 3] = p[:3] + origin
+    return matrix

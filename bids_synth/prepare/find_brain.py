@@ -1,0 +1,71 @@
+"""Find the brain: by another pipeline's mask, an image without skull, a tool or the template."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from bids_synth.errors import VisitError
+from bids_synth.grid import Affine, inverse
+from bids_synth.prepare.external import strip_with_tool
+from bids_synth.prepare.region import brain_of_stripped, head_mask, is_stripped
+from bids_synth.prepare.resample import resample
+from bids_synth.prepare.similarity import correlation
+from bids_synth.prepare.template_mask import align_brain, mask_by_template
+from bids_synth.settings import SkullStrip
+from bids_synth.template import template_t1w
+from bids_synth.volume import Volume, read_mask
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Where the brain (or head) is in a reference scan."""
+
+    mask: Volume
+    """uint8 on the scan's grid."""
+    template: Affine
+    """RAS+ mm of the template -> the scan."""
+    stripped: bool
+    """True where the scan came without skull."""
+    correlation: float
+    """Absolute correlation of the scan with the template inside the mask."""
+
+
+def find_brain(
+    reference: Volume,
+    path: Path,
+    *,
+    option: SkullStrip,
+    region: Literal["brain", "head"],
+    given: Path | None,
+    seed: int,
+) -> Found:
+    """The mask of a reference scan and its affine to the template.
+
+    `auto` takes `given` (a mask in the scan's space) where there is one, else recognises an
+    image without skull, else uses the template. `skip` takes the head. Raises VisitError
+    where nothing is found.
+    """
+    stripped = is_stripped(reference)
+    if option in ("synthstrip", "hd-bet"):
+        brain = resample(strip_with_tool(path, option), reference.grid, order=0)
+    elif option == "auto" and given is not None:
+        brain = resample(read_mask(given), reference.grid, order=0)
+    elif stripped and option != "template":
+        brain = brain_of_stripped(reference)
+    elif option == "skip":
+        brain = head_mask(reference)
+    else:
+        brain = None
+    if brain is None:
+        brain, template = mask_by_template(reference, seed=seed)
+    else:
+        template = align_brain(reference, brain, seed=seed)
+    mask = head_mask(reference) if region == "head" else brain
+    if not mask.array.any():
+        message = f"{path}: no {region} was found in it; look at the scan, or give a mask (-d)"
+        raise VisitError(message)
+    alike = resample(template_t1w(), reference.grid, transform=inverse(template))
+    agreement = correlation(reference.array, alike.array, brain.array)
+    return Found(mask, template, stripped, agreement)

@@ -1,0 +1,101 @@
+"""Head template: the brain-only MNI152 with the layers of a head around it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from bids_synth.grid import Grid
+from bids_synth.prepare.resample import resample
+from bids_synth.template import template_mask, template_t1w, template_tissue
+
+PAD = 26
+"""Millimetres added around the template for skull, scalp and air."""
+LAYERS = (3.0, 9.0, 15.0)
+"""Outer distance from the brain of fluid, skull and scalp, mm, typical of the vault."""
+BRIGHTNESS_BINS = 10
+"""Classes of brightness that the brain of the template is cut into."""
+BLUR = 3.5
+"""Standard deviation, mm, by which the priors are blurred: how far anatomy varies."""
+
+
+@dataclass(frozen=True, eq=False)
+class HeadLabels:
+    """Classes of like tissue, for registration by mutual information."""
+
+    points: npt.NDArray[np.float64]
+    """(N, 3) RAS+ mm of the template."""
+    labels: npt.NDArray[np.int64]
+    """(N,) class of each point: brightness of the brain, then the layers and air."""
+
+
+@dataclass(frozen=True, eq=False)
+class Priors:
+    """Blurred probabilities (K, I, J, K) of the tissues on a grid in template space."""
+
+    maps: npt.NDArray[np.float32]
+    """White matter, grey matter, fluid, skull, scalp, air, and the lower head."""
+    grid: Grid
+
+
+@cache
+def head_labels(spacing: float = 4.0) -> HeadLabels:
+    """Classes of the upper head: below the vault heads differ too much to help."""
+    grid, distance, brain = _head(spacing)
+    height = grid.to_mm(_indices(grid))[..., 2]
+    inside = distance <= 0
+    labels = np.digitize(distance, (0.0, *LAYERS)) + BRIGHTNESS_BINS
+    bins = np.clip(brain / 256 * BRIGHTNESS_BINS, 0, BRIGHTNESS_BINS - 1).astype(int)
+    labels[inside] = bins[inside]
+    region = inside | ((distance < 24) & (height > -5)) | (distance < LAYERS[0])
+    return HeadLabels(grid.to_mm(np.argwhere(region)), labels[region].astype(np.int64))
+
+
+@cache
+def priors(spacing: float = 2.0) -> Priors:
+    """Where each tissue is to be expected."""
+    grid, distance, _ = _head(spacing)
+    inside = distance <= 0
+    wm, gm = (resample(template_tissue(t), grid).array.clip(0, 1) * inside for t in ("wm", "gm"))
+    upper = 1 / (1 + np.exp(-(grid.to_mm(_indices(grid))[..., 2] + 10) / 5))
+    fluid_out, skull_out, scalp_out = LAYERS
+    maps = [
+        wm,
+        gm,
+        inside * np.clip(1 - gm - wm, 0, None) + ((distance > 0) & (distance <= fluid_out)),
+        ((distance > fluid_out) & (distance <= skull_out)) * upper,
+        ((distance > skull_out) & (distance <= scalp_out)) * upper,
+        (distance > scalp_out) * upper,
+        (distance > fluid_out) * (1 - upper),
+    ]
+    blurred = np.stack([_blur(m, spacing) for m in maps]) + np.float32(1e-5)
+    return Priors(blurred / blurred.sum(0), grid)
+
+
+def _blur(values: npt.NDArray[Any], spacing: float) -> npt.NDArray[np.float32]:
+    blurred: npt.NDArray[np.float32] = ndimage.gaussian_filter(
+        values.astype(np.float32), BLUR / spacing
+    )
+    return blurred
+
+
+def _head(spacing: float) -> tuple[Grid, npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Grid, signed distance from the brain's surface (mm) and the brain's brightness."""
+    brain = template_t1w()
+    start, stop = [-PAD] * 3, [n + PAD for n in brain.grid.shape]
+    fine = brain.grid.crop(start, stop)
+    mask = resample(template_mask(), fine, order=0)
+    outside = ndimage.distance_transform_edt(mask.array == 0)
+    inside = ndimage.distance_transform_edt(mask.array > 0)
+    signed = mask.with_array((outside - inside).astype(np.float32))
+    grid = fine.with_spacing(spacing)
+    return grid, resample(signed, grid).array, resample(brain, grid).array
+
+
+def _indices(grid: Grid) -> npt.NDArray[np.int64]:
+    return np.stack(np.meshgrid(*[np.arange(n) for n in grid.shape], indexing="ij"), -1)

@@ -1,0 +1,64 @@
+"""Region: the head in an image, and whether it is a brain without its skull."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+from skimage.filters import threshold_otsu
+
+from bids_synth.volume import Volume
+
+BRAIN_ML = (300.0, 2200.0)
+"""Volume of what is not background in an image without skull; heads are larger."""
+CONSTANT = 0.25
+"""Share of voxels of one exact value above which that value is a background set by software."""
+
+
+def is_stripped(volume: Volume) -> bool:
+    """True for a brain on a constant background: much of one exact value, and no more than
+    a brain's volume beside it. Air set to zero around a whole head does not deceive it."""
+    values, counts = np.unique(volume.array, return_counts=True)
+    commonest = int(counts.argmax())
+    if counts[commonest] < CONSTANT * volume.array.size:
+        return False
+    kept = brain_of_stripped(volume, background=float(values[commonest]))
+    ml = float(kept.array.sum()) * abs(np.linalg.det(volume.grid.affine[:3, :3])) / 1000
+    return BRAIN_ML[0] <= ml <= BRAIN_ML[1]
+
+
+def brain_of_stripped(volume: Volume, *, background: float | None = None) -> Volume:
+    """uint8 mask of all that is not background in an image without skull, holes filled."""
+    if background is None:
+        values, counts = np.unique(volume.array, return_counts=True)
+        background = float(values[counts.argmax()])
+    return volume.with_array(solid(volume.array != background).astype(np.uint8))
+
+
+def head_mask(volume: Volume) -> Volume:
+    """uint8 mask of the head: above half of Otsu's threshold, in one piece, holes filled."""
+    smooth = ndimage.gaussian_filter(volume.array.astype(np.float32), _voxels(volume, 1.0))
+    low, high = np.percentile(smooth, [1, 99])
+    if not high > low:
+        return volume.with_array(np.zeros(volume.grid.shape, np.uint8))
+    level = low + 0.5 * (threshold_otsu(np.clip(smooth, low, high)) - low)
+    size = max(1, round(6.0 / max(volume.grid.spacing)))
+    closed = ndimage.binary_closing(np.pad(smooth > level, size), iterations=size)
+    inner = tuple(slice(size, -size) for _ in range(3))
+    return volume.with_array(solid(closed[inner]).astype(np.uint8))
+
+
+def solid(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """The largest connected piece of a mask, its holes filled."""
+    labels, count = ndimage.label(mask)
+    if count == 0:
+        return mask
+    largest = 1 + int(np.bincount(labels.ravel())[1:].argmax())
+    filled: npt.NDArray[np.bool_] = ndimage.binary_fill_holes(labels == largest)
+    return filled
+
+
+def _voxels(volume: Volume, mm: float) -> Any:
+    return mm / np.asarray(volume.grid.spacing)

@@ -1,0 +1,213 @@
+"""Workflow: the steps of preparation wired by nipype, many visits at a time."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("NO_ET", "1")  # nipype would ask a server for its newest version.
+
+import logging
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from nipype import config
+from nipype import logging as nipype_logging
+from nipype.interfaces.utility import Merge
+from nipype.pipeline import engine as pe
+
+from bids_synth.errors import Problem, UsageError, VisitError
+from bids_synth.prepare.external import check_skull_strip
+from bids_synth.prepare.interfaces import (
+    CollectPrepared,
+    FindRegion,
+    PlaceMask,
+    RegisterScan,
+    ResampleScan,
+)
+from bids_synth.prepare.key import preparation_key
+from bids_synth.prepare.outcome import failure_of, read_manifest
+from bids_synth.recipe import Recipe
+from bids_synth.settings import SkullStrip
+from bids_synth.visit import Prepared, Visit
+from bids_synth.volume import read_grid
+
+LOG = logging.getLogger(__name__)
+
+
+def init_prepare_wf(
+    visit: Visit, recipe: Recipe, *, key: str, seed: int, skull_strip: SkullStrip
+) -> Any:
+    """The preparation of one visit.
+
+    Inputs are the visit's scans. The last node, `prepared`, is a real one and leaves
+    `prepared.json`, which names every output: mask, images, scales, transforms.
+    """
+    workflow = pe.Workflow(name=workflow_name(visit))
+    reference = visit.reference(recipe.reference)
+    if reference is None:
+        message = f"{visit.label}: has none of {', '.join(recipe.reference)} as reference"
+        raise VisitError(message)
+    scans = {m: visit.scans[m].path for m in recipe.modalities if m in visit.scans}
+    parameters = recipe.preparation.model_dump_json()
+    region = _node(FindRegion(), "region", scans[reference], factor=10)
+    region.inputs.trait_set(
+        reference=str(scans[reference]), modality=reference, parameters=parameters,
+        option=skull_strip, seed=seed,
+    )  # fmt: skip
+    if visit.brain_mask is not None and visit.mask_of == reference:
+        region.inputs.given = str(visit.brain_mask)
+    place = pe.Node(PlaceMask(grid=recipe.grid.model_dump_json()), name="mask", mem_gb=0.5)
+    workflow.connect(region, "native_mask", place, "native_mask")
+    moving = [m for m in scans if m != reference]
+    images = pe.Node(Merge(len(scans)), name="images", run_without_submitting=True)
+    scales = pe.Node(Merge(len(scans)), name="scales", run_without_submitting=True)
+    prepared = pe.Node(
+        CollectPrepared(
+            key=key, reference=reference, native=str(scans[reference]),
+            modalities=list(scans), moving=moving,
+        ),
+        name="prepared",
+        mem_gb=1.0,
+    )  # fmt: skip
+    if moving:
+        transforms = pe.Node(Merge(len(moving)), name="transforms", run_without_submitting=True)
+        workflow.connect(transforms, "out", prepared, "transforms")
+    for number, (modality, path) in enumerate(scans.items(), start=1):
+        fine = _node(ResampleScan(), f"resample_{modality}", path, factor=6)
+        fine.inputs.trait_set(scan=str(path), modality=modality, parameters=parameters)
+        workflow.connect(place, "mask", fine, "mask")
+        workflow.connect(fine, "image", images, f"in{number}")
+        workflow.connect(fine, "scale", scales, f"in{number}")
+        if modality != reference:
+            rigid = _node(RegisterScan(), f"register_{modality}", path, factor=6)
+            rigid.inputs.trait_set(
+                reference=str(scans[reference]), reference_modality=reference, scan=str(path),
+                modality=modality, parameters=parameters, seed=seed,
+            )  # fmt: skip
+            workflow.connect(region, "native_mask", rigid, "native_mask")
+            workflow.connect(rigid, "transform", fine, "transform")
+            place_in = f"in{moving.index(modality) + 1}"
+            workflow.connect(rigid, "transform", transforms, place_in)
+    outputs = [("native_mask", "native_mask"), ("template", "template"), ("known", "known")]
+    workflow.connect(region, outputs[0][0], prepared, outputs[0][1])
+    workflow.connect([(region, prepared, outputs[1:]), (place, prepared, [("mask", "mask")])])
+    workflow.connect(images, "out", prepared, "images")
+    workflow.connect(scales, "out", prepared, "scales")
+    return workflow
+
+
+def prepare_visits(
+    visits: Sequence[Visit],
+    recipe: Recipe,
+    *,
+    work: Path,
+    seed: int,
+    skull_strip: SkullStrip,
+    nprocs: int,
+    memory_gb: float,
+    plugin_file: Path | None = None,
+    stop_on_first_crash: bool = False,
+    write_graph: bool = False,
+    crash_dir: Path | None = None,
+) -> tuple[dict[str, Prepared], tuple[Problem, ...]]:
+    """Prepare visits side by side; what is in the work directory already is not made again.
+
+    Every step runs on one thread, so that the result does not depend on `nprocs`. A visit that fails becomes a problem, the others go on. Raises
+    UsageError where the tool of `skull_strip` or the plugin file is not usable.
+    """
+    check_skull_strip(skull_strip)
+    plugin = _plugin(plugin_file, nprocs, memory_gb)
+    crashes = (crash_dir or work / "crashes").absolute()
+    crashes.mkdir(parents=True, exist_ok=True)
+    _quiet(crashes, stop=stop_on_first_crash)
+    before = set(crashes.iterdir())
+    whole = pe.Workflow(name="prepare", base_dir=str(work.absolute()))
+    keys: dict[str, str] = {}
+    problems: list[Problem] = []
+    for visit in visits:
+        try:
+            key = preparation_key(visit, recipe, seed=seed, skull_strip=skull_strip)
+            whole.add_nodes(
+                [init_prepare_wf(visit, recipe, key=key, seed=seed, skull_strip=skull_strip)]
+            )
+            keys[visit.label] = key
+        except VisitError as error:
+            problems.append(Problem(visit.label, str(error)))
+    if keys:
+        LOG.info("preparing %d visit(s): %s", len(keys), ", ".join(keys))
+        _run(whole, plugin, graph=write_graph)
+    fresh = [path for path in crashes.iterdir() if path not in before]
+    prepared = {}
+    for visit in (v for v in visits if v.label in keys):
+        place = work.absolute() / "prepare" / workflow_name(visit)
+        found = read_manifest(place / "prepared" / "prepared.json", visit, keys[visit.label])
+        if found is None:
+            problems.append(Problem(visit.label, failure_of(workflow_name(visit), fresh)))
+        else:
+            prepared[visit.label] = found
+    return prepared, tuple(problems)
+
+
+def workflow_name(visit: Visit) -> str:
+    """Name of a visit's workflow and of its folder in the work directory."""
+    return re.sub(r"\W", "_", visit.label) + "_wf"
+
+
+def _node(interface: Any, name: str, scan: Path, *, factor: float) -> Any:
+    """A node that plans with `factor` float32 copies of its scan."""
+    try:
+        voxels = 1.0
+        for length in read_grid(scan).shape:
+            voxels *= length
+    except VisitError:
+        voxels = 1e7  # The step itself will say what is wrong with the file.
+    return pe.Node(interface, name=name, mem_gb=0.3 + factor * 4 * voxels / 1e9, n_procs=1)
+
+
+def _plugin(path: Path | None, nprocs: int, memory_gb: float) -> dict[str, Any]:
+    if path is not None:
+        try:
+            given = yaml.safe_load(path.read_text("utf-8"))
+        except (OSError, yaml.YAMLError) as error:
+            message = f"--use-plugin {path}: is not readable YAML ({error})"
+            raise UsageError(message) from error
+        if not isinstance(given, dict) or "plugin" not in given:
+            message = f"--use-plugin {path}: expected the keys plugin and plugin_args"
+            raise UsageError(message)
+        return dict(given)
+    if nprocs == 1:
+        return {"plugin": "Linear"}
+    arguments = {"n_procs": nprocs, "memory_gb": memory_gb, "raise_insufficient": False}
+    return {"plugin": "MultiProc", "plugin_args": arguments}
+
+
+def _quiet(crashes: Path, *, stop: bool) -> None:
+    config.update_config(
+        {
+            "execution": {
+                "crashdump_dir": str(crashes),
+                "crashfile_format": "txt",
+                "hash_method": "content",
+                "stop_on_first_crash": str(stop).lower(),
+                "check_version": "false",
+                "poll_sleep_duration": "0.1",
+                "remove_unnecessary_outputs": "false",
+            },
+            "logging": {"log_to_file": "false"},
+        }
+    )
+    for name in ("nipype.workflow", "nipype.interface", "nipype.utils"):
+        nipype_logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _run(workflow: Any, plugin: dict[str, Any], *, graph: bool) -> None:
+    if graph:
+        workflow.write_graph(graph2use="colored", format="svg")
+    try:
+        workflow.run(**plugin)
+    except RuntimeError as error:
+        # nipype tells of failed nodes only here; which ones is read from what they left.
+        LOG.debug("nipype: %s", error)
