@@ -25,10 +25,15 @@ BELOW_CROWN = 80.0
 """Typical distance, mm, of that point below the crown of the head."""
 GREYS = 32
 POINTS = 12000
-STARTS = tuple(
-    product((-12.0, 0.0, 12.0), (-20.0, -5.0, 10.0), (-25.0, -8.0, 8.0), (-12.0, -4.0, 4.0))
-)
-"""Shifts back to front and up (mm), nods (degrees) and sizes (percent) that are tried first."""
+STARTS = tuple(product((-12.0, 0.0, 12.0), (-25.0, -10.0, 5.0, 20.0), (-25.0, -10.0, 5.0, 20.0)))
+"""Shifts back to front and up (mm) and nods (degrees) that are tried first."""
+SIZE = (-4.0, 8.0)
+"""Usual log size of a head against the template, percent: mean and standard deviation. Mutual
+information alone would lay the brain over the scalp."""
+SHEAR = 5.0
+"""Standard deviation of the shears, percent."""
+WEIGHT = 0.02
+"""What one standard deviation costs, in units of information."""
 
 Cost = Callable[[npt.NDArray[np.float64]], float]
 
@@ -37,21 +42,21 @@ def align_head(volume: Volume, *, seed: int) -> Affine:
     """4x4 affine, RAS+ mm of the template -> `volume`, for a head with its skull.
 
     Mutual information between the template's classes of tissue and the image (Wells 1996),
-    from many starts, by Powell's method: similarity, then with scales, then with shears.
+    from many starts, by Powell's method: rigid, then with scales, then with shears.
     """
     copy = resample(
         volume, volume.grid.with_spacing([max(SPACING, s) for s in volume.grid.spacing])
     )
     origin = _expected_centre(copy)
     cost = _cost(copy, origin, seed)
-    starts = [np.array([0, y, z, nod, 0, 0, size]) for y, z, nod, size in STARTS]
-    best = sorted(starts, key=cost)[:4]
-    alike = min((_descend(cost, p, 3, 0.2) for p in best), key=cost)
-    scaled = _descend(cost, np.concatenate([alike, np.zeros(2)]), 4, 0.1)
+    starts = [np.array([0, y, z, nod, 0, 0], dtype=np.float64) for y, z, nod in STARTS]
+    best = sorted(starts, key=cost)[:3]
+    rigid = min((_descend(cost, p, 3, 0.2) for p in best), key=cost)
+    scaled = _descend(cost, np.concatenate([rigid, np.zeros(3)]), 4, 0.1)
     full = _descend(cost, np.concatenate([scaled, np.zeros(3)]), 3, 0.1)
     back = np.eye(4)
     back[:3, 3] = -CENTRE
-    return _matrix(full, origin) @ back
+    return matrix_of(full, origin) @ back
 
 
 def _descend(
@@ -82,7 +87,7 @@ def _cost(copy: Volume, origin: npt.NDArray[np.float64], seed: int) -> Cost:
     inverse, shape = np.linalg.inv(copy.grid.affine), np.asarray(copy.grid.shape)
 
     def cost(parameters: npt.NDArray[np.float64]) -> float:
-        index = inverse @ _matrix(parameters, origin)
+        index = inverse @ matrix_of(parameters, origin)
         there = points @ index[:3, :3].T + index[:3, 3]
         seen = ((there >= -0.5) & (there <= shape - 0.5)).all(1)
         fraction = float(seen.mean())
@@ -91,9 +96,14 @@ def _cost(copy: Volume, origin: npt.NDArray[np.float64], seed: int) -> Cost:
         values = ndimage.map_coordinates(greys, there[seen].T, order=1, mode="nearest")
         pairs = labels[seen] * GREYS + np.rint(values).astype(np.int64)
         joint = np.bincount(pairs, minlength=classes * GREYS).reshape(classes, GREYS)
-        return -_information(joint / joint.sum()) * min(1.0, fraction / 0.8)
+        return _unlikely(parameters) - _information(joint / joint.sum()) * min(1.0, fraction / 0.8)
 
     return cost
+
+
+def _unlikely(parameters: npt.NDArray[np.float64]) -> float:
+    sizes = (parameters[6:9] - SIZE[0]) / SIZE[1]
+    return WEIGHT * float((sizes**2).sum() + ((parameters[9:12] / SHEAR) ** 2).sum())
 
 
 def _information(joint: npt.NDArray[np.float64]) -> float:
@@ -102,15 +112,14 @@ def _information(joint: npt.NDArray[np.float64]) -> float:
     return float((joint[there] * np.log(joint[there] / independent[there])).sum())
 
 
-def _matrix(parameters: npt.NDArray[np.float64], origin: npt.NDArray[np.float64]) -> Affine:
-    """Shift (mm), rotation (degrees), log size, log scales of y and z, shears (percent)."""
+def matrix_of(parameters: npt.NDArray[np.float64], origin: npt.NDArray[np.float64]) -> Affine:
+    """Shift (mm), rotation (degrees), log sizes and shears (percent): points about 0 -> mm."""
     p = np.zeros(12)
     p[: len(parameters)] = parameters
     shear = np.eye(3)
     shear[0, 1], shear[0, 2], shear[1, 2] = p[9:12] / 100
     matrix = np.eye(4)
     turn = Rotation.from_euler("xyz", p[3:6], degrees=True).as_matrix()
-    sizes = p[6] + np.array([0.0, p[7], p[8]])
-    matrix[:3, :3] = turn @ np.diag(np.exp(sizes / 100)) @ shear
+    matrix[:3, :3] = turn @ np.diag(np.exp(p[6:9] / 100)) @ shear
     matrix[:3, 3] = p[:3] + origin
     return matrix

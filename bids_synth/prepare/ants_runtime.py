@@ -76,23 +76,16 @@ def register(
     *,
     start: Affine,
     seed: int,
-    fixed_mask: Volume | None = None,
-    moving_mask: Volume | None = None,
 ) -> Registered:
     """Run antsRegistration (Avants 2011) by Mattes mutual information with 32 bins.
 
     `start` maps RAS+ mm of `fixed` to `moving`. Raises RuntimeError where ANTs gives up.
     """
     images = [to_image(v) for v in (fixed, moving)]
-    masks = [
-        None if m is None else ants.image_clone(to_image(m)) for m in (fixed_mask, moving_mask)
-    ]
-    names = ["NULL" if m is None else get_pointer_string(m) for m in masks]
     with tempfile.TemporaryDirectory(prefix="ants-") as folder:
         first = write_itk(start, Path(folder) / "start.txt")
         arguments = ["-d", "3", "-r", f"{first}", "-o", f"{folder}/out", "-u", "0", "-z", "1"]
         arguments += ["--float", "1", "--random-seed", str(seed)]
-        arguments += [] if masks == [None, None] else ["-x", f"[{names[0]},{names[1]}]"]
         pair = ",".join(get_pointer_string(i) for i in images)
         for stage in stages:
             arguments += _stage(stage, pair)

@@ -26,7 +26,7 @@ def is_stripped(volume: Volume) -> bool:
         return False
     kept = brain_of_stripped(volume, background=float(values[commonest]))
     ml = float(kept.array.sum()) * abs(np.linalg.det(volume.grid.affine[:3, :3])) / 1000
-    return BRAIN_ML[0] <= ml <= BRAIN_ML[1]
+    return bool(BRAIN_ML[0] <= ml <= BRAIN_ML[1])
 
 
 def brain_of_stripped(volume: Volume, *, background: float | None = None) -> Volume:

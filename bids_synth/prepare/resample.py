@@ -115,7 +115,7 @@ def _smooth(array: npt.NDArray[np.float32], index: Affine) -> npt.NDArray[np.flo
     sigma[size < 1.1] = 0
     if not sigma.any():
         return array
-    return ndimage.gaussian_filter(array, sigma, mode="nearest", truncate=3.0)
+    return np.asarray(ndimage.gaussian_filter(array, sigma, mode="nearest", truncate=3.0))
 
 
 def _interpolate(
@@ -143,4 +143,4 @@ def _interpolate(
     if order > 1:
         np.clip(result, array.min(), array.max(), out=result)
         result[np.isnan(result)] = background
-    return result
+    return np.asarray(result)

@@ -6,18 +6,18 @@ import numpy as np
 from scipy import ndimage
 
 from bids_synth.errors import VisitError
-from bids_synth.grid import Affine, Grid
+from bids_synth.grid import Affine
 from bids_synth.prepare.ants_runtime import Stage, register
 from bids_synth.prepare.resample import resample
 from bids_synth.prepare.similarity import mutual_information
 from bids_synth.volume import Volume
 
-COARSE = (Stage("Rigid[0.25]", (200, 100), (2, 1), (1, 0)),)
-FINE = (Stage("Rigid[0.1]", (100, 50), (2, 1), (1, 0)),)
+COARSE = (Stage("Rigid[0.25]", (50, 25), (2, 1), (1, 0)),)
+FINE = (Stage("Rigid[0.1]", (20,), (1,), (0,), "Regular,0.1"),)
 FACTOR = 2.0
 """How much coarser the copies of the first pass are."""
 REACH = 15.0
-"""Distance around the mask, mm, that takes part: the skull helps, jaw and neck move."""
+"""Distance around the mask, mm, that the second pass sees: the skull helps, jaw and neck move."""
 LEAST = 0.2
 """Fraction of the mask that must lie in the other image's field of view."""
 DOUBTFUL = 1.03
@@ -30,13 +30,13 @@ def register_rigid(
     """4x4 rigid, RAS+ mm of `reference` -> `moving`, by Mattes mutual information.
 
     A first pass on coarse copies sees the whole head; a second on copies of `spacing` mm
-    (never finer than the scans) sees the mask and 15 mm around it. `mask` lies on the grid of
-    `reference`. Starts from the scanner's coordinates, and where the answer is doubtful also
+    (never finer than the scans) sees the box of the mask and 15 mm around it. `mask` lies on
+    the grid of `reference`. Starts from the scanner's coordinates, and where the answer is doubtful also
     from aligned centres of mass; the better one by mutual information is kept.
     Raises VisitError where the images do not overlap or ANTs gives up.
     """
     pair = _copy(reference, spacing), _copy(moving, spacing)
-    around = _around(mask, pair[0].grid)
+    around = resample(mask, pair[0].grid, order=0)
     best = _from(np.eye(4), pair, around, spacing, seed)
     if best is None or best[0] < DOUBTFUL:
         other = _from(_centred(*pair), pair, around, spacing, seed)
@@ -59,7 +59,7 @@ def _from(
     coarse = [_copy(v, FACTOR * spacing) for v in pair]
     try:
         first = register(coarse[0], coarse[1], COARSE, start=start, seed=seed).linear
-        found = register(fixed, moving, FINE, start=first, seed=seed, fixed_mask=mask).linear
+        found = register(_boxed(fixed, mask), moving, FINE, start=first, seed=seed).linear
     except RuntimeError:
         return None
     if _overlap(found, moving, mask) < LEAST:
@@ -68,10 +68,12 @@ def _from(
     return mutual_information(fixed.array, there.array, mask.array), found
 
 
-def _around(mask: Volume, grid: Grid) -> Volume:
-    inside = resample(mask, grid, order=0)
-    distance = ndimage.distance_transform_edt(inside.array == 0, sampling=grid.spacing)
-    return inside.with_array((distance <= REACH).astype(np.uint8))
+def _boxed(volume: Volume, mask: Volume) -> Volume:
+    """The part of a volume within REACH of the box of its mask."""
+    inside, reach = np.argwhere(mask.array > 0), REACH / np.asarray(volume.grid.spacing)
+    start = np.maximum(inside.min(0) - reach, 0).astype(int)
+    stop = np.minimum(inside.max(0) + 1 + reach, volume.grid.shape).astype(int)
+    return resample(volume, volume.grid.crop(start.tolist(), stop.tolist()))
 
 
 def _overlap(transform: Affine, moving: Volume, mask: Volume) -> float:

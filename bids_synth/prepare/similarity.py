@@ -42,7 +42,7 @@ def _binned(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     if not high > low:
         return np.zeros(values.shape, dtype=np.int64)
     scaled = (values - low) / (high - low) * BINS
-    return np.clip(scaled, 0, BINS - 1).astype(np.int64)
+    return np.asarray(np.clip(scaled, 0, BINS - 1), dtype=np.int64)
 
 
 def _entropy(table: npt.NDArray[np.float64]) -> float:

@@ -14,45 +14,42 @@ from bids_synth.prepare.ants_runtime import Stage, register
 from bids_synth.prepare.head_template import priors
 from bids_synth.prepare.region import solid
 from bids_synth.prepare.resample import resample
+from bids_synth.prepare.tissue import Maps, refit, segment
 from bids_synth.template import template_mask, template_t1w
 from bids_synth.volume import Volume
 
 SPACING = 2.0
 """Voxel size, mm, at which tissues are told apart."""
-ROUNDS = 12
-BINS, TOP = 64, 1.3
-"""Histogram of greys, from 0 to 1.3 times the 99.5th percentile."""
-BIAS = 12.0
-"""Standard deviation, voxels, of the smooth field that is divided out."""
 AFFINE = (Stage("Affine[0.25]", (100, 50), (2, 1), (1, 0)),)
-
-Maps = npt.NDArray[np.float32]
 
 
 def mask_by_template(volume: Volume, *, seed: int) -> tuple[Volume, Affine]:
     """uint8 brain mask of a head on its own grid, and the affine template -> `volume`.
 
     The template is aligned with the head, its tissue priors are brought to a 2 mm copy, and
-    tissues are told apart by expectation maximisation with a smooth bias field (Ashburner and
-    Friston 2005, doi:10.1016/j.neuroimage.2005.02.018); grey and white matter, closed and
-    filled, are the brain.
+    tissues are told apart (`segment`); the affine is fitted anew to the tissues found, and
+    they are told apart once more. Grey and white matter, closed and filled, are the brain.
     """
     affine = align_head(volume, seed=seed)
     grid = _around_brain(volume.grid, affine)
     copy = resample(volume, grid)
-    known = priors(SPACING)
-    maps = np.stack(
-        [
-            resample(Volume(m, known.grid), grid, transform=inverse(affine)).array
-            for m in known.maps
-        ]
-    )
-    maps = maps + np.float32(1e-5)
-    tissue = segment(copy.array, maps / maps.sum(0))
+    tissue = segment(copy.array, _placed(grid, affine), spacing=SPACING)
+    affine = refit(tissue, grid, affine, seed=seed)
+    tissue = segment(copy.array, _placed(grid, affine), spacing=SPACING)
     brain = _brain(tissue[0] + tissue[1], grid.spacing[0])
     smooth = Volume(ndimage.gaussian_filter(brain.astype(np.float32), 0.7), grid)
     fine = resample(smooth, volume.grid)
     return fine.with_array((fine.array > 0.5).astype(np.uint8)), affine
+
+
+def _placed(grid: Grid, affine: Affine) -> Maps:
+    """The priors (K, I, J, K) of the template on the grid of an image."""
+    known, back = priors(SPACING), inverse(affine)
+    maps = np.stack(
+        [resample(Volume(m, known.grid), grid, transform=back).array for m in known.maps]
+    )
+    maps += np.float32(1e-5)
+    return np.asarray(maps / maps.sum(0))
 
 
 def align_brain(reference: Volume, brain: Volume, *, seed: int) -> Affine:
@@ -67,46 +64,6 @@ def align_brain(reference: Volume, brain: Volume, *, seed: int) -> Affine:
     moving = moving.with_array(moving.array * (inside.array > 0))
     start = _by_moments(resample(template_mask(), grid, order=0), inside)
     return register(fixed, moving, AFFINE, start=start, seed=seed).linear
-
-
-def segment(image: npt.NDArray[Any], maps: Maps) -> Maps:
-    """Probabilities (K, I, J, K) of the tissues of an image, from their priors (K, I, J, K)."""
-    low, high = np.percentile(image, [0.5, 99.5])
-    grey = ((image - low) / max(high - low, 1e-6)).clip(0.03, 1.2).astype(np.float32)
-    logs, bias = np.log(grey), np.zeros(image.shape, np.float32)
-    tissue = maps
-    for _ in range(ROUNDS):
-        value = np.exp(logs - bias).clip(0, TOP)
-        bins = np.minimum((value / TOP * BINS).astype(np.int32), BINS - 1)
-        table = _histograms(bins, tissue)
-        tissue = _normalised(maps * table[:, bins])
-        near = np.stack([ndimage.uniform_filter(t, 3) for t in tissue])
-        tissue = _normalised(maps * table[:, bins] * np.exp(2 * near))
-        bias = _bias(logs, tissue, table)
-    return tissue
-
-
-def _histograms(bins: npt.NDArray[np.int32], tissue: Maps) -> Maps:
-    counts = np.stack(
-        [np.bincount(bins.ravel(), weights=t.ravel(), minlength=BINS) for t in tissue]
-    )
-    table = ndimage.gaussian_filter1d(counts, 1.2, axis=1)
-    table += 1e-3 * table.sum(1, keepdims=True) / BINS
-    return np.asarray(table / table.sum(1, keepdims=True), dtype=np.float32)
-
-
-def _normalised(tissue: npt.NDArray[Any]) -> Maps:
-    return np.asarray(tissue / (tissue.sum(0) + 1e-12), dtype=np.float32)
-
-
-def _bias(logs: Maps, tissue: Maps, table: Maps) -> Maps:
-    weight = tissue[0] + tissue[1]
-    middle = np.log((np.arange(BINS) + 0.5) / BINS * TOP)
-    typical = table[:2] @ middle
-    expected = (tissue[0] * typical[0] + tissue[1] * typical[1]) / (weight + 1e-6)
-    trusted = np.where(weight > 0.3, weight, 0)
-    field = ndimage.gaussian_filter((logs - expected) * trusted, BIAS)
-    return np.asarray(field / (ndimage.gaussian_filter(trusted, BIAS) + 0.02), np.float32)
 
 
 def _brain(matter: npt.NDArray[Any], spacing: float) -> npt.NDArray[np.bool_]:

@@ -115,8 +115,9 @@ def prepare_visits(
 ) -> tuple[dict[str, Prepared], tuple[Problem, ...]]:
     """Prepare visits side by side; what is in the work directory already is not made again.
 
-    Every step runs on one thread, so that the result does not depend on `nprocs`. A visit that fails becomes a problem, the others go on. Raises
-    UsageError where the tool of `skull_strip` or the plugin file is not usable.
+    Every step runs on one thread, so that the result does not depend on `nprocs`. A visit
+    that fails becomes a problem, the others go on. Raises UsageError where the tool of
+    `skull_strip` or the plugin file is not usable.
     """
     check_skull_strip(skull_strip)
     plugin = _plugin(plugin_file, nprocs, memory_gb)
