@@ -2,10 +2,12 @@
 # The main job from nothing: make phantoms, fit a model on them, fill in what is missing.
 set -eu
 demo=${1:-demo}
-python -m bids_synth.demo "$demo/bids" --participants 12 --resolution 2 --seed 1
+if [ ! -d "$demo/bids" ]; then
+    python -m bids_synth.demo "$demo/bids" --participants 12 --resolution 2 --seed 1
+fi
 bids_synth "$demo/bids" "$demo/out" group --work-dir "$demo/work" \
-    --set grid.spacing=2 --set fit.steps=400 --set fit.steps_per_epoch=50 \
-    --set "fit.patch=[48, 48, 48]" --set fit.test=0.34
+    --set grid.spacing=2 --set network.filters=8 --set "fit.patch=[32, 32, 32]" \
+    --set fit.batch=2 --set fit.steps=400 --set fit.steps_per_epoch=100 --set fit.test=0.34
 bids_synth "$demo/bids" "$demo/out" participant --work-dir "$demo/work"
 echo
 echo "Open in a browser:"

@@ -27,7 +27,7 @@ GREYS = 32
 POINTS = 12000
 STARTS = tuple(product((-12.0, 0.0, 12.0), (-25.0, -10.0, 5.0, 20.0), (-25.0, -10.0, 5.0, 20.0)))
 """Shifts back to front and up (mm) and nods (degrees) that are tried first."""
-SIZE = (-4.0, 8.0)
+SIZE = (-10.0, 5.0)
 """Usual log size of a head against the template, percent: mean and standard deviation. Mutual
 information alone would lay the brain over the scalp."""
 SHEAR = 5.0

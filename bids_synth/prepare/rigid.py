@@ -13,7 +13,7 @@ from bids_synth.prepare.similarity import mutual_information
 from bids_synth.volume import Volume
 
 COARSE = (Stage("Rigid[0.25]", (50, 25), (2, 1), (1, 0)),)
-FINE = (Stage("Rigid[0.1]", (20,), (1,), (0,), "Regular,0.1"),)
+FINE = (Stage("Rigid[0.1]", (15,), (1,), (0,), "Regular,0.05"),)
 FACTOR = 2.0
 """How much coarser the copies of the first pass are."""
 REACH = 15.0
