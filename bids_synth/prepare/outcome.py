@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,8 @@ from bids_synth.grid import Grid
 from bids_synth.scale import Scale
 from bids_synth.visit import Prepared, Visit
 
-_REASON = re.compile(r"^(?:bids_synth\.errors\.)?(\w*Error|MemoryError)\b:? ?(.*)", re.MULTILINE)
+_REASON = re.compile(r"^\s*(?:\w+\.)*(\w*Error|BrokenProcessPool)\b:? ?(.*)", re.MULTILINE)
+_KILLED = "a step was killed, most likely for lack of memory; give it more, or fewer --nprocs"
 
 
 def read_manifest(path: Path, visit: Visit, key: str) -> Prepared | None:
@@ -27,11 +29,11 @@ def read_manifest(path: Path, visit: Visit, key: str) -> Prepared | None:
         reference=data["reference"],
         native=_grid(data["native"]),
         grid=_grid(data["grid"]),
-        images={m: Path(p) for m, p in data["images"].items()},
-        mask=Path(data["mask"]),
-        native_mask=Path(data["native_mask"]),
-        transforms={m: Path(p) for m, p in data["transforms"].items()},
-        template=Path(data["template"]),
+        images={m: _beside(path, p) for m, p in data["images"].items()},
+        mask=_beside(path, data["mask"]),
+        native_mask=_beside(path, data["native_mask"]),
+        transforms={m: _beside(path, p) for m, p in data["transforms"].items()},
+        template=_beside(path, data["template"]),
         scales={m: Scale(**s) for m, s in data["scales"].items()},
         quality=data["quality"],
         stripped=data["stripped"],
@@ -49,10 +51,17 @@ def failure_of(workflow: str, crashes: Sequence[Path]) -> str:
         kind, message = found[-1] if found else ("", "")
         if kind == "VisitError":
             return str(message)
+        if kind == "BrokenProcessPool":
+            return f"{_KILLED}; see {path}"
         if kind == "MemoryError":
             return f"ran out of memory; give it more, or fewer --nprocs; see {path}"
         return f"unexpected fault ({kind} {message}); see {path}"
-    return "a step was killed, most likely for lack of memory; give it more, or fewer --nprocs"
+    return _KILLED
+
+
+def _beside(manifest: Path, relative: str) -> Path:
+    """A file of the work directory, wherever that has moved to."""
+    return Path(os.path.normpath(manifest.parent / relative))
 
 
 def _grid(data: dict[str, list[object]]) -> Grid:

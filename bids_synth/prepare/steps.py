@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -151,7 +152,11 @@ def collect(
     transforms: Mapping[str, Path],
     folder: Path,
 ) -> Path:
-    """The manifest of a prepared visit: every path and figure, as JSON."""
+    """The manifest of a prepared visit: every path, relative to `folder`, and figure, as JSON."""
+
+    def relative(path: Path) -> str:
+        return os.path.relpath(path, folder)
+
     facts = json.loads(known.read_text("utf-8"))
     inside = read_mask(mask)
     base = read_volume(images[reference]).array
@@ -164,11 +169,11 @@ def collect(
         "reference": reference,
         "native": grid_data(read_grid(native)),
         "grid": grid_data(inside.grid),
-        "images": {m: str(p) for m, p in images.items()},
-        "mask": str(mask),
-        "native_mask": str(native_mask),
-        "transforms": {m: str(p) for m, p in transforms.items()},
-        "template": str(template),
+        "images": {m: relative(p) for m, p in images.items()},
+        "mask": relative(mask),
+        "native_mask": relative(native_mask),
+        "transforms": {m: relative(p) for m, p in transforms.items()},
+        "template": relative(template),
         "scales": {m: json.loads(p.read_text("utf-8")) for m, p in scales.items()},
         "quality": quality,
         "stripped": facts["stripped"],

@@ -29,6 +29,7 @@ from bids_synth.prepare.interfaces import (
 )
 from bids_synth.prepare.key import preparation_key
 from bids_synth.prepare.outcome import failure_of, read_manifest
+from bids_synth.prepare.plugin import SurvivingMultiProcPlugin
 from bids_synth.recipe import Recipe
 from bids_synth.settings import SkullStrip
 from bids_synth.visit import Prepared, Visit
@@ -178,11 +179,12 @@ def _plugin(path: Path | None, nprocs: int, memory_gb: float) -> dict[str, Any]:
         if not isinstance(given, dict) or "plugin" not in given:
             message = f"--use-plugin {path}: expected the keys plugin and plugin_args"
             raise UsageError(message)
-        return dict(given)
-    if nprocs == 1:
-        return {"plugin": "Linear"}
-    arguments = {"n_procs": nprocs, "memory_gb": memory_gb, "raise_insufficient": False}
-    return {"plugin": "MultiProc", "plugin_args": arguments}
+    else:
+        limits = {"n_procs": nprocs, "memory_gb": memory_gb, "raise_insufficient": False}
+        given = {"plugin": "MultiProc" if nprocs > 1 else "Linear", "plugin_args": limits}
+    if given["plugin"] == "MultiProc":
+        return {"plugin": SurvivingMultiProcPlugin(given.get("plugin_args"))}
+    return dict(given)
 
 
 def _quiet(crashes: Path, *, stop: bool) -> None:

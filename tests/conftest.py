@@ -1,0 +1,28 @@
+"""What every test needs: threads that do not fight, and where the real scans are."""
+
+from __future__ import annotations
+
+import os
+
+# Before torch is imported: workers that share two cores must neither spin nor oversubscribe.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("NO_ET", "1")
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("shared", deadline=None, print_blob=True)
+settings.load_profile("shared")
+
+REAL = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real scans beside the checkout; skips where it is not there."""
+    if not REAL.is_dir():
+        pytest.skip("the real scans are not beside this checkout")
+    return REAL

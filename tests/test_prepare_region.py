@@ -1,0 +1,174 @@
+"""Where the brain is: stripped images are recognised, skulls removed, outlines near the truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from prepare_phantom import dice, make_scan, motion, rms_error, truth_mask
+
+from bids_synth.errors import UsageError, VisitError
+from bids_synth.grid import Grid
+from bids_synth.prepare import external
+from bids_synth.prepare.bias import correct_bias, estimate_bias
+from bids_synth.prepare.external import check_skull_strip, strip_with_tool
+from bids_synth.prepare.find_brain import find_brain
+from bids_synth.prepare.region import brain_of_stripped, head_mask, is_stripped
+from bids_synth.prepare.resample import resample
+from bids_synth.prepare.template_mask import align_brain, mask_by_template
+from bids_synth.volume import Volume, read_volume, write_volume
+
+DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
+PATHS = {
+    folder: sorted((DATA / folder).glob("sub-*/**/anat/*_*[wR].nii.gz"))
+    for folder in ("stripped", "ms-raw", "head", "averages")
+}
+REAL = [(folder == "stripped", path) for folder, paths in PATHS.items() for path in paths]
+
+
+def zero_air(head: Volume) -> Volume:
+    """A head whose scanner writes zero where there is no signal, as many do."""
+    return head.with_array(np.where(head.array < 30, 0, head.array).astype(np.float32))
+
+
+@pytest.mark.parametrize("modality", ["T1w", "T2w", "FLAIR"])
+def test_stripped_images_are_told_from_heads(modality):
+    bare = make_scan(modality, spacing=3.0)
+    assert is_stripped(bare)
+    assert is_stripped(bare.with_array(bare.array - 40))  # background below zero
+    head = make_scan(modality, spacing=3.0, stripped=False)
+    assert not is_stripped(head)
+    assert not is_stripped(zero_air(head))
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("stripped", "path"), REAL, ids=lambda v: getattr(v, "name", str(v)))
+def test_real_stripped_images_are_told_from_heads(stripped, path):
+    assert is_stripped(read_volume(path)) is stripped
+
+
+def test_the_brain_of_a_stripped_image_is_all_that_is_not_background():
+    bare = make_scan("T1w", spacing=3.0)
+    assert dice(brain_of_stripped(bare).array, truth_mask(3.0).array) > 0.98
+
+
+def test_the_head_mask_holds_brain_and_scalp_but_no_air():
+    head = make_scan("T2w", spacing=3.0, stripped=False, seed=3)
+    clean = make_scan("T2w", spacing=3.0, stripped=False, noise=0.0, bias=0.0)
+    found = head_mask(head).array > 0
+    assert found[truth_mask(3.0).array > 0].mean() > 0.999
+    assert dice(found, clean.array > 0) > 0.97
+
+
+@pytest.mark.parametrize("modality", ["T1w", "T2w", "FLAIR"])
+def test_the_template_finds_the_brain_of_a_tilted_head(modality):
+    moved = motion((12.0, -15.0, 20.0), (12.0, -4.0, 6.0))
+    head = make_scan(modality, spacing=3.0, stripped=False, moved=moved, bias=0.25)
+    mask, affine = mask_by_template(head, seed=1)
+    truth = resample(truth_mask(3.0), head.grid, transform=np.linalg.inv(moved), order=0)
+    assert mask.array.dtype == np.uint8
+    assert mask.grid.matches(head.grid)
+    assert dice(mask.array, truth.array) > 0.92
+    assert rms_error(affine, moved, truth_mask(3.0)) < 6
+
+
+def test_the_template_is_laid_on_a_known_brain():
+    moved = motion((8.0, -5.0, 10.0), (6.0, 3.0, -5.0))
+    bare = make_scan("T1w", spacing=3.0, moved=moved)
+    affine = align_brain(bare, brain_of_stripped(bare), seed=1)
+    assert rms_error(affine, moved, truth_mask(3.0)) < 2
+
+
+def find(volume: Volume, folder: Path, **changes):
+    arguments = {"option": "auto", "region": "brain", "given": None, "seed": 1, **changes}
+    path = write_volume(volume, folder / "scan.nii.gz")
+    return find_brain(volume, path, **arguments)
+
+
+def test_auto_takes_a_given_mask_first(tmp_path):
+    bare = make_scan("T1w", spacing=4.0)
+    part = np.zeros(bare.grid.shape, np.uint8)
+    part[20:40, 20:40, 20:40] = 1
+    given = write_volume(bare.with_array(part), tmp_path / "mask.nii.gz")
+    found = find(bare, tmp_path, given=given)
+    np.testing.assert_array_equal(found.mask.array, part)
+    assert found.stripped
+
+
+def test_auto_recognises_a_stripped_image(tmp_path):
+    found = find(make_scan("T1w", spacing=4.0), tmp_path)
+    assert found.stripped
+    assert dice(found.mask.array, truth_mask(4.0).array) > 0.97
+    assert found.correlation > 0.8
+
+
+def test_a_head_recipe_gets_the_head(tmp_path):
+    head = make_scan("T1w", spacing=4.0, stripped=False)
+    found = find(head, tmp_path, region="head", option="skip")
+    assert not found.stripped
+    assert found.mask.array.sum() > 1.5 * truth_mask(4.0).array.sum()
+
+
+def test_an_image_of_air_is_refused(tmp_path):
+    rng = np.random.default_rng(0)
+    air = Volume(
+        rng.normal(0, 1, (24, 24, 24)).astype(np.float32) * 0, Grid((24,) * 3, np.eye(4) * 4)
+    )
+    with pytest.raises(VisitError, match=r"scan\.nii\.gz: no head"):
+        find(air, tmp_path, region="head", option="skip")
+
+
+@pytest.mark.parametrize("option", ["synthstrip", "hd-bet"])
+def test_absent_tools_are_named_before_any_work(monkeypatch, option):
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(UsageError, match=rf"--skull-strip {option}: found no .*install"):
+        check_skull_strip(option)
+    check_skull_strip("auto")
+    check_skull_strip("template")
+
+
+TOOL = """#!/bin/sh
+while [ $# -gt 0 ]; do case "$1" in -i) in="$2";; -m) mask="$2";; -o) out="$2";; esac; shift; done
+[ -z "$mask" ] && mask="${out%.nii.gz}_bet.nii.gz"
+cp "$(dirname "$in")/truth.nii.gz" "$mask"
+"""
+
+
+@pytest.mark.parametrize(
+    ("option", "name"), [("synthstrip", "mri_synthstrip"), ("hd-bet", "hd-bet")]
+)
+def test_installed_tools_are_called(monkeypatch, tmp_path, option, name):
+    tool = tmp_path / "bin" / name
+    tool.parent.mkdir()
+    tool.write_text(TOOL)
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tool.parent}:/usr/bin:/bin")
+    write_volume(truth_mask(4.0), tmp_path / "truth.nii.gz")
+    check_skull_strip(option)
+    found = find(make_scan("T1w", spacing=4.0, stripped=False), tmp_path, option=option)
+    np.testing.assert_array_equal(found.mask.array, truth_mask(4.0).array)
+
+
+def test_a_failing_tool_fails_the_visit(monkeypatch, tmp_path):
+    tool = tmp_path / "hd-bet"
+    tool.write_text("#!/bin/sh\necho no weights >&2\nexit 3\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(VisitError, match=r"a\.nii: hd-bet found no brain \(no weights\)"):
+        strip_with_tool(tmp_path / "a.nii", "hd-bet")
+    assert external.COMMANDS["hd-bet"] == ("hd-bet",)
+
+
+def test_bias_correction_flattens_a_field_and_has_its_way_back():
+    head = make_scan("T1w", spacing=4.0, stripped=False, bias=0.5, seed=2, noise=0.01)
+    flat = correct_bias(head)
+    plain = make_scan("T1w", spacing=4.0, stripped=False, bias=0.0, noise=0.0)
+    inside = plain.array > 150
+
+    def spread(volume: Volume) -> float:
+        ratio = volume.array[inside] / plain.array[inside]
+        return float(ratio.std() / ratio.mean())
+
+    assert spread(flat) < 0.6 * spread(head)
+    np.testing.assert_allclose(flat.array * estimate_bias(head).array, head.array, rtol=1e-4)
