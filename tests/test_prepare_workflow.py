@@ -131,7 +131,7 @@ def test_a_second_run_makes_nothing_again_though_files_moved(done, monkeypatch):
 
 
 def test_a_changed_scan_is_prepared_anew(done, tmp_path):
-    visit, prepared, _ = done
+    _, prepared, _ = done
     new = scans()
     new["T2w"] = make_scan("T2w", spacing=SPACING, moved=MOVED, seed=3)
     shutil.copytree(prepared.mask.parents[3], tmp_path / "work")
@@ -142,7 +142,7 @@ def test_a_changed_scan_is_prepared_anew(done, tmp_path):
 
 
 def test_a_moved_work_directory_still_serves(done, tmp_path):
-    visit, prepared, folder = done
+    visit, _, folder = done
     shutil.copytree(folder / "work", tmp_path / "moved")
     again, problems = prepare([visit], tmp_path / "moved")
     assert problems == ()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 from typing import Any
 
 from nipype.pipeline.plugins.multiproc import MultiProcPlugin, process_initializer, run_node
@@ -43,7 +43,8 @@ class SurvivingMultiProcPlugin(MultiProcPlugin):  # type: ignore[misc]
             return future.result()
         if isinstance(error, BrokenProcessPool) and taskid not in self._alone:
             pool = self._alone[taskid] = _pool(1)
-            self._task_obj[taskid] = pool.submit(run_node, *self._jobs[taskid], taskid)
+            node, updatehash = self._jobs[taskid]
+            self._task_obj[taskid] = pool.submit(run_node, node, updatehash, taskid)
             return None
         text = f"{type(error).__name__}: {error}\n"
         return {"result": None, "traceback": [text], "taskid": taskid}
@@ -56,4 +57,5 @@ class SurvivingMultiProcPlugin(MultiProcPlugin):  # type: ignore[misc]
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(workers, initializer=process_initializer, initargs=(os.getcwd(),))
+    here = (str(Path.cwd()),)
+    return ProcessPoolExecutor(workers, initializer=process_initializer, initargs=here)

@@ -76,8 +76,8 @@ def same_voxels(one: Grid, other: Grid) -> tuple[int, int, int] | None:
     """
     step = np.linalg.inv(one.affine) @ other.affine
     start = np.rint(step[:3, 3])
-    turn = np.abs(step[:3, :3] - np.eye(3)) * np.maximum(other.shape, 1)
-    if turn.max() > SAME * max(other.shape) or np.abs(step[:3, 3] - start).max() > SAME:
+    drift = np.abs(step[:3, :3] - np.eye(3)) * other.shape
+    if drift.max() > SAME or np.abs(step[:3, 3] - start).max() > SAME:
         return None
     return int(start[0]), int(start[1]), int(start[2])
 

@@ -31,8 +31,8 @@ def register_rigid(
 
     A first pass on coarse copies sees the whole head; a second on copies of `spacing` mm
     (never finer than the scans) sees the box of the mask and 15 mm around it. `mask` lies on
-    the grid of `reference`. Starts from the scanner's coordinates, and where the answer is doubtful also
-    from aligned centres of mass; the better one by mutual information is kept.
+    the grid of `reference`. Starts from the scanner's coordinates, and where the answer is
+    doubtful also from aligned centres of mass; the better one by mutual information is kept.
     Raises VisitError where the images do not overlap or ANTs gives up.
     """
     pair = _copy(reference, spacing), _copy(moving, spacing)
