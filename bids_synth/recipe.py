@@ -72,6 +72,8 @@ class ObjectivePart(Part):
     name: Literal["regression"] = "regression"
     l1: float = Field(1.0, ge=0.0)
     """Weight of the mean absolute error on missing modalities."""
+    l2: float = Field(0.0, ge=0.0)
+    """Weight of the mean squared error on missing modalities: the mean image, less the median."""
     ssim: float = Field(0.2, ge=0.0)
     """Weight of 1 - SSIM on missing modalities."""
 
@@ -174,8 +176,8 @@ class Recipe(Part):
             problems.append(f"minimum: {self.minimum} exceeds the {len(self.sources)} sources")
         if any(n % 2 ** (len(self.network.blocks) - 1) for n in self.fit.patch):
             problems.append("fit.patch: not divisible by the network's levels (network.blocks)")
-        if self.objective.l1 == self.objective.ssim == 0:
-            problems.append("objective: l1 and ssim are both 0; at least one must be positive")
+        if self.objective.l1 == self.objective.l2 == self.objective.ssim == 0:
+            problems.append("objective: l1, l2 and ssim are all 0; at least one must be positive")
         if problems:
             raise ValueError("; ".join(problems))
         return self

@@ -61,15 +61,15 @@ def test_the_head_mask_holds_brain_and_scalp_but_no_air():
     assert dice(found, clean.array > 0) > 0.97
 
 
-@pytest.mark.parametrize("modality", ["T1w", "T2w", "FLAIR"])
-def test_the_template_finds_the_brain_of_a_tilted_head(modality):
+@pytest.mark.parametrize(("modality", "least"), [("T1w", 0.94), ("T2w", 0.88), ("FLAIR", 0.92)])
+def test_the_template_finds_the_brain_of_a_tilted_head(modality, least):
     moved = motion((12.0, -15.0, 20.0), (12.0, -4.0, 6.0))
     head = make_scan(modality, spacing=3.0, stripped=False, moved=moved, bias=0.25)
     mask, affine = mask_by_template(head, seed=1)
     truth = resample(truth_mask(3.0), head.grid, transform=np.linalg.inv(moved), order=0)
     assert mask.array.dtype == np.uint8
     assert mask.grid.matches(head.grid)
-    assert dice(mask.array, truth.array) > 0.92
+    assert dice(mask.array, truth.array) > least
     assert rms_error(affine, moved, truth_mask(3.0)) < 6
 
 

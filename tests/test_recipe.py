@@ -30,7 +30,7 @@ def test_a_shipped_recipe_survives_its_own_toml(name: str, tmp_path: Path) -> No
         ({"modalities.T1w": "both"}, "'either', 'source' or 'target'"),
         ({"fit.patch": "[60, 64, 64]"}, "multiple of 8"),
         ({"network.blocks": "[1,1,1,1,1,1]", "fit.patch": "[16,16,16]"}, "not divisible"),
-        ({"objective.l1": "0", "objective.ssim": "0"}, "at least one must be positive"),
+        ({f"objective.{k}": "0" for k in ("l1", "l2", "ssim")}, "at least one must be positive"),
         ({"preparation.reference": '["ct"]'}, "no sources of the recipe"),
         ({"minimum": "9"}, "exceeds the 4 sources"),
         ({"version": "2"}, "version: "),

@@ -17,6 +17,11 @@ def masked_l1(synthetic: torch.Tensor, real: torch.Tensor, mask: torch.Tensor) -
     return error / mask.sum().clamp_min(1)
 
 
+def masked_l2(synthetic: torch.Tensor, real: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Mean squared error over the voxels of the mask; (N, C, I, J, K) each, 0 for no voxel."""
+    return ((synthetic - real) ** 2 * mask).sum() / mask.sum().clamp_min(1)
+
+
 def masked_ssim(synthetic: torch.Tensor, real: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Mean SSIM over the voxels of the mask whose window lies inside the image.
 

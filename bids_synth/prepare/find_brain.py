@@ -47,7 +47,7 @@ def find_brain(
     image without skull, else uses the template. `skip` takes the head. Raises VisitError
     where nothing is found.
     """
-    stripped = is_stripped(reference)
+    stripped, template = is_stripped(reference), None
     if option in ("synthstrip", "hd-bet"):
         brain = resample(strip_with_tool(path, option), reference.grid, order=0)
     elif option == "auto" and given is not None:
@@ -60,12 +60,12 @@ def find_brain(
         brain = None
     if brain is None:
         brain, template = mask_by_template(reference, seed=seed)
-    else:
-        template = align_brain(reference, brain, seed=seed)
     mask = head_mask(reference) if region == "head" else brain
-    if not mask.array.any():
+    if not mask.array.any() or not brain.array.any():
         message = f"{path}: no {region} was found in it; look at the scan, or give a mask (-d)"
         raise VisitError(message)
+    if template is None:
+        template = align_brain(reference, brain, seed=seed)
     alike = resample(template_t1w(), reference.grid, transform=inverse(template))
     agreement = correlation(reference.array, alike.array, brain.array)
     return Found(mask, template, stripped, agreement)

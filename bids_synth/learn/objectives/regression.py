@@ -10,13 +10,13 @@ from lightning.pytorch import LightningModule
 from torch import nn
 
 from bids_synth.learn.dataset import Item
-from bids_synth.learn.losses import masked_l1, masked_ssim
+from bids_synth.learn.losses import masked_l1, masked_l2, masked_ssim
 from bids_synth.learn.schedule import averaging_decay, rate_factor
 from bids_synth.recipe import ObjectivePart, Recipe
 
 
 def regression_loss(synthetic: torch.Tensor, batch: Item, weights: ObjectivePart) -> torch.Tensor:
-    """`l1` times L1 plus `ssim` times (1 - SSIM), over the withheld images alone.
+    """`l1` times L1, `l2` times L2, `ssim` times (1 - SSIM), over the withheld images alone.
 
     synthetic and batch["real"] are (N, T, I, J, K), batch["scored"] (N, T) says which count.
     """
@@ -25,6 +25,8 @@ def regression_loss(synthetic: torch.Tensor, batch: Item, weights: ObjectivePart
     real = batch["real"][scored][:, None]
     mask = batch["mask"].expand_as(batch["real"])[scored][:, None]
     loss = weights.l1 * masked_l1(made, real, mask)
+    if weights.l2 > 0:
+        loss = loss + weights.l2 * masked_l2(made, real, mask)
     if weights.ssim > 0:
         loss = loss + weights.ssim * (1 - masked_ssim(made, real, mask))
     return loss
