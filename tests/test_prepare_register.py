@@ -9,7 +9,7 @@ import pytest
 from prepare_phantom import make_scan, motion, rms_error, truth_mask
 
 from bids_synth.errors import VisitError
-from bids_synth.grid import Grid, inverse
+from bids_synth.grid import Grid
 from bids_synth.prepare.ants_runtime import from_image, to_image
 from bids_synth.prepare.itk import read_itk
 from bids_synth.prepare.resample import resample
@@ -115,7 +115,6 @@ def test_real_scans_agree_with_the_published_transforms(session, modality):
     points = mask.grid.to_mm(np.argwhere(mask.array > 0))
     truth = nearest_rigid(read_itk(published), points)
     assert rms_error(found, truth, mask) < 1.0
-    assert rms_error(found, truth, mask) < rms_error(found, inverse(truth), mask) + 0.05
 
 
 def brain_of(reference: Volume) -> Volume:
