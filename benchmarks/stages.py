@@ -79,7 +79,7 @@ def preparation(work: Path) -> list[Measured]:
     recipe = load_recipe("impute")
     visits = query(dataset, recipe).visits[:1]
     scans = visits[0].scans
-    size = sum(2 * 4 * np.prod(_shape(scan.path)) for scan in scans.values())
+    size = float(sum(2 * 4 * np.prod(_shape(scan.path)) for scan in scans.values()))
     results = []
     place = work / f"prepare-{time.time_ns()}"
     for title in ("cold", "again"):
@@ -112,7 +112,7 @@ def _steps(prepared: object) -> list[Measured]:
 
     assert isinstance(prepared, Prepared)
     volume = read_volume(prepared.images[prepared.reference])
-    size = volume.array.nbytes + 4 * float(np.prod(prepared.native.shape))
+    size = float(volume.array.nbytes) + 4 * float(np.prod(prepared.native.shape))
     result = Measured("prepare: one image back to the native grid", 0.0, size=size)
     with clock(result):
         to_native(volume, prepared)
