@@ -125,7 +125,7 @@ def fitting(_: Path) -> list[Measured]:
     from torch.utils.flop_counter import FlopCounterMode
 
     from bids_synth.learn.networks import build_network
-    from bids_synth.learn.objectives.regression import regression_loss
+    from bids_synth.learn.objectives.paired import paired_loss
     from bids_synth.recipe import load_recipe
 
     torch.manual_seed(SEED)
@@ -144,7 +144,7 @@ def fitting(_: Path) -> list[Measured]:
     def step() -> None:
         optimizer.zero_grad()
         made = network(batch["sources"], batch["available"])
-        regression_loss(made, batch, recipe.objective).backward()
+        paired_loss(made, batch, recipe.objective).backward()
         optimizer.step()
 
     with FlopCounterMode(display=False) as counter:

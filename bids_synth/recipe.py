@@ -8,134 +8,21 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import tomli_w
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from bids_synth.errors import RecipeError
 from bids_synth.modality import MODALITIES
+from bids_synth.parts.base import Part
+from bids_synth.parts.fit import EvaluationPart, ExtrasPart, FitPart, MissingPart, SynthesisPart
+from bids_synth.parts.network import PLANAR, NetworkPart, ResidualUNetPart
+from bids_synth.parts.objective import CycleGanPart, ObjectivePart, RegressionPart
+from bids_synth.parts.preparation import GridPart, PreparationPart
 
 RECIPE_VERSION: Literal[1] = 1
-Role = Literal["either", "source", "target"]
-Patch = tuple[int, int, int]
-
-
-class Part(BaseModel):
-    """Base of every part of a recipe: unknown keys are refused, values are frozen."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class GridPart(Part):
-    """Where a visit is prepared."""
-
-    spacing: float = Field(1.0, ge=0.5, le=8.0)
-    """Voxel size of the prepared grid, mm, isotropic."""
-    margin: float = Field(6.0, ge=0.0, le=50.0)
-    """Distance kept around the mask when cropping, mm."""
-
-
-class PreparationPart(Part):
-    """What is done to the images of a visit."""
-
-    mask: Literal["brain", "head"] = "brain"
-    """Where the network reads and writes."""
-    bias_correction: bool = False
-    """N4 (Tustison 2010) on every MRI; off because it lowered scores of an earlier system."""
-    registration_spacing: float = Field(2.0, ge=0.5, le=4.0)
-    """Voxel size of the copies on which rigid registration runs, mm."""
-    reference: tuple[str, ...] = ()
-    """Modalities in order of preference as reference; the recipe's order where empty."""
-
-
-class NetworkPart(Part):
-    """The generator."""
-
-    name: Literal["residual-unet"] = "residual-unet"
-    filters: int = Field(16, ge=4, le=128, multiple_of=4)
-    """Feature maps at full resolution; they double at every level."""
-    blocks: tuple[int, ...] = (1, 1, 1, 1)
-    """Residual blocks per level going down; the number of levels is its length."""
-
-
-class ObjectivePart(Part):
-    """How the network learns."""
-
-    name: Literal["regression"] = "regression"
-    l1: float = Field(1.0, ge=0.0)
-    """Weight of the mean absolute error on missing modalities."""
-    l2: float = Field(0.0, ge=0.0)
-    """Weight of the mean squared error on missing modalities: the mean image, less the median."""
-    ssim: float = Field(0.2, ge=0.0)
-    """Weight of 1 - SSIM on missing modalities."""
-
-
-class MissingPart(Part):
-    """How sources are withheld while fitting (any-missing recipes)."""
-
-    ramp: float = Field(0.3, ge=0.0, le=1.0)
-    """Fraction of the steps over which the chance of withholding more than one grows."""
-    several: float = Field(0.5, ge=0.0, le=1.0)
-    """Chance, after the ramp, of withholding more than one modality at once."""
-
-
-class FitPart(Part):
-    """The schedule."""
-
-    patch: Patch = (64, 64, 64)
-    """Voxels of a patch; synthesis uses the same, since normalisation sees the patch."""
-    batch: int = Field(1, ge=1)
-    steps: int = Field(20000, ge=1)
-    """Optimiser steps of each member."""
-    steps_per_epoch: int = Field(250, ge=1)
-    """Steps between two looks at the validation participants."""
-    learning_rate: float = Field(1e-3, gt=0.0)
-    weight_decay: float = Field(1e-4, ge=0.0)
-    ema: float = Field(0.995, ge=0.0, lt=1.0)
-    """Decay per step of the averaged weights, which are the ones kept."""
-    flip: float = Field(0.5, ge=0.0, le=1.0)
-    """Chance of mirroring a patch left to right."""
-    intensity: float = Field(0.1, ge=0.0, le=0.5)
-    """Largest relative change of a source's gain, drawn per patch."""
-    members: int = Field(2, ge=1, le=20)
-    """Networks fitted from different seeds; their mean is the image, their spread is doubt."""
-    validation: float = Field(0.15, gt=0.0, lt=0.5)
-    """Fraction of the participants that selects weights."""
-    test: float = Field(0.2, ge=0.0, lt=0.5)
-    """Fraction of the participants that only the final scores see."""
-
-    @field_validator("patch")
-    @classmethod
-    def _patch_divides(cls, patch: Patch) -> Patch:
-        if any(n < 16 or n % 8 for n in patch):
-            message = f"each length must be a multiple of 8 and at least 16, got {list(patch)}"
-            raise ValueError(message)
-        return patch
-
-
-class SynthesisPart(Part):
-    """How patches become a volume."""
-
-    overlap: float = Field(0.5, ge=0.0, lt=0.9)
-    """Shared fraction of neighbouring patches, blended by Gaussian weights."""
-
-
-class EvaluationPart(Part):
-    """How held-out visits are scored."""
-
-    protocols: tuple[Literal["masked3d"], ...] = ("masked3d",)
-    scenarios: Literal["one-missing", "all"] = "one-missing"
-    """Withhold one modality at a time, or every subset of them."""
-    bootstrap: int = Field(2000, ge=100)
-    """Resamples of the 95 % interval over participants."""
+Role = Literal["either", "source", "target", "reference"]
 
 
 class Recipe(Part):
@@ -148,14 +35,16 @@ class Recipe(Part):
     source: str = ""
     """The paper or system that the recipe follows."""
     modalities: dict[str, Role]
-    """Modality -> role; `either` is source where present and target where absent."""
+    """Modality -> role; `either` is source where present and target where absent, a `reference`
+    is only what the others are registered to and where the mask is found."""
     minimum: int = Field(1, ge=1)
     """Number of sources without which nothing is synthesised."""
     grid: GridPart = GridPart()
     preparation: PreparationPart = PreparationPart()
-    network: NetworkPart = NetworkPart()
-    objective: ObjectivePart = ObjectivePart()
+    network: NetworkPart = ResidualUNetPart()
+    objective: ObjectivePart = RegressionPart()
     missing: MissingPart = MissingPart()
+    extras: ExtrasPart = ExtrasPart()
     fit: FitPart = FitPart()
     synthesis: SynthesisPart = SynthesisPart()
     evaluation: EvaluationPart = EvaluationPart()
@@ -167,35 +56,68 @@ class Recipe(Part):
             problems.append(f"modalities: unknown {unknown}; allowed: {', '.join(MODALITIES)}")
         if not self.sources or not self.targets or len(self.modalities) < 2:
             problems.append("modalities: needs at least two, one a source and one a target")
-        if stray := [m for m in self.preparation.reference if m not in self.sources]:
+        allowed = [m for m, role in self.modalities.items() if role != "target"]
+        if stray := [m for m in self.preparation.reference if m not in allowed]:
             problems.append(
                 f"preparation.reference: {stray} are no sources of the recipe; "
-                f"allowed: {', '.join(self.sources)}"
+                f"allowed: {', '.join(allowed)}"
             )
         if self.minimum > len(self.sources):
             problems.append(f"minimum: {self.minimum} exceeds the {len(self.sources)} sources")
-        if any(n % 2 ** (len(self.network.blocks) - 1) for n in self.fit.patch):
-            problems.append("fit.patch: not divisible by the network's levels (network.blocks)")
-        if self.objective.l1 == self.objective.l2 == self.objective.ssim == 0:
-            problems.append("objective: l1, l2 and ssim are all 0; at least one must be positive")
+        problems += self._network_problems()
         if problems:
             raise ValueError("; ".join(problems))
         return self
 
+    def _network_problems(self) -> list[str]:
+        problems, patch = [], self.fit.patch
+        planar = self.network.name in PLANAR
+        if planar != (patch[2] == 1):
+            wanted = "[I, J, 1]: it sees slices" if planar else "[I, J, K]: it sees volumes"
+            problems.append(f"fit.patch: network {self.network.name} needs {wanted}")
+        elif any(n % self.network.divisor for n in (patch[:2] if planar else patch)):
+            message = "not divisible by the network's levels; expected multiples of"
+            problems.append(f"fit.patch: {message} {self.network.divisor}")
+        if planar and getattr(self.objective, "ssim", 0):
+            problems.append("objective.ssim: is for volumes; set it to 0 with a 2D network")
+        if isinstance(self.objective, CycleGanPart):
+            if list(self.modalities.values()).count("either") != 2 or len(self.sources) != 2:
+                problems.append("modalities: objective cycle-gan needs exactly two, both `either`")
+        elif self.objective.empty:
+            losses = "l1, l2, ssim, bce and features"
+            problems.append(f"objective: {losses} are all 0; at least one must be positive")
+        return problems
+
+    @property
+    def unpaired(self) -> bool:
+        """True where the network learns from images that need not be of one visit."""
+        return isinstance(self.objective, CycleGanPart)
+
+    @property
+    def dimension(self) -> str:
+        """`2D` where the network sees slices, `3D` where it sees volumes."""
+        return "2D" if self.network.name in PLANAR else "3D"
+
     @property
     def sources(self) -> tuple[str, ...]:
         """Modalities that may be read, in the recipe's order."""
-        return tuple(m for m, role in self.modalities.items() if role != "target")
+        return tuple(m for m, role in self.modalities.items() if role in ("either", "source"))
 
     @property
     def targets(self) -> tuple[str, ...]:
         """Modalities that may be made, in the recipe's order."""
-        return tuple(m for m, role in self.modalities.items() if role != "source")
+        return tuple(m for m, role in self.modalities.items() if role in ("either", "target"))
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """All that the network is shown: the sources, then the extras."""
+        return (*self.sources, *self.extras.names(self.targets))
 
     @property
     def reference(self) -> tuple[str, ...]:
         """Modalities in order of preference as a visit's reference."""
-        return self.preparation.reference or self.sources
+        given = tuple(m for m, role in self.modalities.items() if role == "reference")
+        return self.preparation.reference or (*given, *self.sources)
 
     def limited_to(self, modalities: Sequence[str]) -> Recipe:
         """The same task with only these of its modalities; RecipeError where none is left."""
@@ -284,17 +206,35 @@ def _override(data: dict[str, Any], key: str, value: str) -> None:
 
 
 def _explain(fault: Mapping[str, Any]) -> str:
-    where = ".".join(str(part) for part in fault["loc"]) or "recipe"
+    where = [part for part in fault["loc"] if part not in _TAGS]
     if fault["type"] == "extra_forbidden":
-        return f"{where}: unknown key; allowed: {', '.join(_allowed(fault['loc']))}"
-    return f"{where}: {fault['msg'].removeprefix('Value error, ')}, got {fault['input']!r:.80}"
+        told = f"unknown key; allowed: {', '.join(_allowed(fault['loc']))}"
+        return f"{'.'.join(map(str, where))}: {told}"
+    if fault["type"].startswith("union_tag"):
+        where.append("name")
+    name = ".".join(map(str, where)) or "recipe"
+    return f"{name}: {fault['msg'].removeprefix('Value error, ')}, got {fault['input']!r:.80}"
+
+
+_UNIONS = {"network": NetworkPart, "objective": ObjectivePart}
+_TAGS = {
+    str(kind.model_fields["name"].default): kind
+    for union in _UNIONS.values()
+    for kind in get_args(get_args(union)[0])
+}
+"""Name of every network and objective -> the part that holds its keys."""
 
 
 def _allowed(location: tuple[Any, ...]) -> list[str]:
     part: type[BaseModel] = Recipe
     for name in location[:-1]:
-        annotation = part.model_fields[str(name)].annotation if name in part.model_fields else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        kind = _TAGS.get(name)
+        field = part.model_fields.get(str(name))
+        inner = field.annotation if field else None
+        if kind is not None:
+            part = kind
+        elif isinstance(inner, type) and issubclass(inner, BaseModel):
+            part = inner
+        elif name not in _UNIONS:
             return []
-        part = annotation
     return list(part.model_fields)

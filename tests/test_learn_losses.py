@@ -9,8 +9,8 @@ from monai.metrics.regression import compute_ssim_and_cs
 from skimage.metrics import structural_similarity
 
 from bids_synth.learn.losses import masked_l1, masked_ssim, ssim_map
-from bids_synth.learn.objectives.regression import regression_loss
-from bids_synth.recipe import ObjectivePart
+from bids_synth.learn.objectives.paired import paired_loss
+from bids_synth.parts.objective import RegressionPart
 
 
 def pair(seed=0, shape=(1, 1, 20, 18, 22)):
@@ -69,6 +69,6 @@ def test_images_that_are_not_scored_have_no_gradient():
         "mask": torch.ones(2, 1, 12, 12, 12),
         "scored": scored,
     }
-    regression_loss(made, batch, ObjectivePart()).backward()
+    paired_loss(made, batch, RegressionPart()).backward()
     felt = made.grad.abs().amax(dim=(2, 3, 4)) > 0
     assert torch.equal(felt, scored)

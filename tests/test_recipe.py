@@ -27,7 +27,7 @@ def test_a_shipped_recipe_survives_its_own_toml(name: str, tmp_path: Path) -> No
         ({"fit.steps": "0"}, r"fit\.steps: .*greater than or equal to 1"),
         ({"network.name": "transformer"}, r"network\.name: .*'residual-unet'"),
         ({"modalities.T9w": "either"}, r"unknown \['T9w'\]; allowed: T1w"),
-        ({"modalities.T1w": "both"}, "'either', 'source' or 'target'"),
+        ({"modalities.T1w": "both"}, "'either', 'source', 'target' or 'reference'"),
         ({"fit.patch": "[60, 64, 64]"}, "multiple of 8"),
         ({"network.blocks": "[1,1,1,1,1,1]", "fit.patch": "[16,16,16]"}, "not divisible"),
         ({f"objective.{k}": "0" for k in ("l1", "l2", "ssim")}, "at least one must be positive"),

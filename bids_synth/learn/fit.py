@@ -23,7 +23,7 @@ from bids_synth.recipe import Recipe
 from bids_synth.split import Split
 from bids_synth.visit import Prepared
 
-VERSION = 1
+VERSION = 2
 """Changes when the same inputs would give other weights, so that fits are not taken up."""
 
 

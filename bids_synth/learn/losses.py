@@ -22,6 +22,15 @@ def masked_l2(synthetic: torch.Tensor, real: torch.Tensor, mask: torch.Tensor) -
     return ((synthetic - real) ** 2 * mask).sum() / mask.sum().clamp_min(1)
 
 
+def masked_bce(synthetic: torch.Tensor, real: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Mean binary cross-entropy of scaled values, both clipped to [0, 1], over the mask."""
+    with torch.autocast(synthetic.device.type, enabled=False):
+        made = synthetic.float().clamp(1e-4, 1 - 1e-4)
+        wanted = real.float().clamp(0, 1)
+        error = -(wanted * made.log() + (1 - wanted) * (1 - made).log())
+        return (error * mask).sum() / mask.sum().clamp_min(1)
+
+
 def masked_ssim(synthetic: torch.Tensor, real: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Mean SSIM over the voxels of the mask whose window lies inside the image.
 

@@ -76,7 +76,8 @@ def initial_network(member: Member, table: np.ndarray) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(member.own_seed)
         network = build_network(member.recipe)
-    network.get_buffer("linear").copy_(torch.from_numpy(table))
+    if "linear" in dict(network.named_buffers()):
+        network.get_buffer("linear").copy_(torch.from_numpy(table))
     return network
 
 
@@ -124,7 +125,8 @@ def _run(
     batch = recipe.fit.batch
     patches = Patches(recipe, training, seed=member.own_seed, total=schedule.steps * batch)
     loader = DataLoader(patches, batch, sampler=EpochSampler(schedule.per_epoch * batch))
-    module = OBJECTIVES[recipe.objective.name](recipe, network, schedule.steps)
+    objective = OBJECTIVES[recipe.objective.name]
+    module = objective(recipe, network, steps=schedule.steps, seed=member.own_seed)
     title = f"fold {member.fold} member {member.number}"
     bars: list[Callback] = [] if quiet else [Progress(record, schedule, title)]
     loop = _loop(member, device, [*bars, record], schedule.epochs, _step_of(state))
@@ -149,7 +151,6 @@ def _loop(
         # Trilinear upsampling has no deterministic gradient on CUDA: warn, do not refuse.
         deterministic="warn" if cuda else True,
         max_epochs=epochs,
-        gradient_clip_val=1.0,
         callbacks=callbacks,
         # Without it Lightning would look for SLURM and requeue the job itself.
         plugins=[LightningEnvironment()],
@@ -179,7 +180,7 @@ def _step_of(state: Path | None) -> int:
     if state is None:
         return 0
     data = torch.load(state, map_location="cpu", weights_only=True, mmap=True)
-    return int(data["global_step"])
+    return int(data["steps_done"])
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from torch import nn
 from bids_synth.errors import ModelError, RecipeError, raise_all
 from bids_synth.learn.baselines import Baselines, load_baselines
 from bids_synth.learn.card import CARD_FORMAT, Card, FileEntry
-from bids_synth.learn.networks import build_network, network_parameters
+from bids_synth.learn.networks import build_network, laid_out, network_parameters
 from bids_synth.recipe import Recipe, load_recipe
 from bids_synth.scale import Scale
 
@@ -64,7 +64,7 @@ class Model:
             network = _empty_network(self.recipe)
             network.load_state_dict(load_file(self.folder / entry.file), assign=True)
             network.requires_grad_(requires_grad=False).eval()
-            networks.append(network.to(memory_format=torch.channels_last_3d))  # type: ignore[call-overload]
+            networks.append(laid_out(network, self.recipe))
         return networks
 
 

@@ -21,12 +21,12 @@ class Progress(Callback):  # type: ignore[misc]
         self.record, self.schedule, self.title = record, schedule, title
         self._bar: Any = None
 
-    def on_train_start(self, loop: Trainer, _: LightningModule) -> None:
+    def on_train_start(self, loop: Trainer, module: Any) -> None:
         """Open the bar where the fit begins or goes on."""
         calm = not sys.stderr.isatty()
         self._bar = tqdm(
             total=self.schedule.steps,
-            initial=loop.global_step,
+            initial=module.steps_done,
             desc=self.title,
             bar_format=FORMAT,
             file=sys.stderr,
@@ -35,9 +35,9 @@ class Progress(Callback):  # type: ignore[misc]
             ascii=" #" if calm else None,
         )
 
-    def on_train_batch_end(self, loop: Trainer, *_: Any) -> None:
+    def on_train_batch_end(self, loop: Trainer, module: Any, *_: Any) -> None:
         """Move the bar."""
-        if loop.global_step % 10 == 0 or loop.global_step == self.schedule.steps:
+        if module.steps_done % 10 == 0 or module.steps_done == self.schedule.steps:
             self._say(loop)
         self._bar.update(1)
 

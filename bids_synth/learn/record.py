@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback, Trainer
 from torch import nn
 
 from bids_synth.volume import write_text
@@ -74,20 +74,18 @@ class Record(Callback):  # type: ignore[misc]
         """Count the time since the last step as waiting."""
         self._waited += time.perf_counter() - self._ended
 
-    def on_train_batch_end(
-        self, loop: Trainer, _: LightningModule, outputs: Any, *__: Any
-    ) -> None:
+    def on_train_batch_end(self, loop: Trainer, module: Any, outputs: Any, *_: Any) -> None:
         """Remember the loss; log it now and then."""
         self.loss = outputs["loss"].detach()
         self._losses.append(self.loss)
-        if loop.logger is not None and loop.global_step % 25 == 0:
-            loop.logger.log_metrics({"loss": float(self.loss)}, loop.global_step)
+        if loop.logger is not None and module.steps_done % 25 == 0:
+            loop.logger.log_metrics({"loss": float(self.loss)}, module.steps_done)
         self._ended = time.perf_counter()
 
-    def on_train_epoch_end(self, loop: Trainer, module: LightningModule) -> None:
+    def on_train_epoch_end(self, loop: Trainer, module: Any) -> None:
         """Score the averaged weights, keep them where they are the best, save everything."""
         spent = max(self._ended - self._began, 1e-9)
-        average: Any = module.average
+        average = module.average
         score = self.validate(average)
         if score > self.best_score or not self.best:
             self.best_score, self.best_epoch = score, loop.current_epoch
@@ -95,17 +93,17 @@ class Record(Callback):  # type: ignore[misc]
                 k: v.detach().cpu().clone(memory_format=torch.contiguous_format)
                 for k, v in average.state_dict().items()
             }
-        self._add_row(loop, score, spent)
+        self._add_row(loop, module, score, spent)
         write_text(rows_to_tsv(self.rows), self.place / "training.tsv")
         save_state(loop, self.place / "last.ckpt")
 
-    def _add_row(self, loop: Trainer, score: float, spent: float) -> None:
+    def _add_row(self, loop: Trainer, module: Any, score: float, spent: float) -> None:
         rate = loop.optimizers[0].param_groups[0]["lr"]
         values = (
             self.fold,
             self.member,
             loop.current_epoch,
-            loop.global_step,
+            module.steps_done,
             float(torch.stack(self._losses).mean()),
             score,
             float(rate),
@@ -116,7 +114,8 @@ class Record(Callback):  # type: ignore[misc]
         self.rows.append(row)
         if loop.logger is not None:
             logged = {f"epoch/{c}": float(row[c]) for c in COLUMNS[4:]}
-            loop.logger.log_metrics(logged, loop.global_step)
+            logged |= {f"epoch/{name}": value for name, value in module.health().items()}
+            loop.logger.log_metrics(logged, module.steps_done)
 
 
 def save_state(loop: Trainer, path: Path) -> None:

@@ -38,12 +38,25 @@ def schedule_of(recipe: Recipe) -> Schedule:
     return Schedule(epochs, ceil(recipe.fit.steps / epochs))
 
 
-def rate_factor(step: int, steps: int) -> float:
-    """Learning rate of a step as a fraction of the highest: linear rise, then half a cosine.
+def rate_factor(step: int, steps: int, decay: str = "cosine") -> float:
+    """Learning rate of a step as a fraction of the highest.
+
+    `cosine` rises in a line, then falls by half a cosine; `linear` is constant for half of the
+    steps, then falls in a line (Zhu 2017); `step` halves it after each third; or `constant`.
 
     >>> [round(rate_factor(s, 100), 2) for s in (0, 4, 52, 99)]
     [0.2, 1.0, 0.51, 0.01]
+    >>> [round(rate_factor(s, 100, "linear"), 2) for s in (0, 50, 75, 99)]
+    [1.0, 1.0, 0.5, 0.02]
+    >>> [rate_factor(s, 90, "step") for s in (0, 29, 30, 60)]
+    [1.0, 1.0, 0.5, 0.25]
     """
+    if decay == "linear":
+        return min(1.0, 2 * max(0.0, 1 - step / max(1, steps)))
+    if decay == "step":
+        return float(0.5 ** (3 * step // max(1, steps)))
+    if decay == "constant":
+        return 1.0
     warm = max(1, min(500, int(WARM * steps)))
     if step < warm:
         return (step + 1) / warm

@@ -15,7 +15,7 @@ from nipype.interfaces.base import (
 )
 
 from bids_synth.prepare import steps
-from bids_synth.recipe import GridPart, PreparationPart
+from bids_synth.parts.preparation import GridPart, PreparationPart
 
 
 class _RegionInput(BaseInterfaceInputSpec):  # type: ignore[misc]

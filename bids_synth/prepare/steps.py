@@ -19,7 +19,7 @@ from bids_synth.prepare.native import prepared_grid
 from bids_synth.prepare.resample import resample
 from bids_synth.prepare.rigid import register_rigid
 from bids_synth.prepare.similarity import mutual_information
-from bids_synth.recipe import GridPart, PreparationPart
+from bids_synth.parts.preparation import GridPart, PreparationPart
 from bids_synth.scale import fit_scale
 from bids_synth.settings import SkullStrip
 from bids_synth.volume import Volume, read_grid, read_mask, read_volume, write_text, write_volume

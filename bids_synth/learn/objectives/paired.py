@@ -1,0 +1,66 @@
+"""Paired: the losses between a synthetic and the real image, with the recipe's weights."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from bids_synth.learn.dataset import Item
+from bids_synth.learn.losses import masked_bce, masked_l1, masked_l2, masked_ssim
+from bids_synth.modality import MODALITIES
+from bids_synth.parts.objective import PairedLosses
+from bids_synth.recipe import Recipe
+
+
+def paired_loss(
+    synthetic: torch.Tensor,
+    batch: Item,
+    weights: PairedLosses,
+    *,
+    emphasis: torch.Tensor | None = None,
+    features: nn.Module | None = None,
+) -> torch.Tensor:
+    """The weighted losses of the images that are to be made, and of no other.
+
+    synthetic and batch["real"] are (N, T, I, J, K), batch["scored"] (N, T) says which count;
+    `emphasis` (T, 2) holds for each target the scaled value above which a voxel's error is
+    multiplied, and the factor. `features` maps (M, 1, I, J, K) to a list of maps.
+    """
+    scored = batch["scored"]
+    made = synthetic.float()[scored][:, None]
+    real = batch["real"][scored][:, None]
+    mask = batch["mask"].expand_as(batch["real"])[scored][:, None]
+    weight = mask if emphasis is None else mask * _factor(real, scored, emphasis)
+    loss = weights.l1 * masked_l1(made, real, weight)
+    if weights.l2 > 0:
+        loss = loss + weights.l2 * masked_l2(made, real, weight)
+    if weights.ssim > 0:
+        loss = loss + weights.ssim * (1 - masked_ssim(made, real, mask))
+    if weights.bce > 0:
+        loss = loss + weights.bce * masked_bce(made, real, mask)
+    if features is not None and weights.features > 0:
+        pairs = zip(features(made * mask), features(real * mask), strict=True)
+        loss = loss + weights.features * sum((a - b).abs().mean() for a, b in pairs)
+    return loss
+
+
+def emphasis_of(recipe: Recipe, weights: PairedLosses) -> torch.Tensor | None:
+    """(T, 2): the scaled value above which a voxel is emphasised, and the factor; or None.
+
+    A target in arbitrary units is emphasised by its scaled numbers, any other by its unit.
+    """
+    if weights.emphasis.weight == 1:
+        return None
+    above, rows = weights.emphasis.above, []
+    for target in recipe.targets:
+        low, high = MODALITIES[target].window or (0.0, 1.0)
+        rows.append(((above - low) / (high - low), weights.emphasis.weight))
+    return torch.tensor(rows)
+
+
+def _factor(real: torch.Tensor, scored: torch.Tensor, emphasis: torch.Tensor) -> torch.Tensor:
+    above, factor = (
+        emphasis[:, n].to(real.device).expand(scored.shape)[scored][:, None, None, None, None]
+        for n in (0, 1)
+    )
+    return torch.where(real > above, factor, torch.ones_like(factor))
