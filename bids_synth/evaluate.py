@@ -11,7 +11,7 @@ import pandas as pd
 
 from bids_synth.learn.baselines import NAMES, Baselines
 from bids_synth.learn.model import Model
-from bids_synth.measure.protocol import PROTOCOLS
+from bids_synth.measure.protocol import PROTOCOLS, applies
 from bids_synth.modality import MODALITIES
 from bids_synth.prepare.native import to_native
 from bids_synth.recipe import Recipe
@@ -59,11 +59,12 @@ def score_withheld(
 
     `made` lies on the prepared grid in the model's own scale. The gain of an image in
     arbitrary units cannot be known from other images: there, and only there, answers are
-    brought to the real scan's own scale, model and baselines alike.
+    brought to the real scan's own scale, model and baselines alike, and so are uptake ratios.
     """
     modality = MODALITIES[made.modality]
     scale = prepared.scales[made.modality]
-    answers = {"model": _rescaled(made.image, model.scales[made.modality], scale, prepared)}
+    own = model.scales[made.modality]
+    answers = {"model": _rescaled(made.image, made.modality, own, scale, prepared)}
     for name in NAMES:
         answers[name] = baselines.estimate(
             name, prepared, made.modality, sources=made.sources, scale=scale
@@ -85,9 +86,11 @@ def score_withheld(
             **PROTOCOLS[protocol](real, image, mask),
         }
         for protocol in model.recipe.evaluation.protocols
+        if applies(protocol, modality.unit)
         for name, image in native.items()
     ]
-    gain = scale.gain / model.scales[made.modality].gain
+    # Scales differ where the unit is arbitrary or a ratio, and there they are linear.
+    gain = scale.gain / own.gain
     spread = made.spread.with_array(made.spread.array * gain) if made.spread else None
     synthetic = Synthetic(made.modality, made.sources, answers["model"], spread)
     return Scored(on_native(synthetic, prepared), real, pd.DataFrame(rows))
@@ -101,7 +104,10 @@ def on_native(made: Synthetic, prepared: Prepared) -> Synthetic:
     return Synthetic(made.modality, made.sources, image, spread)
 
 
-def _rescaled(image: Volume, old: Scale, new: Scale, prepared: Prepared) -> Volume:
+def _rescaled(
+    image: Volume, modality: str, old: Scale, new: Scale, prepared: Prepared
+) -> Volume:
     """The same answer in another scale, inside the mask; the background stays."""
     inside = read_mask(prepared.mask).array > 0
-    return image.with_array(np.where(inside, new.invert(old.apply(image.array)), image.array))
+    array = np.where(inside, new.invert(old.apply(image.array)), image.array)
+    return Volume(array, image.grid, MODALITIES[modality].unit)

@@ -104,7 +104,10 @@ class Filler:
         participants = sorted({result.visit.participant for result in results})
         return tuple(
             write_participant_report(
-                self.settings.output, participant, problems=_own(problems, participant)
+                self.settings.output,
+                participant,
+                problems=_own(problems, participant),
+                sessions_per_page=self.settings.sessions_per_page,
             )
             for participant in participants
         )
@@ -159,8 +162,9 @@ class Filler:
         spread = None
         if made.spread is not None:
             inside = read_mask(prepared.mask).array > 0
-            gain = self.model.scales[made.modality].gain
-            spread = float(np.mean(made.spread.array[inside], dtype=np.float64)) / gain
+            scale, values = self.model.scales[made.modality], made.spread.array[inside]
+            relative = values / made.image.array[inside] if scale.log else values
+            spread = float(np.mean(relative, dtype=np.float64)) / scale.gain
         typical = {name: (r.mean, r.sd) for name, r in self.model.card.ranges.items()}
         found = figures(prepared, made.sources)
         if self.model.recipe.preparation.mask == "head":
@@ -207,13 +211,19 @@ class Filler:
         for modality, scale in self.model.scales.items():
             mean, sd = (ranges.get(f"intensity_{s}_{modality}") for s in ("mean", "sd"))
             if mean is not None and sd is not None:
-                found[modality] = (scale.offset + mean.mean * scale.gain, sd.mean * scale.gain)
+                ends = scale.invert(np.array([mean.mean, mean.mean + sd.mean]))
+                found[modality] = (float(ends[0]), float(ends[1] - ends[0]))
         return found
 
 
-def rewrite_reports(output: Path, participants: Iterable[str]) -> tuple[Path, ...]:
+def rewrite_reports(
+    output: Path, participants: Iterable[str], *, sessions_per_page: int
+) -> tuple[Path, ...]:
     """The pages of participants from the figures that are there (`--reports-only`)."""
-    return tuple(write_participant_report(output, participant) for participant in participants)
+    return tuple(
+        write_participant_report(output, participant, sessions_per_page=sessions_per_page)
+        for participant in participants
+    )
 
 
 def _line(visit: Visit, made: Synthetic, verdict: Verdict) -> str:

@@ -64,6 +64,8 @@ class Recipe(Part):
             )
         if self.minimum > len(self.sources):
             problems.append(f"minimum: {self.minimum} exceeds the {len(self.sources)} sources")
+        if odd := [m for m in self.preparation.log if not MODALITIES[m].window]:
+            problems.append(f"preparation.log: {odd} have no physical unit; take no logarithm")
         problems += self._network_problems()
         if problems:
             raise ValueError("; ".join(problems))
@@ -118,6 +120,12 @@ class Recipe(Part):
         """Modalities in order of preference as a visit's reference."""
         given = tuple(m for m, role in self.modalities.items() if role == "reference")
         return self.preparation.reference or (*given, *self.sources)
+
+    def unit(self, modality: str) -> str:
+        """Unit in which a synthetic image is written."""
+        known = MODALITIES[modality]
+        ratio = self.preparation.suvr != "none" and known.datatype == "pet"
+        return "SUVR" if ratio else known.unit
 
     def limited_to(self, modalities: Sequence[str]) -> Recipe:
         """The same task with only these of its modalities; RecipeError where none is left."""

@@ -13,16 +13,25 @@ from bids_synth.modality import Modality
 
 LOW, HIGH = 0.5, 99.5
 """Percentiles inside the mask that a `percentile` scale maps to 0 and 1."""
+SUVR = 4.0
+"""Uptake ratio that becomes 1."""
+DECADES = 200.0
+"""Ratio of the values that a logarithmic window maps to 1 and to 0."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """scaled = (value - offset) / gain; never clipped, so that `invert` is exact."""
+    """scaled = (value - offset) / gain, or (ln value - offset) / gain; `invert` is exact.
+
+    A logarithm is taken of no less than what lies one `gain` below the offset.
+    """
 
     offset: float
-    """Value, in the image's unit, that becomes 0."""
+    """Value, in the image's unit (or its logarithm), that becomes 0."""
     gain: float
-    """Difference, in the image's unit, that becomes 1."""
+    """Difference, in the image's unit (or of logarithms), that becomes 1."""
+    log: bool = False
+    """True where the logarithm is scaled."""
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.offset) and np.isfinite(self.gain) and self.gain > 0):
@@ -31,7 +40,9 @@ class Scale:
 
     def apply(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Image unit -> network numbers."""
-        return ((values - self.offset) / self.gain).astype(np.float32)
+        if self.log:
+            values = np.log(np.maximum(values, np.exp(self.offset - self.gain)))
+        return np.asarray((values - self.offset) / self.gain, dtype=np.float32)
 
     def invert(self, scaled: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Network numbers -> image unit; the inverse of `apply`.
@@ -40,16 +51,24 @@ class Scale:
         >>> scale.invert(scale.apply(np.array([10.0, 12.0, 90.0]))).tolist()
         [10.0, 12.0, 90.0]
         """
-        return (scaled * self.gain + self.offset).astype(np.float32)
+        values = scaled * self.gain + self.offset
+        return np.asarray(np.exp(values) if self.log else values, dtype=np.float32)
 
 
-def fit_scale(modality: Modality, values: npt.NDArray[Any]) -> Scale:
+def fit_scale(
+    modality: Modality, values: npt.NDArray[Any], *, log: bool = False, suvr: bool = False
+) -> Scale:
     """The scale of one image from its values inside the mask.
 
-    Raises ValueError where the values are constant or not finite.
+    `log` scales the logarithm of a modality with a window, `suvr` divides by the mean of the
+    values. Raises ValueError where the values are constant or not finite.
     """
+    if suvr and values.size:
+        return Scale(0.0, SUVR * float(values.mean()))
     if modality.scale == "window" and modality.window is not None:
         low, high = modality.window
+        if log:
+            return Scale(float(np.log(high / DECADES)), float(np.log(DECADES)), log=True)
         return Scale(low, high - low)
     if values.size == 0:
         message = f"the {modality.name} has no voxel inside the mask to scale by"
@@ -71,4 +90,4 @@ def typical_scale(scales: Sequence[Scale]) -> Scale:
         raise ValueError(message)
     offset = float(np.median([s.offset for s in scales]))
     gain = float(np.median([s.gain for s in scales]))
-    return Scale(offset, gain)
+    return Scale(offset, gain, log=scales[0].log)

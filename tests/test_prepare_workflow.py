@@ -19,6 +19,7 @@ from bids_synth.prepare import steps
 from bids_synth.prepare.itk import read_itk
 from bids_synth.prepare.key import preparation_key
 from bids_synth.prepare.native import to_native
+from bids_synth.prepare.region import core
 from bids_synth.prepare.workflow import init_prepare_wf, prepare_visits
 from bids_synth.recipe import load_recipe
 from bids_synth.visit import Prepared, Scan, Visit
@@ -95,7 +96,7 @@ def test_images_are_registered_unmasked_and_in_their_own_unit(done):
     assert np.corrcoef(truth[inside], still[inside])[0, 1] > 0.7
     assert truth[inside].mean() == pytest.approx(still[inside].mean(), rel=0.05)
     t1w = read_volume(prepared.images["T1w"])
-    scaled = prepared.scales["T1w"].apply(t1w.array[read_mask(prepared.mask).array > 0])
+    scaled = prepared.scales["T1w"].apply(t1w.array[core(read_mask(prepared.mask))])
     assert np.percentile(scaled, [0.5, 99.5]) == pytest.approx([0, 1], abs=1e-3)
 
 

@@ -47,7 +47,8 @@ def write_synthetic(
     Returns the paths, the image first. Raises VisitError rather than touch or imitate raw data.
     """
     modality = MODALITIES[synthetic.modality]
-    synthetic.image.require_unit(modality.unit)
+    if synthetic.image.unit != "SUVR" or modality.datatype != "pet":
+        synthetic.image.require_unit(modality.unit)
     if not synthetic.image.grid.matches(prepared.native):
         message = f"the synthetic {modality.name} is not on the reference's native grid"
         raise ValueError(message)
@@ -121,7 +122,7 @@ def _common(
         "Sources": bids_uris(inputs, output, dataset),
         "SpatialReference": bids_uri(scans[prepared.reference].path, output, dataset),
         "SkullStripped": prepared.stripped or region == "brain",
-        "Units": MODALITIES[synthetic.modality].unit,
+        "Units": synthetic.image.unit,
         "Synthetic": True,
     }
 

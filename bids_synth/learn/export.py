@@ -20,7 +20,7 @@ from bids_synth.learn.networks import network_parameters
 from bids_synth.learn.record import rows_to_tsv
 from bids_synth.learn.typical import figures, typical_ranges
 from bids_synth.recipe import Recipe
-from bids_synth.scale import Scale, typical_scale
+from bids_synth.scale import SUVR, Scale, typical_scale
 from bids_synth.split import Split
 from bids_synth.visit import Prepared
 from bids_synth.volume import write_text
@@ -55,7 +55,9 @@ def population_scales(recipe: Recipe, training: Sequence[Prepared]) -> dict[str,
             f"the dataset has: --modalities {' '.join(have)}"
         )
         raise UsageError(message)
-    return {m: typical_scale(scales) for m, scales in found.items()}
+    typical = {m: typical_scale(scales) for m, scales in found.items()}
+    # What is written is the ratio itself, in which the mean of the region is 1.
+    return {m: Scale(0.0, SUVR) if recipe.unit(m) == "SUVR" else s for m, s in typical.items()}
 
 
 def export(fitted: Fitted, folder: Path) -> None:

@@ -56,12 +56,13 @@ class Synthesizer:
         made = self._slide(images, mask, used, target, prepared.label)
         chosen = scale or self.model.scales[target]
         modality = MODALITIES[target]
-        inside = mask > 0
-        mean = np.where(inside, chosen.invert(made.mean(axis=0)), np.float32(modality.background))
-        image = Volume(mean.astype(np.float32), prepared.grid, modality.unit)
+        inside, every = mask > 0, chosen.invert(made)
+        mean = np.where(inside, every.mean(axis=0), np.float32(modality.background))
+        unit = modality.unit if scale else self.model.recipe.unit(target)
+        image = Volume(mean.astype(np.float32), prepared.grid, unit)
         if len(made) < 2:
             return Synthetic(target, used, image, None)
-        spread = np.where(inside, made.std(axis=0, ddof=1) * chosen.gain, 0)
+        spread = np.where(inside, every.std(axis=0, ddof=1), 0)
         return Synthetic(target, used, image, image.with_array(spread.astype(np.float32)))
 
     def _sources(

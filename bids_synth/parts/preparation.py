@@ -29,5 +29,8 @@ class PreparationPart(Part):
     """Voxel size of the copies on which rigid registration runs, mm."""
     reference: tuple[str, ...] = ()
     """Modalities in order of preference as reference; the recipe's order where empty."""
-    suvr: Literal["none", "brain", "cerebellum"] = "none"
-    """Region whose mean uptake a PET is divided by; `none` keeps its own unit."""
+    suvr: Literal["none", "mask"] = "none"
+    """Region whose mean uptake a PET is divided by: the whole mask, a pseudo-reference that
+    needs no atlas; `none` keeps the PET's own unit."""
+    log: tuple[str, ...] = ()
+    """Modalities of which the logarithm is scaled."""

@@ -9,7 +9,7 @@ from bids_synth.errors import VisitError
 from bids_synth.recipe import Recipe
 from bids_synth.visit import Visit
 
-PREPARATION_VERSION = 1
+PREPARATION_VERSION = 2
 """Changes when the same inputs would give other prepared images."""
 
 

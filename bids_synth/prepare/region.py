@@ -13,6 +13,8 @@ from bids_synth.volume import Volume
 
 BRAIN_ML = (300.0, 2200.0)
 """Volume of what is not background in an image without skull; heads are larger."""
+CORE = 4.0
+"""Distance, mm, from the edge of a mask at which its core begins."""
 CONSTANT = 0.25
 """Share of voxels of one exact value above which that value is a background set by software."""
 
@@ -35,6 +37,18 @@ def brain_of_stripped(volume: Volume, *, background: float | None = None) -> Vol
         values, counts = np.unique(volume.array, return_counts=True)
         background = float(values[counts.argmax()])
     return volume.with_array(solid(volume.array != background).astype(np.uint8))
+
+
+def core(mask: Volume) -> npt.NDArray[np.bool_]:
+    """True inside a mask and at least 4 mm from its edge; the whole mask where that is little.
+
+    Intensities are scaled by the core alone: a mask that takes in one percent of skull would
+    else move the lowest percentile from tissue to nothing.
+    """
+    inside = mask.array > 0
+    depth = ndimage.distance_transform_edt(np.pad(inside, 1), sampling=mask.grid.spacing)
+    deep = depth[1:-1, 1:-1, 1:-1] > CORE
+    return np.asarray(deep if deep.sum() > 0.2 * inside.sum() else inside)
 
 
 def head_mask(volume: Volume) -> Volume:

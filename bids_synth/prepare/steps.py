@@ -16,6 +16,7 @@ from bids_synth.prepare.bias import correct_bias
 from bids_synth.prepare.find_brain import find_brain
 from bids_synth.prepare.itk import read_itk, write_itk
 from bids_synth.prepare.native import prepared_grid
+from bids_synth.prepare.region import core
 from bids_synth.prepare.resample import resample
 from bids_synth.prepare.rigid import register_rigid
 from bids_synth.prepare.similarity import mutual_information
@@ -128,7 +129,12 @@ def resample_scan(
     matrix = read_itk(transform) if transform is not None else None
     image = resample(volume, placed.grid, transform=matrix, order=3, background=kind.background)
     try:
-        scale = fit_scale(kind, image.array[placed.array > 0])
+        scale = fit_scale(
+            kind,
+            image.array[core(placed) if kind.arbitrary else placed.array > 0],
+            log=modality in part.log,
+            suvr=part.suvr == "mask" and kind.datatype == "pet",
+        )
     except ValueError as error:
         message = f"{scan}: {error}; check that it shows the same head as the reference"
         raise VisitError(message) from error
