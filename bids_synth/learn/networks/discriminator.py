@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
@@ -48,17 +50,15 @@ class PatchDiscriminator(nn.Module):
         widths = [*level_widths(layers + tail - 1, filters), outputs]
         parts: list[nn.Module] = []
         for level, (before, after) in enumerate(zip([maps, *widths], widths, strict=False)):
-            first, last, halves = level == 0, after is widths[-1], level < layers
-            last = level == len(widths) - 1
+            halves, inner = level < layers, 0 < level < len(widths) - 1
             if keep and not halves:
-                parts.append(nn.ConstantPad3d(_BEFORE[spatial_dims], 0.0))
-            bias = first or last or norm != "group"
-            parts.append(_convolution(spatial_dims, before, after, halves=halves, bias=bias))
-            if spectral:
-                spectral_norm(parts[-1])
-            if not (first or last):
+                parts.append(_ROW_BEFORE[spatial_dims]())
+            bias = not (inner and norm == "group")
+            convolution = _convolution(spatial_dims, before, after, halves=halves, bias=bias)
+            parts.append(spectral_norm(convolution) if spectral else convolution)
+            if inner:
                 parts.append(norm_of(norm, after, spatial_dims))
-            if not last:
+            if level < len(widths) - 1:
                 parts.append(nn.LeakyReLU(0.2))
         self.body = nn.Sequential(*parts)
 
@@ -86,11 +86,15 @@ def receptive_field(layers: int, tail: int = 2) -> int:
     return field
 
 
-_BEFORE = {2: (1, 0, 1, 0), 3: (1, 0, 1, 0, 1, 0)}
+_ROW_BEFORE: dict[int, Callable[[], nn.Module]] = {
+    2: lambda: nn.ConstantPad2d((1, 0) * 2, 0.0),
+    3: lambda: nn.ConstantPad3d((1, 0) * 3, 0.0),
+}
+"""Dimensions -> one more row of zeros before each axis, so that a kernel of 4 keeps the size."""
 
 
 def _check(spatial_dims: int, layers: int, tail: int) -> None:
-    if spatial_dims not in _BEFORE or layers < 1 or tail not in (1, 2):
+    if spatial_dims not in _ROW_BEFORE or layers < 1 or tail not in (1, 2):
         message = (
             f"a discriminator got spatial_dims {spatial_dims}, layers {layers} and tail {tail}, "
             "expected 2 or 3, at least 1, and 1 or 2"

@@ -39,4 +39,5 @@ def cropped(images: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
     >>> cropped(torch.ones(1, 1, 8, 8), (5, 8)).shape
     torch.Size([1, 1, 5, 8])
     """
-    return images[(..., *(slice(length) for length in shape))]
+    wanted = tuple(slice(length) for length in shape)
+    return images[(slice(None), slice(None), *wanted)]

@@ -6,13 +6,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from bids_synth.errors import RecipeError
 from bids_synth.learn.networks.absent import fill_absent
 from bids_synth.learn.networks.layout import as_slices, cropped, padded
 from bids_synth.learn.networks.parts import level_widths, norm_of, output_of
 
-LEAST = 5
-"""Halvings below which the design has no levels left to drop values in."""
+DROPOUT_FROM = 5
+"""Level, counted from 1, whose decoder drops values; the deepest one does not."""
 
 
 class Pix2PixUNet(nn.Module):
@@ -40,9 +39,6 @@ class Pix2PixUNet(nn.Module):
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
-        if downs < LEAST:
-            message = f"downs is {downs}, expected {LEAST} or more"
-            raise RecipeError(message)
         widths = level_widths(downs, filters)
         self.multiple = 2**downs
         self.down = nn.ModuleList(
@@ -54,7 +50,7 @@ class Pix2PixUNet(nn.Module):
                 widths[level] * (1 if level == downs - 1 else 2),
                 widths[level - 1],
                 norm,
-                dropout if LEAST <= level + 1 < downs else 0.0,
+                dropout if DROPOUT_FROM <= level + 1 < downs else 0.0,
             )
             for level in range(downs - 1, 0, -1)
         )

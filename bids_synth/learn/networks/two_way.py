@@ -52,9 +52,7 @@ class TwoWay(nn.Module):
         made: torch.Tensor = self.ways[direction](images, images.new_ones(images.shape[0], 1))
         return made
 
-    def _way(
-        self, direction: int, images: torch.Tensor, available: torch.Tensor
-    ) -> torch.Tensor:
+    def _way(self, direction: int, images: torch.Tensor, available: torch.Tensor) -> torch.Tensor:
         image = images[:, direction : direction + 1]
         there = spread(available[:, direction : direction + 1], image)
         if not torch.is_grad_enabled() and images.device.type != "meta" and not there.any():
