@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from bids_synth.bids.query import Discovery
 from bids_synth.errors import Problem, UsageError
 from bids_synth.recipe import Recipe
 from bids_synth.settings import Settings
 from bids_synth.split import Split
-from bids_synth.stage import chosen_recipe, dataset_name, discover, prepare_all
+from bids_synth.stage import chosen_recipe, dataset_name, discover, prepare_all, write_methods
 from bids_synth.summary import RunSummary
 from bids_synth.visit import Prepared, Visit
 
@@ -23,11 +23,15 @@ FEWEST = 3
 def run_group(settings: Settings) -> RunSummary:
     """Fit the recipe's model on a dataset and score it on participants it never saw."""
     asked = chosen_recipe(settings)
+    if settings.boilerplate_only:
+        return write_methods(asked, settings)
     found = discover(settings, asked)
-    recipe = _learnable(asked, found.visits)
+    recipe = _learnable(asked, found)
     visits = [v for v in found.visits if _useful(v, recipe)]
     if settings.dry_run:
-        return _planned(found, recipe, visits)
+        return _planned(found, recipe, visits, settings)
+    if not settings.preproc_only:
+        _check_fit(recipe, visits, settings)
     from bids_synth.bids.derivatives import open_output
 
     open_output(
@@ -36,6 +40,7 @@ def run_group(settings: Settings) -> RunSummary:
         version=settings.version,
         derivatives=settings.derivatives,
     )
+    write_methods(recipe, settings)
     prepared, problems = prepare_all(visits, recipe, settings)
     problems = (*found.problems, *problems)
     if settings.preproc_only:
@@ -44,9 +49,26 @@ def run_group(settings: Settings) -> RunSummary:
     return _fit_and_score(recipe, prepared, problems, settings)
 
 
-def _learnable(recipe: Recipe, visits: Sequence[Visit]) -> Recipe:
+def _check_fit(recipe: Recipe, visits: Sequence[Visit], settings: Settings) -> None:
+    """Raise UsageError, before hours of preparation, for what would stop the fit."""
+    if settings.device.startswith("cuda"):
+        from bids_synth.learn.device import resolve_device
+
+        resolve_device(settings.device)
+    if settings.init_from is not None:
+        from bids_synth.learn.model import load_model
+
+        load_model(settings.init_from)
+    split = _split(recipe, {visit.participant for visit in visits}, settings)
+    if settings.fold is not None and settings.fold >= len(split.folds):
+        message = f"--fold {settings.fold}: expected 0 to {len(split.folds) - 1} (--split-file)"
+        raise UsageError(message)
+
+
+def _learnable(recipe: Recipe, found: Discovery) -> Recipe:
     """The recipe without the modalities that too few participants have."""
-    counts = Counter(m for m, _ in {(m, v.participant) for v in visits for m in v.scans})
+    scans = {(m, v.participant) for v in found.visits for m in v.scans}
+    counts = Counter(m for m, _ in scans)
     kept = [m for m in recipe.modalities if counts[m] >= FEWEST]
     if dropped := [m for m in recipe.modalities if m not in kept]:
         told = ", ".join(f"{m} ({counts[m]})" for m in dropped)
@@ -57,6 +79,8 @@ def _learnable(recipe: Recipe, visits: Sequence[Visit]) -> Recipe:
             f"recipe {recipe.name} needs two modalities with at least {FEWEST} participants "
             f"each; the dataset has: {told}"
         )
+        unread = [f"{len(found.problems)} visit(s) cannot be used:"] if found.problems else []
+        message = "\n  ".join([message, *unread, *map(str, found.problems)])
         raise UsageError(message)
     return recipe.limited_to(kept)
 
@@ -71,9 +95,14 @@ def _useful(visit: Visit, recipe: Recipe) -> bool:
     )
 
 
-def _planned(found: Discovery, recipe: Recipe, visits: Sequence[Visit]) -> RunSummary:
-    from bids_synth.bids.plan import format_plan, plan
+def _planned(
+    found: Discovery, recipe: Recipe, visits: Sequence[Visit], settings: Settings
+) -> RunSummary:
+    from bids_synth.bids.plan import format_plan, plan, plan_json
 
+    if settings.as_json:
+        text = plan_json(found, recipe, settings.dataset, evaluate=False)
+        return RunSummary(tables=(text,))
     table = format_plan(plan(found.visits, recipe, evaluate=False))
     line = f"group would prepare and fit {recipe.name} on {len(visits)} visits"
     return RunSummary(done=(line,), tables=(table,), problems=found.problems)
@@ -89,7 +118,7 @@ def _fit_and_score(
     from bids_synth.measure.protocol import prepared_score
 
     items = [prepared[label] for label in sorted(prepared)]
-    split = _split(recipe, items, settings)
+    split = _split(recipe, {item.visit.participant for item in items}, settings)
     folder = settings.models / recipe.name
     model = fit_model(
         recipe,
@@ -117,11 +146,11 @@ def _fit_and_score(
     return RunSummary(done=done, problems=problems, tables=(table,), reports=(page,))
 
 
-def _split(recipe: Recipe, items: Sequence[Prepared], settings: Settings) -> Split:
+def _split(recipe: Recipe, labels: Collection[str], settings: Settings) -> Split:
     from bids_synth.measure.folds import check_split, draw_split
     from bids_synth.split import read_split
 
-    participants = sorted({item.visit.participant for item in items})
+    participants = sorted(labels)
     if settings.split_file:
         split = read_split(settings.split_file)
         check_split(split, participants)

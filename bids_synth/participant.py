@@ -7,10 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bids_synth.bids.query import Discovery
-from bids_synth.errors import BidsSynthError, ModelError, Problem, UsageError
+from bids_synth.errors import BidsSynthError, ModelError, Problem, RecipeError, UsageError
 from bids_synth.recipe import Recipe, load_recipe
 from bids_synth.settings import Settings
-from bids_synth.stage import chosen_recipe, discover, in_batches, limited, prepare_all
+from bids_synth.stage import (
+    chosen_recipe,
+    discover,
+    in_batches,
+    limited,
+    prepare_all,
+    write_methods,
+)
 from bids_synth.summary import RunSummary
 
 if TYPE_CHECKING:
@@ -25,6 +32,8 @@ def run_participant(settings: Settings) -> RunSummary:
     """Prepare the visits that were asked for and write the images that they lack."""
     folder = _model_folder(settings)
     recipe = _recipe(settings, folder)
+    if settings.boilerplate_only:
+        return write_methods(recipe, settings)
     found = discover(settings, recipe)
     if settings.dry_run:
         return _planned(found, recipe, settings)
@@ -36,13 +45,17 @@ def run_participant(settings: Settings) -> RunSummary:
         version=settings.version,
         derivatives=settings.derivatives,
     )
+    write_methods(recipe, settings)
     if settings.preproc_only:
         return _prepare_only(found, recipe, settings)
     if settings.reports_only:
         from bids_synth.fill import rewrite_reports
 
         participants = sorted({visit.participant for visit in found.visits})
-        return RunSummary(reports=rewrite_reports(settings.output, participants))
+        pages = rewrite_reports(
+            settings.output, participants, sessions_per_page=settings.sessions_per_page
+        )
+        return RunSummary(problems=found.problems, reports=pages)
     if folder is None:
         raise ModelError(_no_model(settings))
     return _fill(found, recipe, folder, settings)
@@ -63,11 +76,14 @@ def _fill(found: Discovery, recipe: Recipe, folder: Path, settings: Settings) ->
             try:
                 results.append(filler.fill(prepared[label]))
             except BidsSynthError as error:
+                if settings.pdb:
+                    raise
                 LOG.debug("%s failed", label, exc_info=True)
                 problems.append(Problem(label, str(error)))
     reports = filler.report(results, problems)
     done = [line for result in results for line in result.lines]
-    untouched = len(found.visits) - len(results) - len({p.visit for p in problems})
+    failed_here = {p.visit for p in problems} & {v.label for v in found.visits}
+    untouched = len(found.visits) - len(results) - len(failed_here)
     if untouched > 0:
         done.append(f"{untouched} of {len(found.visits)} visits lack nothing that can be made")
     return RunSummary(tuple(done), tuple(problems), filler.tables(results), reports)
@@ -103,13 +119,17 @@ def _model_folder(settings: Settings) -> Path | None:
 def _recipe(settings: Settings, folder: Path | None) -> Recipe:
     """The model's own recipe, so that its visits are prepared as it learned them."""
     if folder is None:
-        if not (settings.preproc_only or settings.dry_run):
+        if not (settings.preproc_only or settings.dry_run or settings.boilerplate_only):
             raise ModelError(_no_model(settings))
         return chosen_recipe(settings)
     if settings.overrides:
         message = "--set: a fitted model keeps its recipe; give --set at the group level"
         raise UsageError(message)
-    recipe = load_recipe(folder / "recipe.toml")
+    try:
+        recipe = load_recipe(folder / "recipe.toml")
+    except RecipeError as error:
+        message = f"{folder}: is no model that can be used: {error}"
+        raise ModelError(message) from error
     if settings.recipe and load_recipe(settings.recipe).name != recipe.name:
         message = f"--recipe {settings.recipe}: the model in {folder} is of recipe {recipe.name}"
         raise UsageError(message)
@@ -125,7 +145,10 @@ def _no_model(settings: Settings) -> str:
 
 
 def _planned(found: Discovery, recipe: Recipe, settings: Settings) -> RunSummary:
-    from bids_synth.bids.plan import format_plan, plan
+    from bids_synth.bids.plan import format_plan, plan, plan_json
 
+    if settings.as_json:
+        text = plan_json(found, recipe, settings.dataset, evaluate=settings.evaluate)
+        return RunSummary(tables=(text,))
     rows = plan(found.visits, recipe, evaluate=settings.evaluate)
     return RunSummary(tables=(format_plan(rows),), problems=found.problems)

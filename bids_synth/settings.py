@@ -12,6 +12,23 @@ Level = Literal["participant", "group"]
 
 
 @dataclass(frozen=True)
+class OutputSpace:
+    """A template at a resolution: where a copy of a synthetic image is written."""
+
+    name: str
+    """Name of the space as in BIDS, e.g. MNI152NLin2009aSym."""
+    resolution: str
+    """Label of `res-`, e.g. 1."""
+    image: Path | None = None
+    """T1w of the template; None for the embedded one."""
+    mask: Path | None = None
+    """Brain mask of the template; None for the embedded one."""
+
+    def __str__(self) -> str:
+        return f"{self.name}:res-{self.resolution}"
+
+
+@dataclass(frozen=True)
 class Settings:
     """One run. Nothing reads the environment or a global; a function's inputs are these."""
 
@@ -45,6 +62,8 @@ class Settings:
     """Name in `output/models` or path of a model folder."""
     skull_strip: SkullStrip = "auto"
     """How the brain mask is found."""
+    spaces: tuple[OutputSpace, ...] = ()
+    """Templates in which copies of synthetic images are written, beside the native ones."""
     nprocs: int = 1
     """Threads in total."""
     omp_nthreads: int = 1
@@ -58,6 +77,18 @@ class Settings:
     device: str = "auto"
     """auto, cpu, cuda or cuda:N; an explicit cuda never falls back."""
     dry_run: bool = False
+    as_json: bool = False
+    """The plan of a dry run is printed as JSON."""
+    boilerplate_only: bool = False
+    """Write the methods text and nothing else."""
+    sessions_per_page: int = 4
+    """Sessions above which a participant's report has one page a session."""
+    low_mem: bool = False
+    """One step of one visit at a time, in a process of its own."""
+    resource_monitor: bool = False
+    """Note time and peak memory of each step of preparation."""
+    pdb: bool = False
+    """Everything in one process; a fault opens the debugger."""
     preproc_only: bool = False
     synth_only: bool = False
     evaluate: bool = False
@@ -84,3 +115,8 @@ class Settings:
     def models(self) -> Path:
         """Folder of the models fitted in this output."""
         return self.output / "models"
+
+    @property
+    def run_logs(self) -> Path:
+        """Folder of what only this run writes about itself: no two jobs share it."""
+        return self.output / "logs" / self.run_id

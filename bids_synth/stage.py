@@ -9,10 +9,13 @@ from pathlib import Path
 
 from bids_synth.bids.query import Discovery, query, read_filters
 from bids_synth.errors import Problem, UsageError
+from bids_synth.prepare.external import check_skull_strip
 from bids_synth.prepare.key import preparation_key
 from bids_synth.recipe import Recipe, load_recipe
 from bids_synth.settings import Settings
+from bids_synth.summary import RunSummary
 from bids_synth.visit import Prepared, Visit
+from bids_synth.volume import write_text
 
 LOG = logging.getLogger(__name__)
 SLOPPY = {
@@ -46,7 +49,11 @@ def limited(recipe: Recipe, modalities: Sequence[str]) -> Recipe:
 
 
 def discover(settings: Settings, recipe: Recipe) -> Discovery:
-    """The visits that were asked for; UsageError where there is none."""
+    """The visits that were asked for; UsageError where there is none.
+
+    Also where the tool of `--skull-strip` is not installed: before hours of work.
+    """
+    check_skull_strip(settings.skull_strip)
     found = query(
         settings.dataset,
         recipe,
@@ -72,7 +79,7 @@ def prepare_all(
     visits: Sequence[Visit], recipe: Recipe, settings: Settings
 ) -> tuple[dict[str, Prepared], tuple[Problem, ...]]:
     """Prepared visits by label: those found in the output, and the others made and written."""
-    from bids_synth.bids.prepared import find_prepared, write_prepared
+    from bids_synth.bids.prepared import find_prepared
 
     prepared: dict[str, Prepared] = {}
     rest: list[Visit] = []
@@ -90,10 +97,23 @@ def prepare_all(
     if settings.synth_only:
         reason = "is not prepared (or its scans or the recipe changed); run --preproc-only first"
         return prepared, tuple(Problem(visit.label, reason) for visit in rest)
+    problems: list[Problem] = []
+    for group in in_batches(rest, 1 if settings.low_mem else len(rest)):
+        made, failed = _prepare(group, recipe, settings)
+        prepared |= made
+        problems += failed
+    return prepared, tuple(problems)
+
+
+def _prepare(
+    visits: Sequence[Visit], recipe: Recipe, settings: Settings
+) -> tuple[dict[str, Prepared], tuple[Problem, ...]]:
+    """Prepare visits and write them to the output; by label, with what failed."""
+    from bids_synth.bids.prepared import write_prepared
     from bids_synth.prepare.workflow import prepare_visits
 
     made, problems = prepare_visits(
-        rest,
+        visits,
         recipe,
         work=settings.work / "prepare",
         seed=settings.seed,
@@ -103,13 +123,30 @@ def prepare_all(
         plugin_file=settings.plugin_file,
         stop_on_first_crash=settings.stop_on_first_crash,
         write_graph=settings.write_graph,
-        crash_dir=settings.output / "logs",
+        crash_dir=settings.run_logs,
+        alone=settings.low_mem,
+        pdb=settings.pdb,
+        resources=settings.run_logs / "resources.tsv" if settings.resource_monitor else None,
     )
-    for label, item in made.items():
-        prepared[label] = write_prepared(
-            item, settings.output, dataset=settings.dataset, region=recipe.preparation.mask
-        )
-    return prepared, tuple(problems)
+    region = recipe.preparation.mask
+    written = {
+        label: write_prepared(item, settings.output, dataset=settings.dataset, region=region)
+        for label, item in made.items()
+    }
+    return written, tuple(problems)
+
+
+def write_methods(recipe: Recipe, settings: Settings) -> RunSummary:
+    """Write the methods text of a run to `logs/CITATION.md`.
+
+    Jobs that share an output write the same text, and by rename: none sees half of it.
+    """
+    from bids_synth.report.boilerplate import boilerplate
+
+    spaces = [str(space) for space in settings.spaces]
+    text = boilerplate(recipe, skull_strip=settings.skull_strip, spaces=spaces)
+    path = write_text(text, settings.output / "logs" / "CITATION.md")
+    return RunSummary(done=(f"methods text: {path}",))
 
 
 def dataset_name(dataset: Path) -> str:

@@ -40,6 +40,8 @@ class Discovery:
     """Visits that must not be processed, each with the file and the remedy."""
     notes: tuple[str, ...] = ()
     """Warnings: choices made, things ignored."""
+    unusable: tuple[Visit, ...] = ()
+    """The visits of `problems`, with the scans that are listed for them."""
 
 
 def query(
@@ -77,7 +79,10 @@ def query(
     silent = _silent(participants, found, recipe)
     filter_notes = filters.notes if filters else ()
     return Discovery(
-        discovery.visits, discovery.problems, (*filter_notes, *notes, *silent, *discovery.notes)
+        discovery.visits,
+        discovery.problems,
+        (*filter_notes, *notes, *silent, *discovery.notes),
+        discovery.unusable,
     )
 
 
@@ -160,7 +165,7 @@ def _raw_name(
 
 
 def _discovery(found: Found, masks: MaskFinder) -> Discovery:
-    visits, problems, notes = [], [], []
+    visits, problems, notes, unusable = [], [], [], []
     for (participant, session), by_modality in sorted(
         found.items(), key=lambda item: visit_label(*item[0])
     ):
@@ -177,8 +182,8 @@ def _discovery(found: Found, masks: MaskFinder) -> Discovery:
         files += [visit.brain_mask] if visit.brain_mask else []
         faults = [fault for file in files if (fault := content_fault(file))]
         problems += [Problem(visit.label, fault) for fault in faults]
-        visits += [] if faults else [visit]
-    return Discovery(tuple(visits), tuple(problems), tuple(notes))
+        (unusable if faults else visits).append(visit)
+    return Discovery(tuple(visits), tuple(problems), tuple(notes), tuple(unusable))
 
 
 def _first(scans: Sequence[Scan]) -> Scan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from bids_synth.cli.parser import build_parser
-from bids_synth.errors import BidsSynthError
+from bids_synth.errors import BidsSynthError, UsageError
 
 if TYPE_CHECKING:
     from bids_synth.settings import Settings
@@ -30,10 +31,14 @@ def run_command(arguments: Sequence[str]) -> int:
     try:
         from bids_synth.cli.resolve import clean_work, resolve
 
+        if parsed.config_file is not None:
+            from bids_synth.cli.run_file import with_run_file
+
+            parsed = with_run_file(parser, arguments, parsed)
         settings = resolve(parsed)
         if parsed.clean_workdir:
             clean_work(settings.work)
-        return _run(settings, verbose=parsed.verbose)
+        return _run(settings, parsed)
     except BidsSynthError as error:
         _say(f"bids_synth: {error}")
         return error.exit_code
@@ -45,26 +50,42 @@ def run_command(arguments: Sequence[str]) -> int:
         return 1
 
 
-def _run(settings: Settings, *, verbose: int) -> int:
+def _run(settings: Settings, parsed: argparse.Namespace) -> int:
     from bids_synth.cli.logs import start_log
 
     # A dry run leaves nothing behind in the output, not even a log.
     logs = Path(tempfile.gettempdir()) if settings.dry_run else settings.output / "logs"
-    log_file = start_log(logs, settings.run_id, verbose=verbose)
+    log_file = start_log(logs, settings.run_id, verbose=parsed.verbose)
     if not settings.dry_run:
         contain_caches(settings.work)
+        from bids_synth.cli.run_file import write_run_file
+
+        write_run_file(parsed, settings)
     try:
         summary = _start(settings)
-    except (BidsSynthError, KeyboardInterrupt):
+    except KeyboardInterrupt:
+        raise
+    except BidsSynthError as error:
+        if settings.pdb and not isinstance(error, UsageError):
+            _post_mortem(error)
         raise
     except Exception as error:
         logging.getLogger("bids_synth").exception("run %s failed", settings.run_id)
+        if settings.pdb:
+            _post_mortem(error)
         if isinstance(error, OSError) and error.strerror:
             raise
         _say(f"bids_synth: internal fault ({type(error).__name__}: {error}); see {log_file}")
         return EX_SOFTWARE
-    _say(summary.text(), to=sys.stdout)
+    _say(summary.tables[0] if settings.as_json else summary.text(), to=sys.stdout)
     return 0 if settings.dry_run else summary.exit_code
+
+
+def _post_mortem(error: Exception) -> None:
+    import pdb
+
+    _say(f"bids_synth: {type(error).__name__}: {error}")
+    pdb.post_mortem(error.__traceback__)
 
 
 def _start(settings: Settings) -> RunSummary:

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from bids_synth import __version__
 
+AGGREGATED = 4
+"""Sessions above which every one has a page of its own, as in fMRIPrep."""
+DEBUG = ("pdb", "all")
 SKULL_STRIP = ("auto", "template", "synthstrip", "hd-bet", "skip")
 
 
@@ -96,7 +99,17 @@ def _add_task(parser: argparse.ArgumentParser) -> None:
         help="model in output_dir/models, or a model folder (default: the recipe's)",
     )
     group.add_argument("--skull-strip", choices=SKULL_STRIP, default="auto")
+    group.add_argument(
+        "--output-spaces",
+        nargs="+",
+        default=["native"],
+        metavar="SPACE[:res-N]",
+        help="where synthetic images are written: `native` (also `anat`, `T1w`: the reference's "
+        "own grid, always written) and copies in a template by the visit's affine, e.g. "
+        "MNI152NLin2009aSym:res-2, or a template in TEMPLATEFLOW_HOME (default: native)",
+    )
     group.add_argument("--dry-run", action="store_true", help="print the plan and exit")
+    group.add_argument("--json", action="store_true", help="print the plan of --dry-run as JSON")
     only = group.add_mutually_exclusive_group()
     only.add_argument("--preproc-only", action="store_true", help="prepare, synthesise nothing")
     only.add_argument("--synth-only", action="store_true", help="use what is prepared already")
@@ -107,6 +120,18 @@ def _add_task(parser: argparse.ArgumentParser) -> None:
         help="also synthesise targets that exist, and score them against the real scans",
     )
     group.add_argument("--overwrite", action="store_true", help="make again what is up to date")
+    group.add_argument(
+        *("--boilerplate-only", "--boilerplate_only"),
+        action="store_true",
+        help="write the methods text logs/CITATION.md and exit",
+    )
+    group.add_argument(
+        "--aggregate-session-reports",
+        type=int,
+        default=AGGREGATED,
+        metavar="N",
+        help="above N sessions a participant gets one page a session (default: %(default)s)",
+    )
 
 
 def _add_fit(parser: argparse.ArgumentParser) -> None:
@@ -146,6 +171,17 @@ def _add_resources(parser: argparse.ArgumentParser) -> None:
         help="memory to plan with, with a unit: 16G, 500M (default: 90 %% of what there is)",
     )
     group.add_argument(
+        "--low-mem",
+        action="store_true",
+        help="prepare one step of one visit at a time, in a process that ends with the visit: "
+        "least memory, slowest; same images",
+    )
+    group.add_argument(
+        "--resource-monitor",
+        action="store_true",
+        help="time and peak memory of each step of preparation, in logs/<run>/resources.tsv",
+    )
+    group.add_argument(
         *("--use-plugin", "--nipype-plugin-file"), type=Path, metavar="FILE", help="nipype YAML"
     )
     group.add_argument("--sloppy", action="store_true", help="coarse and fast, for TESTING ONLY")
@@ -156,10 +192,27 @@ def _add_other(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         *("-w", "--work-dir"), type=Path, default=Path("work"), help="caches (default: ./work)"
     )
+    group.add_argument(
+        "--config-file",
+        type=Path,
+        metavar="FILE.toml",
+        help="options of a former run (its logs/<run>/bids_synth.toml); those given here win",
+    )
     group.add_argument("--clean-workdir", action="store_true", help="empty the work directory")
     group.add_argument("--random-seed", type=int, default=1, metavar="N", help="default: 1")
     group.add_argument("--stop-on-first-crash", action="store_true")
-    group.add_argument("--write-graph", action="store_true", help="draw the nipype workflow")
+    group.add_argument(
+        "--write-graph", action="store_true", help="draw the nipype workflow into logs/<run>"
+    )
+    group.add_argument(
+        "--debug",
+        nargs="+",
+        choices=DEBUG,
+        default=[],
+        metavar="MODE",
+        help="pdb: all in one process, the first fault opens the debugger where it happened; "
+        "all: every mode",
+    )
     group.add_argument("--notrack", action="store_true", help="accepted: nothing is ever tracked")
     group.add_argument("-v", "--verbose", action="count", default=0, help="more messages")
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 
 from bids_synth import __version__
+from bids_synth.cli.spaces import output_spaces
 from bids_synth.errors import UsageError, raise_all
 from bids_synth.settings import Settings
 
@@ -32,6 +33,7 @@ def resolve(arguments: argparse.Namespace) -> Settings:
     derivatives = _pairs(arguments.derivatives, "--derivatives", problems)
     overrides = _pairs(arguments.set, "--set", problems)
     memory = _memory(arguments.mem, problems)
+    spaces = output_spaces(arguments.output_spaces, problems)
     raise_all(UsageError, problems, intro="cannot start:")
     cores = arguments.nprocs or len(os.sched_getaffinity(0))
     return Settings(
@@ -50,6 +52,7 @@ def resolve(arguments: argparse.Namespace) -> Settings:
         modalities=tuple(arguments.modalities),
         model=arguments.model,
         skull_strip=arguments.skull_strip,
+        spaces=spaces,
         nprocs=cores,
         omp_nthreads=arguments.omp_nthreads or min(max(cores - 1, 1), 8),
         memory_gb=memory,
@@ -57,6 +60,12 @@ def resolve(arguments: argparse.Namespace) -> Settings:
         seed=arguments.random_seed,
         device=arguments.device,
         dry_run=arguments.dry_run,
+        as_json=arguments.json,
+        boilerplate_only=arguments.boilerplate_only,
+        sessions_per_page=arguments.aggregate_session_reports,
+        low_mem=arguments.low_mem,
+        resource_monitor=arguments.resource_monitor,
+        pdb=bool(arguments.debug),
         preproc_only=arguments.preproc_only,
         synth_only=arguments.synth_only,
         evaluate=arguments.evaluate,
@@ -98,29 +107,41 @@ def _folder_problems(dataset: Path, output: Path, work: Path) -> list[str]:
     problems = []
     if not dataset.is_dir():
         problems.append(f"bids_dir {dataset}: is not a folder")
-    if output == dataset:
+    raw = dataset.resolve()
+    place = output.resolve()
+    if place == raw:
         problems.append(
             f"output_dir {output}: is the dataset; use {dataset}/derivatives/bids_synth"
         )
-    if output.exists() and not output.is_dir():
-        problems.append(f"output_dir {output}: is a file; give a folder")
-    if work == dataset or dataset in work.parents:
+    elif place.is_relative_to(raw) and place.relative_to(raw).parts[0] != "derivatives":
+        problems.append(
+            f"output_dir {output}: lies in the raw dataset {dataset}; choose a folder outside it "
+            f"or {dataset}/derivatives/bids_synth"
+        )
+    if work.resolve().is_relative_to(raw):
         problems.append(f"--work-dir {work}: lies inside the dataset; give a folder elsewhere")
+    for name, folder in (("output_dir", output), ("--work-dir", work)):
+        existing = next(p for p in (folder, *folder.parents) if p.exists() or p.is_symlink())
+        if not existing.is_dir():
+            problems.append(f"{name} {folder}: {existing} is no folder; give a folder")
+        elif not os.access(existing, os.W_OK | os.X_OK):
+            problems.append(f"{name} {folder}: {existing} cannot be written; give another folder")
     return problems
 
 
 def _option_problems(arguments: argparse.Namespace) -> list[str]:
     problems = []
-    for option in ("nprocs", "omp_nthreads", "folds"):
+    for option in ("nprocs", "omp_nthreads", "folds", "aggregate_session_reports"):
         value = getattr(arguments, option)
         if value is not None and value < 1:
             problems.append(f"--{option.replace('_', '-')} {value}: must be at least 1")
-    if arguments.fold is not None and not 0 <= arguments.fold < arguments.folds:
-        problems.append(f"--fold {arguments.fold}: expected 0 to {arguments.folds - 1} (--folds)")
+    problems += _fold_problems(arguments)
     for option in ("bids_filter_file", "use_plugin", "split_file"):
         path = getattr(arguments, option)
         if path is not None and not path.is_file():
             problems.append(f"--{option.replace('_', '-')} {path}: no such file")
+    if arguments.json and not arguments.dry_run:
+        problems.append("--json: prints the plan of --dry-run; give both")
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", arguments.device):
         problems.append(f"--device {arguments.device}: expected auto, cpu, cuda or cuda:N")
     if arguments.analysis_level == "group":
@@ -128,6 +149,13 @@ def _option_problems(arguments: argparse.Namespace) -> list[str]:
         given = [f for f in flags if getattr(arguments, f)]
         problems += [f"--{f.replace('_', '-')}: is for participant, not group" for f in given]
     return problems
+
+
+def _fold_problems(arguments: argparse.Namespace) -> list[str]:
+    fold, last = arguments.fold, arguments.folds - 1
+    if fold is None or (fold >= 0 and arguments.split_file):
+        return []  # How many folds a split file has is known when it is read.
+    return [] if 0 <= fold <= last else [f"--fold {fold}: expected 0 to {last} (--folds)"]
 
 
 def _pairs(given: Sequence[str], option: str, problems: list[str]) -> dict[str, str]:

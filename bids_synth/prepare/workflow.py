@@ -9,6 +9,7 @@ os.environ.setdefault("NO_ET", "1")  # nipype would ask a server for its newest 
 import logging
 import re
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from nipype.interfaces.utility import Merge
 from nipype.pipeline import engine as pe
 
 from bids_synth.errors import Problem, UsageError, VisitError
+from bids_synth.prepare.debug import faults_as_raised
 from bids_synth.prepare.external import check_skull_strip
 from bids_synth.prepare.interfaces import (
     CollectPrepared,
@@ -28,6 +30,7 @@ from bids_synth.prepare.interfaces import (
     ResampleScan,
 )
 from bids_synth.prepare.key import preparation_key
+from bids_synth.prepare.monitor import ResourceLog
 from bids_synth.prepare.outcome import failure_of, read_manifest
 from bids_synth.prepare.plugin import SurvivingMultiProcPlugin
 from bids_synth.recipe import Recipe
@@ -113,18 +116,30 @@ def prepare_visits(
     stop_on_first_crash: bool = False,
     write_graph: bool = False,
     crash_dir: Path | None = None,
+    alone: bool = False,
+    pdb: bool = False,
+    resources: Path | None = None,
 ) -> tuple[dict[str, Prepared], tuple[Problem, ...]]:
     """Prepare visits side by side; what is in the work directory already is not made again.
 
     Every step runs on one thread, so that the result does not depend on `nprocs`. A visit
     that fails becomes a problem, the others go on. Raises UsageError where the tool of
     `skull_strip` or the plugin file is not usable.
+
+    With `alone`, steps follow one another in one process that ends with the visits. With `pdb`
+    they run here and the first fault is raised as it is. `resources` is a table of time and
+    memory to write.
     """
     check_skull_strip(skull_strip)
-    plugin = _plugin(plugin_file, nprocs, memory_gb)
+    log = ResourceLog(resources) if resources is not None else None
+    plugin = (
+        {"plugin": "Linear"}
+        if pdb
+        else _plugin(plugin_file, nprocs, memory_gb, alone=alone, log=log)
+    )
     crashes = (crash_dir or work / "crashes").absolute()
     crashes.mkdir(parents=True, exist_ok=True)
-    _quiet(crashes, stop=stop_on_first_crash)
+    _quiet(crashes, stop=stop_on_first_crash or pdb)
     before = set(crashes.iterdir())
     whole = pe.Workflow(name="prepare", base_dir=str(work.absolute()))
     keys: dict[str, str] = {}
@@ -140,7 +155,9 @@ def prepare_visits(
             problems.append(Problem(visit.label, str(error)))
     if keys:
         LOG.info("preparing %d visit(s): %s", len(keys), ", ".join(keys))
-        _run(whole, plugin, graph=write_graph)
+        graph = crashes / "graph.dot" if write_graph else None
+        with faults_as_raised() if pdb else nullcontext():
+            _run(whole, plugin, graph=graph, raising=pdb)
     fresh = [path for path in crashes.iterdir() if path not in before]
     prepared = {}
     for visit in (v for v in visits if v.label in keys):
@@ -169,7 +186,9 @@ def _node(interface: Any, name: str, scan: Path, *, factor: float) -> Any:
     return pe.Node(interface, name=name, mem_gb=0.3 + factor * 4 * voxels / 1e9, n_procs=1)
 
 
-def _plugin(path: Path | None, nprocs: int, memory_gb: float) -> dict[str, Any]:
+def _plugin(
+    path: Path | None, nprocs: int, memory_gb: float, *, alone: bool, log: ResourceLog | None
+) -> dict[str, Any]:
     if path is not None:
         try:
             given = yaml.safe_load(path.read_text("utf-8"))
@@ -180,11 +199,14 @@ def _plugin(path: Path | None, nprocs: int, memory_gb: float) -> dict[str, Any]:
             message = f"--use-plugin {path}: expected the keys plugin and plugin_args"
             raise UsageError(message)
     else:
-        limits = {"n_procs": nprocs, "memory_gb": memory_gb, "raise_insufficient": False}
-        given = {"plugin": "MultiProc" if nprocs > 1 else "Linear", "plugin_args": limits}
+        cores = 1 if alone else nprocs
+        limits = {"n_procs": cores, "memory_gb": memory_gb, "raise_insufficient": False}
+        apart = alone or nprocs > 1
+        given = {"plugin": "MultiProc" if apart else "Linear", "plugin_args": limits}
+    options = dict(given.get("plugin_args") or {}) | ({"status_callback": log} if log else {})
     if given["plugin"] == "MultiProc":
-        return {"plugin": SurvivingMultiProcPlugin(given.get("plugin_args"))}
-    return dict(given)
+        return {"plugin": SurvivingMultiProcPlugin(options)}
+    return {"plugin": given["plugin"], "plugin_args": options}
 
 
 def _quiet(crashes: Path, *, stop: bool) -> None:
@@ -206,11 +228,13 @@ def _quiet(crashes: Path, *, stop: bool) -> None:
         nipype_logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
-def _run(workflow: Any, plugin: dict[str, Any], *, graph: bool) -> None:
-    if graph:
-        workflow.write_graph(graph2use="colored", format="svg")
+def _run(workflow: Any, plugin: dict[str, Any], *, graph: Path | None, raising: bool) -> None:
+    if graph is not None:
+        workflow.write_graph(dotfilename=str(graph), graph2use="colored", format="svg")
     try:
         workflow.run(**plugin)
     except RuntimeError as error:
+        if raising:
+            raise
         # nipype tells of failed nodes only here; which ones is read from what they left.
         LOG.debug("nipype: %s", error)
