@@ -12,7 +12,9 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from bids_synth.errors import VisitError
 from bids_synth.grid import Grid
 from bids_synth.measure import metrics
-from bids_synth.measure.protocol import METRICS, PROTOCOLS, masked3d, prepared_score
+from bids_synth.measure.catalogue import METRICS
+from bids_synth.measure.protocol import PROTOCOLS, prepared_score
+from bids_synth.measure.protocols.masked3d import masked3d
 from bids_synth.volume import Volume
 
 RNG = np.random.default_rng(3)
@@ -95,7 +97,12 @@ def test_mutual_information_from_nothing_to_everything():
     assert found == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("name", ["mae", "pearson"])
+def test_rmse_is_the_error_in_psnr():
+    peak = 20 * np.log10(1.3 / metrics.rmse(REAL, OTHER, MASK))
+    assert metrics.psnr(REAL, OTHER, MASK, data_range=1.3) == pytest.approx(peak)
+
+
+@pytest.mark.parametrize("name", ["mae", "rmse", "pearson"])
 def test_an_empty_mask_and_other_shapes_are_refused(name):
     score = getattr(metrics, name)
     with pytest.raises(ValueError, match="empty"):
@@ -120,6 +127,7 @@ def test_masked3d_has_every_metric_and_its_closed_forms():
     low, high = np.percentile(REAL[MASK > 0], [0.5, 99.5])
     assert tuple(scores) == METRICS
     assert scores["mae"] == pytest.approx(0.3, rel=1e-5)
+    assert scores["rmse"] == pytest.approx(0.3, rel=1e-5)
     assert scores["nmae"] == pytest.approx(0.3 / (high - low), rel=1e-5)
     assert scores["psnr"] == pytest.approx(20 * np.log10((high - low) / 0.3), rel=1e-5)
     assert scores["pearson"] == pytest.approx(1.0)
@@ -142,7 +150,7 @@ def test_nothing_outside_the_mask_counts():
     outside = MASK == 0
     real, other = REAL.copy(), OTHER.copy()
     real[outside], other[outside] = 900, -50
-    assert masked3d(volume(real), volume(other), volume(MASK)) == plain
+    np.testing.assert_equal(masked3d(volume(real), volume(other), volume(MASK)), plain)
 
 
 def test_a_global_error_of_intensity_is_not_forgiven():

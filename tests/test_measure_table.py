@@ -96,6 +96,10 @@ def test_targets_and_sources_are_pooled_but_not_the_unit_of_mae():
     assert cell(summary, target="all", sources="all")["mean"] == pytest.approx(28)
     pooled = summary[(summary["target"] == "all") & (summary["metric"] == "mae")]
     assert pooled.empty
+    rows["rmse"] = 3.0
+    again = summarise(rows, resamples=100, seed=1)
+    assert again[(again["target"] == "all") & (again["metric"] == "rmse")].empty
+    assert cell(again, metric="rmse", target="T2w", sources="all")["mean"] == 3
 
 
 def test_a_missing_score_is_left_out_of_its_mean_only():
@@ -137,6 +141,30 @@ def test_the_terminal_shows_the_model_beside_its_baselines():
     assert "]*" in line
     assert line.rstrip().endswith("linear")
     assert "+7.7 [+5.0, +10.0]" in line
+
+
+def test_metrics_that_a_protocol_does_not_define_are_left_out():
+    ct = [
+        row(who, method, psnr, target="ct") | {"protocol": "synthrad", "nmae": np.nan,
+        "pearson": np.nan, "ms_ssim": 0.97, "rmse": 200.0}
+        for who, method, psnr in (("01", "model", 30), ("02", "model", 31), ("01", "mean", 25))
+    ]  # fmt: skip
+    rows = pd.concat([ROWS, table(*ct)], ignore_index=True)
+    summary = summarise(rows, resamples=100, seed=1)
+    defined = summary.groupby("protocol")["metric"].agg(set).to_dict()
+    assert defined == {
+        "masked3d": {"psnr", "ssim", "mae", "nmae", "pearson"},
+        "synthrad": {"psnr", "ssim", "ms_ssim", "mae", "rmse"},
+    }
+    text = format_table(summary)
+    assert "Mean absolute error, in the image's unit (lower is better), synthrad" in text
+    assert "Mean absolute error, in the image's unit (lower is better), masked3d" not in text
+    assert "MS-SSIM (higher is better), synthrad" in text
+
+
+def test_a_table_from_before_a_metric_was_known_is_summarised():
+    old = ROWS.drop(columns=["ms_ssim", "rmse", "nmi"])
+    assert cell(summarise(old, resamples=100, seed=1), method="model")["mean"] == 33
 
 
 def test_nothing_scored_says_so():

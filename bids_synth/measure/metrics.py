@@ -1,4 +1,4 @@
-"""Image similarity inside a mask, as pure functions of arrays with an explicit range."""
+"""Metrics: image similarity inside a mask, as pure functions of arrays with an explicit range."""
 
 from __future__ import annotations
 
@@ -26,6 +26,16 @@ def mae(real: Image, synthetic: Image, mask: Image) -> float:
     return float(np.abs(one - other).mean())
 
 
+def rmse(real: Image, synthetic: Image, mask: Image) -> float:
+    """Root mean square error inside the mask, in the unit of the images.
+
+    >>> rmse(np.array([1.0, 5.0, 0.0]), np.array([4.0, 8.0, 7.0]), np.array([1, 1, 0]))
+    3.0
+    """
+    one, other = _inside(real, synthetic, mask)
+    return float(np.sqrt(np.square(one - other).mean()))
+
+
 def psnr(real: Image, synthetic: Image, mask: Image, *, data_range: float) -> float:
     """Peak signal-to-noise ratio inside the mask, dB: 10 log10(data_range^2 / MSE).
 
@@ -43,8 +53,7 @@ def ssim(real: Image, synthetic: Image, mask: Image, *, data_range: float) -> fl
     the mask's bounding box; the map has uniform windows of 7 voxels a side. ValueError where
     that box is smaller than a window.
     """
-    _inside(real, synthetic, mask)
-    inside = np.asarray(mask) > 0
+    inside = require_alike(real, synthetic, mask)
     box = bounding_box(inside)
     inside = inside[box]
     if min(inside.shape) < WINDOW:
@@ -89,17 +98,23 @@ def bounding_box(mask: Image) -> tuple[slice, ...]:
     return tuple(edges)
 
 
-def _inside(
-    real: Image, synthetic: Image, mask: Image
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def require_alike(real: Image, synthetic: Image, mask: Image) -> npt.NDArray[np.bool_]:
+    """The mask as booleans; ValueError where it is empty or the three shapes differ."""
     if not real.shape == synthetic.shape == mask.shape:
         message = (
             f"expected one shape, got real {real.shape}, synthetic {synthetic.shape}, "
             f"mask {mask.shape}"
         )
         raise ValueError(message)
-    inside = np.asarray(mask) > 0
+    inside: npt.NDArray[np.bool_] = np.asarray(mask) > 0
     if not inside.any():
         message = "the mask is empty: there is nothing to score"
         raise ValueError(message)
+    return inside
+
+
+def _inside(
+    real: Image, synthetic: Image, mask: Image
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    inside = require_alike(real, synthetic, mask)
     return real[inside].astype(np.float64), synthetic[inside].astype(np.float64)

@@ -13,14 +13,13 @@ import pandas as pd
 
 from bids_synth.errors import UsageError
 from bids_synth.measure.bootstrap import interval
-from bids_synth.measure.protocol import METRICS
+from bids_synth.measure.catalogue import CATALOGUE, HIGHER_IS_BETTER, METRICS
 from bids_synth.volume import write_text
 
 KEYS = ("visit", "participant", "target", "sources", "method", "protocol")
 COLUMNS = (*KEYS, *METRICS)
 MODEL = "model"
 ALL = "all"
-HIGHER_IS_BETTER = {"psnr": True, "ssim": True, "mae": False, "nmae": False, "pearson": True}
 Rows: TypeAlias = pd.DataFrame
 Summary: TypeAlias = pd.DataFrame
 
@@ -31,15 +30,14 @@ def summarise(rows: Rows, *, resamples: int, seed: int) -> Summary:
     One row per protocol, target, sources, method and metric, in columns `participants`,
     `mean`, `low`, `high`; visits of one participant are averaged first. Rows with sources
     `all` pool what a target was made from, rows with target `all` pool the targets too
-    (without `mae`, whose unit differs). Rows of the model also hold the paired difference to
+    (without `mae` and `rmse`, whose unit differs). Metrics that a protocol does not define have
+    no rows. Rows of the model also hold the paired difference to
     the best baseline: `versus`, `difference`, `difference_low`, `difference_high`.
     An interval over a single participant is NaN.
     """
     found: list[dict[str, Any]] = []
     for (protocol, target, sources), group in _groups(rows):
-        for metric in METRICS:
-            if metric == "mae" and target == ALL and group["target"].nunique() > 1:
-                continue
+        for metric in _defined(group, pooled=target == ALL):
             values = _by_participant(group, metric)
             for method in values.columns:
                 row = _describe(values[method], resamples, seed)
@@ -92,6 +90,14 @@ def _groups(rows: Rows) -> Iterator[tuple[tuple[str, str, str], Rows]]:
                 yield (str(protocol), str(target), ALL), made
         if scored["target"].nunique() > 1:
             yield (str(protocol), ALL, ALL), scored
+
+
+def _defined(group: Rows, *, pooled: bool) -> Iterator[str]:
+    mixed = pooled and group["target"].nunique() > 1
+    for metric in METRICS:
+        known = metric in group and bool(group[metric].notna().any())
+        if known and not (mixed and CATALOGUE[metric].has_unit):
+            yield metric
 
 
 def _by_participant(group: Rows, metric: str) -> pd.DataFrame:

@@ -7,13 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from bids_synth.measure.table import HIGHER_IS_BETTER, MODEL, Summary
+from bids_synth.measure.catalogue import CATALOGUE, HIGHER_IS_BETTER
+from bids_synth.measure.table import MODEL, Summary
 
-_SHOWN = {
-    "psnr": ("PSNR, dB (higher is better)", 1),
-    "ssim": ("SSIM (higher is better)", 3),
-    "nmae": ("Mean absolute error, fraction of the real image's range (lower is better)", 3),
-}
+_SHOWN = ("psnr", "ssim", "ms_ssim", "nmae")
+_INSTEAD = {"nmae": "mae"}
+"""What is shown where a protocol does not define the first."""
 _GAP = "  "
 
 
@@ -27,12 +26,18 @@ def format_table(summary: Summary) -> str:
         return "no visit was scored\n"
     blocks = []
     for protocol, scored in summary.groupby("protocol", sort=True):
-        for metric, (title, digits) in _SHOWN.items():
+        for metric in _shown(set(scored["metric"])):
             part = scored[scored["metric"] == metric]
-            if not part.empty:
-                blocks.append(f"{title}, {protocol}\n" + _block(part, metric, digits))
+            better = "higher" if CATALOGUE[metric].higher else "lower"
+            title = f"{CATALOGUE[metric].title} ({better} is better), {protocol}\n"
+            blocks.append(title + _block(part, metric, CATALOGUE[metric].digits))
     note = "mean [95 % bootstrap interval over participants]; * best; n/a: one participant only\n"
     return "\n".join([*blocks, note])
+
+
+def _shown(defined: set[str]) -> list[str]:
+    wanted = [m if m in defined else _INSTEAD.get(m, m) for m in _SHOWN]
+    return [m for m in wanted if m in defined]
 
 
 def _block(part: pd.DataFrame, metric: str, digits: int) -> str:

@@ -1,0 +1,1 @@
+"""One file a protocol; `measure/protocol.py` names them all."""

@@ -1,0 +1,46 @@
+"""Comparable: what must hold of two images before any protocol scores them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_synth.errors import VisitError
+from bids_synth.volume import Volume
+
+
+def require_comparable(
+    real: Volume, synthetic: Volume, mask: Volume, *, unit: str | None = None
+) -> npt.NDArray[np.bool_]:
+    """The mask as booleans, where the three lie on one grid and the images have one unit.
+
+    Raises VisitError for grids that differ or an empty mask, ValueError for units that differ
+    or are not `unit`.
+    """
+    real.require_unit(unit or real.unit)
+    synthetic.require_unit(real.unit)
+    for name, other in (("synthetic image", synthetic), ("mask", mask)):
+        if not real.grid.matches(other.grid, tolerance=1e-3):
+            message = (
+                f"cannot score: the {name} has {other.grid.shape} voxels, the real image "
+                f"{real.grid.shape}, or their affines differ; expected one grid"
+            )
+            raise VisitError(message)
+    inside: npt.NDArray[np.bool_] = mask.array > 0
+    if not inside.any():
+        message = "cannot score: the mask is empty; expected the brain or head of the visit"
+        raise VisitError(message)
+    return inside
+
+
+@contextmanager
+def scoring() -> Iterator[None]:
+    """Tell of an image that a metric refuses as of a visit that cannot be scored."""
+    try:
+        yield
+    except ValueError as error:
+        message = f"cannot score: {error}"
+        raise VisitError(message) from error
