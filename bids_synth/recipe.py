@@ -80,7 +80,7 @@ class Recipe(Part):
         elif any(n % self.network.divisor for n in (patch[:2] if planar else patch)):
             message = "not divisible by the network's levels; expected multiples of"
             problems.append(f"fit.patch: {message} {self.network.divisor}")
-        if planar and getattr(self.objective, "ssim", 0):
+        if planar and getattr(self.objective, "ssim", 0.0):
             problems.append("objective.ssim: is for volumes; set it to 0 with a 2D network")
         if isinstance(self.objective, CycleGanPart):
             if list(self.modalities.values()).count("either") != 2 or len(self.sources) != 2:

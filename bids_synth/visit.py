@@ -45,6 +45,8 @@ class Visit:
     """A brain mask of another pipeline (`--derivatives`), on any grid in a scan's space."""
     mask_of: str | None = None
     """Modality of the scan in whose space `brain_mask` lies."""
+    traits: Mapping[str, str] = field(default_factory=dict)
+    """The participant's row of participants.tsv; empty where there is none."""
 
     @property
     def label(self) -> str:

@@ -16,6 +16,7 @@ from bids_synth.bids.index import index
 from bids_synth.bids.labels import unknown_participants, unknown_sessions
 from bids_synth.bids.masks import MaskFinder, derivative_problems
 from bids_synth.bids.names import Name, parse_name
+from bids_synth.bids.traits import read_traits
 from bids_synth.errors import Problem, UsageError, raise_all
 from bids_synth.modality import MODALITIES, Modality
 from bids_synth.recipe import Recipe
@@ -75,13 +76,14 @@ def query(
         for scan in _scans(layout, dataset, modality, query_filters, participants, sessions):
             key = scan.entities["sub"], scan.entities.get("ses")
             found[key].setdefault(modality.name, []).append(scan)
-    discovery = _discovery(found, MaskFinder(dataset, derivatives))
+    traits, trait_notes = read_traits(dataset)
+    discovery = _discovery(found, MaskFinder(dataset, derivatives), traits)
     silent = _silent(participants, found, recipe)
     filter_notes = filters.notes if filters else ()
     return Discovery(
         discovery.visits,
         discovery.problems,
-        (*filter_notes, *notes, *silent, *discovery.notes),
+        (*filter_notes, *trait_notes, *notes, *silent, *discovery.notes),
         discovery.unusable,
     )
 
@@ -164,13 +166,17 @@ def _raw_name(
     return None if wrong_folder or not_magnitude or derived or nested else name
 
 
-def _discovery(found: Found, masks: MaskFinder) -> Discovery:
-    visits, problems, notes, unusable = [], [], [], []
+def _discovery(
+    found: Found, masks: MaskFinder, traits: Mapping[str, Mapping[str, str]]
+) -> Discovery:
+    visits: list[Visit] = []
+    unusable: list[Visit] = []
+    problems, notes = [], []
     for (participant, session), by_modality in sorted(
         found.items(), key=lambda item: visit_label(*item[0])
     ):
         scans = {modality: _first(scans) for modality, scans in by_modality.items()}
-        visit = Visit(participant, session, scans)
+        visit = Visit(participant, session, scans, traits=traits.get(participant, {}))
         notes += [
             _several(visit.label, scans[modality], all_scans)
             for modality, all_scans in by_modality.items()

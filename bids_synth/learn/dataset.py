@@ -11,6 +11,7 @@ from torch.utils.data import Dataset, Sampler
 
 from bids_synth.errors import UsageError
 from bids_synth.learn.augment import Change, amplify, draw_change, mirror
+from bids_synth.learn.extras import given_extras
 from bids_synth.learn.patches import Start, cut, start_around
 from bids_synth.learn.scenarios import Scenario, draw_scenario, each_target
 from bids_synth.learn.store import Stored
@@ -36,8 +37,9 @@ class Draw:
 class Patches(Dataset[Item]):
     """Item number n of a fit: source images, availability, real targets, mask.
 
-    sources (S, I, J, K), available (S,), real (T, I, J, K), scored (T,), mask (1, I, J, K),
-    all float32 but `scored`, which is bool. Images that are absent or withheld are 0.
+    sources (S, I, J, K) with the extras behind them, available (S,), real (T, I, J, K),
+    scored (T,), mask (1, I, J, K), all float32 but `scored`, which is bool. Images that are
+    absent or withheld are 0.
     """
 
     def __init__(self, recipe: Recipe, visits: Sequence[Stored], *, seed: int, total: int) -> None:
@@ -91,11 +93,17 @@ class Patches(Dataset[Item]):
             return mirror(result, draw.change)
 
         given, scored = draw.scenario.sources, draw.scenario.scored
+        extras = given_extras(recipe, given)
         sources = amplify(stack(recipe.sources, given), draw.change.gains)
+        maps = [cut(visit.extras[name], draw.start, patch) for name in extras]
+        shown = np.zeros((len(recipe.inputs) - len(sources), *patch), dtype=np.float32)
+        for name, values in zip(extras, maps, strict=True):
+            shown[recipe.inputs.index(name) - len(sources)] = mirror(values, draw.change)
+        known = {*given, *extras}
         mask = mirror(cut(visit.mask, draw.start, patch), draw.change).astype(np.float32)
         return {
-            "sources": torch.from_numpy(sources),
-            "available": torch.tensor([float(m in given) for m in recipe.sources]),
+            "sources": torch.from_numpy(np.concatenate([sources, shown])),
+            "available": torch.tensor([float(name in known) for name in recipe.inputs]),
             "real": torch.from_numpy(stack(recipe.targets, scored)),
             "scored": torch.tensor([m in scored for m in recipe.targets]),
             "mask": torch.from_numpy(mask)[None],

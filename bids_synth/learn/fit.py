@@ -8,13 +8,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
 from bids_synth.errors import ModelError, UsageError
-from bids_synth.learn.baselines import Baselines, fit_baselines
+from bids_synth.learn.baselines import fit_baselines
 from bids_synth.learn.device import resolve_device
 from bids_synth.learn.export import Fitted, export, population_scales
+from bids_synth.learn.extras import extras_of
+from bids_synth.learn.linear import gramian_of_inputs
 from bids_synth.learn.member import Member, fit_member, initial_network
 from bids_synth.learn.model import Model, load_model
 from bids_synth.learn.selection import Score, selection_of
@@ -117,11 +121,17 @@ def fit_key(
         "version": VERSION,
         "recipe": recipe.digest(),
         "split": split.to_tsv(),
-        "visits": [(p.label, p.key) for p in visits],
+        "visits": [(p.label, p.key, _known(p, recipe)) for p in visits],
         "seed": seed,
         "start": start,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _known(prepared: Prepared, recipe: Recipe) -> list[str]:
+    """Traits of the participant that the network sees."""
+    names = [*recipe.extras.scalars, *(("Hct", "O2sat") if recipe.extras.closed_form else ())]
+    return [prepared.visit.traits.get(name, "") for name in names]
 
 
 def _fit_fold(
@@ -144,23 +154,22 @@ def _fit_fold(
     recipe, fold = members[0].recipe, split.folds[members[0].fold]
     work = members[0].place.parents[2]
     chosen = [p for p in visits if _is_in(p, fold.training)]
-    training = open_store(chosen, tuple(recipe.modalities), work)
+    extras, modalities = extras_of(recipe, chosen), tuple(recipe.modalities)
+    training = open_store(chosen, modalities, work, extras)
     validation = open_store(
-        [p for p in visits if _is_in(p, fold.validation)], tuple(recipe.modalities), work
+        [p for p in visits if _is_in(p, fold.validation)], modalities, work, extras
     )
     selection = selection_of(recipe, validation, score, device)
-    baselines = fit_baselines(recipe, chosen)
+    table = gramian_of_inputs(recipe, training).table(recipe.inputs, recipe.targets)
     for member in members:
-        initial = _initial(member, baselines, init_from)
+        initial = _initial(member, table, init_from)
         fit_member(member, training, selection, initial, quiet=quiet)
 
 
 def _initial(
-    member: Member, baselines: Baselines, init_from: Path | None
+    member: Member, table: npt.NDArray[np.float32], init_from: Path | None
 ) -> Callable[[], nn.Module]:
     if init_from is None:
-        recipe = member.recipe
-        table = baselines.gramian.table(recipe.sources, recipe.targets)
         return lambda: initial_network(member, table)
     return lambda: _network_of(load_model(init_from), member)
 

@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bids_synth.learn.store import Stored
+from bids_synth.recipe import Recipe
+
 Gram = npt.NDArray[np.float64]
 
 
@@ -67,6 +70,17 @@ class Gramian:
                 if found:
                     return used, np.sum(found, axis=0)
         return (), None
+
+
+def gramian_of_inputs(recipe: Recipe, training: Sequence[Stored]) -> Gramian:
+    """From the stored images and extras of the training visits, one visit in memory."""
+    names = (*recipe.modalities, *recipe.inputs[len(recipe.sources) :])
+    grams = []
+    for visit in training:
+        images = {**visit.images, **visit.extras}
+        there = tuple(name for name in names if name in images)
+        grams.append((there, gram_of(names, images, np.asarray(visit.mask))))
+    return add_grams(names, grams)
 
 
 def gram_of(

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from bids_synth.errors import UsageError
+from bids_synth.learn.extras import given_extras
 from bids_synth.learn.patches import slide
 from bids_synth.learn.scenarios import Scenario, each_target
 from bids_synth.learn.store import Stored
@@ -41,9 +42,11 @@ class Selection:
 
     def _score(self, network: nn.Module, visit: Stored, scenario: Scenario) -> float:
         recipe, (target,) = self.recipe, scenario.scored
-        images = np.zeros((len(recipe.sources), *visit.mask.shape), dtype=np.float32)
+        images = np.zeros((len(recipe.inputs), *visit.mask.shape), dtype=np.float32)
         for source in scenario.sources:
-            images[recipe.sources.index(source)] = visit.images[source]
+            images[recipe.inputs.index(source)] = visit.images[source]
+        for name in given_extras(recipe, scenario.sources):
+            images[recipe.inputs.index(name)] = visit.extras[name]
         synthetic = slide(
             blocks_of(network, recipe, scenario.sources, [target], self.device),
             images,
@@ -85,7 +88,8 @@ def blocks_of(
     device: torch.device,
 ) -> Callable[[torch.Tensor], torch.Tensor]:
     """The network as a function of image windows alone, for one set of sources."""
-    available = torch.tensor([[float(m in sources) for m in recipe.sources]], device=device)
+    known = {*sources, *given_extras(recipe, sources)}
+    available = torch.tensor([[float(name in known) for name in recipe.inputs]], device=device)
     rows = [recipe.targets.index(t) for t in targets]
     network.eval()
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +39,8 @@ class Stored:
     """(I, J, K), 1 inside."""
     centres: npt.NDArray[np.uint32]
     """Flat indices of the voxels inside the mask."""
+    extras: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    """Name -> map that the network is shown beside the sources."""
 
     @property
     def present(self) -> tuple[str, ...]:
@@ -44,14 +48,36 @@ class Stored:
         return tuple(self.images)
 
 
+class MapMaker(Protocol):
+    """Makes the maps beside the images of a visit (`Extras`)."""
+
+    def maps(self, prepared: Prepared, mask: npt.NDArray[Any]) -> Mapping[str, Any]:
+        """The maps by name."""
+
+    def digest(self, prepared: Prepared) -> str:
+        """Changes where they do."""
+
+
 def open_store(
-    prepared: Sequence[Prepared], modalities: Sequence[str], work: Path
+    prepared: Sequence[Prepared],
+    modalities: Sequence[str],
+    work: Path,
+    extras: MapMaker | None = None,
 ) -> list[Stored]:
     """The arrays of these visits under `work`, written where they are not there yet.
 
     Raises VisitError where a prepared image cannot be read or a mask is empty.
     """
-    return [_open(visit, modalities, _ensure(visit, work / "store")) for visit in prepared]
+    stored = []
+    for visit in prepared:
+        place = _ensure(visit.key, work / "store", partial(_write, visit))
+        opened = _open(visit, modalities, place)
+        if extras is not None:
+            key = hashlib.sha256((visit.key + extras.digest(visit)).encode()).hexdigest()
+            write = partial(_write_maps, visit, extras)
+            opened = replace(opened, extras=_maps(_ensure(key, work / "store", write)))
+        stored.append(opened)
+    return stored
 
 
 def scaled_image(
@@ -69,14 +95,14 @@ def scaled_image(
     return np.asarray(np.clip(scaled, -LIMIT, LIMIT), dtype=np.float32)
 
 
-def _ensure(prepared: Prepared, folder: Path) -> Path:
-    place = folder / f"{prepared.key[:40]}-{FORMAT}"
+def _ensure(key: str, folder: Path, write: Callable[[Path], None]) -> Path:
+    place = folder / f"{key[:40]}-{FORMAT}"
     if place.is_dir():
         return place
     folder.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(dir=folder, prefix=".part-"))
     try:
-        _write(prepared, part)
+        write(part)
         if not place.is_dir():
             _move(part, place)
     finally:
@@ -104,6 +130,26 @@ def _write(prepared: Prepared, folder: Path) -> None:
     for modality in prepared.images:
         image = scaled_image(prepared, modality, mask)
         np.save(folder / f"image-{modality}.npy", image.astype(np.float16))
+
+
+def _write_maps(prepared: Prepared, extras: MapMaker, folder: Path) -> None:
+    mask = read_mask(prepared.mask).array
+    for name, array in extras.maps(prepared, mask).items():
+        kept = np.clip(array, -LIMIT, LIMIT).astype(np.float16)
+        np.save(folder / f"{name}.npy", kept.max() if np.ptp(kept) == 0 else kept)
+    np.save(folder / "shape.npy", np.asarray(mask.shape))
+
+
+def _maps(folder: Path) -> dict[str, npt.NDArray[Any]]:
+    shape = tuple(np.load(folder / "shape.npy"))
+    paths = sorted(p for p in folder.glob("*.npy") if p.stem != "shape")
+    return {p.stem: np.broadcast_to(_mapped(p), shape) for p in paths}
+
+
+def _mapped(path: Path) -> npt.NDArray[Any]:
+    single = path.stat().st_size < 1000
+    array: npt.NDArray[Any] = np.load(path, mmap_mode=None if single else "r")
+    return array
 
 
 def _open(prepared: Prepared, modalities: Sequence[str], folder: Path) -> Stored:

@@ -12,6 +12,7 @@ from torch import nn
 
 from bids_synth.errors import UsageError, VisitError
 from bids_synth.learn.device import resolve_device
+from bids_synth.learn.extras import Extras, given_extras
 from bids_synth.learn.model import Model
 from bids_synth.learn.patches import slide
 from bids_synth.learn.selection import blocks_of
@@ -30,6 +31,8 @@ class Synthesizer:
     model: Model
     networks: tuple[nn.Module, ...]
     device: torch.device
+    extras: Extras | None = None
+    """What the maps beside the sources are made of, where the recipe has any."""
 
     def synthesize(
         self,
@@ -49,10 +52,14 @@ class Synthesizer:
         """
         used = self._sources(prepared, target, sources)
         mask = read_mask(prepared.mask).array
-        images = np.zeros((len(self.model.recipe.sources), *mask.shape), dtype=np.float32)
+        recipe = self.model.recipe
+        images = np.zeros((len(recipe.inputs), *mask.shape), dtype=np.float32)
         for source in used:
-            row = self.model.recipe.sources.index(source)
-            images[row] = scaled_image(prepared, source, mask)
+            images[recipe.inputs.index(source)] = scaled_image(prepared, source, mask)
+        if self.extras is not None:
+            maps = self.extras.maps(prepared, mask)
+            for name in given_extras(recipe, used):
+                images[recipe.inputs.index(name)] = maps[name]
         made = self._slide(images, mask, used, target, prepared.label)
         chosen = scale or self.model.scales[target]
         modality = MODALITIES[target]
@@ -123,4 +130,7 @@ def load_synthesizer(model: Model, device: str = "auto") -> Synthesizer:
     """Load a model's networks onto a device, once for all visits."""
     where = resolve_device(device)
     networks = tuple(network.to(where) for network in model.networks())
-    return Synthesizer(model, networks, where)
+    recipe, extras = model.recipe, None
+    if len(recipe.inputs) > len(recipe.sources):
+        extras = Extras(recipe, model.baselines().population)
+    return Synthesizer(model, networks, where, extras)

@@ -19,8 +19,6 @@ class MissingPart(Part):
     """Fraction of the steps over which the chance of withholding more than one grows."""
     several: float = Field(0.5, ge=0.0, le=1.0)
     """Chance, after the ramp, of withholding more than one modality at once."""
-    sources: float = Field(0.0, ge=0.0, le=0.9)
-    """Chance, after the ramp, of withholding sources that are never targets."""
 
 
 class ExtrasPart(Part):

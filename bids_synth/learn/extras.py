@@ -1,0 +1,110 @@
+"""Extras: maps that a network is shown beside the sources of a visit."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_synth.learn.closed_form import FASTEST, can_compute, compute
+from bids_synth.learn.population import Population, empty_population
+from bids_synth.learn.store import scaled_image
+from bids_synth.modality import MODALITIES
+from bids_synth.recipe import Recipe
+from bids_synth.scale import DECADES, Scale, fit_scale
+from bids_synth.visit import Prepared
+from bids_synth.volume import read_mask
+
+GROUPS = 5
+"""Training participants are shown the mean of the other groups, never their own image."""
+Maps = dict[str, npt.NDArray[np.floating[Any]]]
+
+
+def given_extras(recipe: Recipe, sources: Collection[str]) -> list[str]:
+    """Names of the maps that can be shown with these sources."""
+    return [
+        name
+        for name in recipe.extras.names(recipe.targets)
+        if not name.startswith("closed-") or can_compute(name[7:], sources)
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class Extras:
+    """All that the maps of any visit are made of."""
+
+    recipe: Recipe
+    population: Population
+    """Of all training participants."""
+    without: Mapping[str, Population] = field(default_factory=dict)
+    """Training participant -> population without its group."""
+
+    def maps(self, prepared: Prepared, mask: npt.NDArray[Any]) -> Maps:
+        """The maps of one visit by name, scaled as its images are, (I, J, K) each.
+
+        Maps of a closed form are there only where the visit has all that they need.
+        """
+        population = self.without.get(prepared.visit.participant, self.population)
+        result: Maps = {}
+        for name in given_extras(self.recipe, prepared.images):
+            kind, _, what = name.partition("-")
+            if kind == "mean":
+                result[name] = population.on(prepared, what) * mask
+            elif kind == "scalar":
+                value = self.recipe.extras.scalars[what].get(
+                    prepared.visit.traits.get(what, ""), 0.0
+                )
+                result[name] = np.broadcast_to(np.float32(value), mask.shape)
+            else:
+                values = compute(what, prepared, mask)
+                result[name] = closed_scale(self.recipe, what).apply(values) * mask
+        return result
+
+    def digest(self, prepared: Prepared) -> str:
+        """Changes where the maps of this visit do."""
+        population = self.without.get(prepared.visit.participant, self.population)
+        digest = hashlib.sha256(self.recipe.extras.model_dump_json().encode())
+        digest.update(str(self.recipe.preparation.log).encode())
+        digest.update(str(sorted(prepared.visit.traits.items())).encode())
+        for name in sorted(population.images) if self.recipe.extras.mean else ():
+            digest.update(name.encode() + population.images[name].tobytes())
+        return digest.hexdigest()
+
+
+def closed_scale(recipe: Recipe, quantity: str) -> Scale:
+    """How a map of the closed form is scaled: as the target that it stands for."""
+    log = bool(recipe.preparation.log)
+    if quantity in MODALITIES:
+        return fit_scale(MODALITIES[quantity], np.empty(0), log=log)
+    if log:
+        return Scale(float(np.log(FASTEST / DECADES)), float(np.log(DECADES)), log=True)
+    return Scale(0.0, FASTEST)
+
+
+def extras_of(recipe: Recipe, training: Sequence[Prepared]) -> Extras | None:
+    """The extras of a fold from its training participants; None for a recipe without any."""
+    if not recipe.inputs[len(recipe.sources) :]:
+        return None
+    people = sorted({p.visit.participant for p in training})
+    group = {person: n % min(GROUPS, len(people)) for n, person in enumerate(people)}
+    total = empty_population()
+    parts = [empty_population() for _ in range(min(GROUPS, len(people)))]
+    for prepared in training if recipe.extras.mean else ():
+        mask = read_mask(prepared.mask).array
+        for target in (t for t in recipe.targets if t in prepared.images):
+            image = scaled_image(prepared, target, mask)
+            for sums in (total, parts[group[prepared.visit.participant]]):
+                sums.add(prepared, target, image, mask)
+    rest = [_difference(total, part) for part in parts]
+    without = {person: rest[group[person]] for person in people if len(parts) > 1}
+    return Extras(recipe, total, without)
+
+
+def _difference(total: Population, part: Population) -> Population:
+    images = {m: a - part.images.get(m, 0) for m, a in total.images.items()}
+    weights = {m: a - part.weights.get(m, 0) for m, a in total.weights.items()}
+    return Population(total.grid, images, weights)
