@@ -18,7 +18,12 @@ from bids_synth.modality import MODALITIES
 from bids_synth.parts.base import Part
 from bids_synth.parts.fit import EvaluationPart, ExtrasPart, FitPart, MissingPart, SynthesisPart
 from bids_synth.parts.network import PLANAR, NetworkPart, ResidualUNetPart
-from bids_synth.parts.objective import CycleGanPart, ObjectivePart, RegressionPart
+from bids_synth.parts.objective import (
+    CycleGanPart,
+    ObjectivePart,
+    PairedLosses,
+    RegressionPart,
+)
 from bids_synth.parts.preparation import GridPart, PreparationPart
 
 RECIPE_VERSION: Literal[1] = 1
@@ -80,14 +85,22 @@ class Recipe(Part):
         elif any(n % self.network.divisor for n in (patch[:2] if planar else patch)):
             message = "not divisible by the network's levels; expected multiples of"
             problems.append(f"fit.patch: {message} {self.network.divisor}")
-        if planar and getattr(self.objective, "ssim", 0.0):
+        if planar and isinstance(self.objective, PairedLosses) and self.objective.ssim:
             problems.append("objective.ssim: is for volumes; set it to 0 with a 2D network")
         if isinstance(self.objective, CycleGanPart):
             if list(self.modalities.values()).count("either") != 2 or len(self.sources) != 2:
                 problems.append("modalities: objective cycle-gan needs exactly two, both `either`")
+            if self.inputs != self.sources:
+                problems.append("extras: objective cycle-gan sees one image and nothing beside it")
         elif self.objective.empty:
             losses = "l1, l2, ssim, bce and features"
             problems.append(f"objective: {losses} are all 0; at least one must be positive")
+        judge = getattr(self.objective, "discriminator", None)
+        if judge and min(patch[:2] if planar else patch) < judge.least:
+            problems.append(
+                f"objective.discriminator: {judge.layers} layers and a tail of {judge.tail} need "
+                f"patches of at least {judge.least}; take fewer layers or a larger fit.patch"
+            )
         return problems
 
     @property
@@ -130,10 +143,12 @@ class Recipe(Part):
     def limited_to(self, modalities: Sequence[str]) -> Recipe:
         """The same task with only these of its modalities; RecipeError where none is left."""
         data = self.model_dump(mode="json")
+        either = [m for m, role in self.modalities.items() if role == "either"]
         data["modalities"] = {m: r for m, r in self.modalities.items() if m in modalities}
         kept = [m for m in self.preparation.reference if m in modalities]
         data["preparation"]["reference"] = kept
-        data["minimum"] = max(1, min(self.minimum, len(data["modalities"]) - 1))
+        left = sum(m in modalities for m in self.sources)
+        data["minimum"] = max(1, min(self.minimum, left - any(m in modalities for m in either)))
         return validate_recipe(data, origin=f"recipe {self.name} limited to {list(modalities)}")
 
     def preparation_parameters(self) -> str:
