@@ -8,6 +8,9 @@ from pydantic import Field
 
 from bids_synth.parts.base import Part
 
+Output = Literal["linear", "relu", "sigmoid", "tanh"]
+"""What a network does to its last maps; `tanh` is brought to [0, 1]."""
+
 
 class ResidualUNetPart(Part):
     """3D residual U-Net that adds to a linear answer (ours)."""
@@ -33,6 +36,10 @@ class UNet2DPart(Part):
     """Levels; the published ones are 6 and 8."""
     imputation: Literal["zeros", "noise", "average"] = "zeros"
     """What stands in for an absent source."""
+    output: Output = "relu"
+    """Last activation; `relu` as published."""
+    dropout: float = Field(0.2, ge=0.0, lt=1.0)
+    """Chance of dropping a value, from the fourth level down."""
 
     @property
     def divisor(self) -> int:
@@ -47,6 +54,12 @@ class Pix2PixUNetPart(Part):
     filters: int = Field(64, ge=4, le=128)
     downs: int = Field(8, ge=4, le=8)
     """Halvings of the slice; the published ones are 7 and 8."""
+    norm: Literal["instance", "group"] = "instance"
+    """Each looks at one item alone; the published BatchNorm mixes a batch."""
+    output: Output = "linear"
+    """Last activation; the published `tanh` cannot leave [0, 1]."""
+    dropout: float = Field(0.5, ge=0.0, lt=1.0)
+    """Chance of dropping a value in the deep levels of the decoder, while fitting."""
 
     @property
     def divisor(self) -> int:
@@ -61,6 +74,8 @@ class ResNet2DPart(Part):
     filters: int = Field(64, ge=4, le=128)
     blocks: int = Field(9, ge=1, le=12)
     """Residual blocks; the published ones are 6 and 9, the T1w-T2w system's 6 and 7."""
+    output: Output = "linear"
+    """Last activation; the published `tanh` cannot leave [0, 1]."""
 
     @property
     def divisor(self) -> int:
@@ -76,6 +91,8 @@ class AttentionUNetPart(Part):
     levels: int = Field(4, ge=2, le=5)
     depthwise: bool = True
     """Depthwise-separable convolutions."""
+    output: Output = "sigmoid"
+    """Last activation; `sigmoid` as published."""
 
     @property
     def divisor(self) -> int:
@@ -90,6 +107,8 @@ class ExcitationUNetPart(Part):
     filters: int = Field(16, ge=4, le=128, multiple_of=4)
     levels: int = Field(4, ge=2, le=5)
     """Levels with the bottleneck."""
+    output: Output = "linear"
+    """Last activation."""
 
     @property
     def divisor(self) -> int:

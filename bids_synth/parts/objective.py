@@ -19,18 +19,25 @@ class EmphasisPart(Part):
 
 
 class DiscriminatorPart(Part):
-    """A patch discriminator; it sees the sources beside the candidate."""
+    """A patch discriminator; that of paired images sees the sources beside the candidate."""
 
     filters: int = Field(64, ge=4, le=128)
     layers: int = Field(3, ge=1, le=5)
     """Convolutions with stride 2: a receptive field of 16, 34, 70 (or 94 with `tail` 1)."""
     tail: int = Field(2, ge=1, le=2)
     """Convolutions with stride 1 at the end."""
+    norm: Literal["instance", "group", "none"] = "instance"
+    """Norm between its convolutions; of one item alone."""
     spectral: bool = False
     """Spectral normalisation of its weights (Miyato 2018, arXiv:1802.05957)."""
     learning_rate: float = Field(2e-4, gt=0.0)
     gradient_penalty: float = Field(0.0, ge=0.0)
     """Weight of the penalty on gradients at real images (R1, Mescheder 2018)."""
+
+    @property
+    def least(self) -> int:
+        """Shortest length of a patch that leaves it something to judge."""
+        return int(2**self.layers * (1 + self.tail))
 
 
 class PairedLosses(Part):
@@ -96,6 +103,7 @@ class CycleGanPart(Part):
     adversarial: float = Field(1.0, ge=0.0)
     """Weight of the adversarial losses."""
     gan: Literal["lsgan", "vanilla"] = "lsgan"
+    """Least squares (Mao 2017) or cross-entropy (Goodfellow 2014)."""
     cycle: float = Field(10.0, ge=0.0)
     """Weight of the way there and back."""
     identity: float = Field(5.0, ge=0.0)
