@@ -86,8 +86,10 @@ def _learnable(recipe: Recipe, found: Discovery) -> Recipe:
 
 
 def _useful(visit: Visit, recipe: Recipe) -> bool:
-    """True where a target can be withheld and enough sources remain."""
+    """True where a target can be withheld and enough sources remain, or no pair is needed."""
     present = [m for m in recipe.modalities if m in visit.scans]
+    if recipe.unpaired:
+        return bool(present)
     return any(
         sum(s != target and s in present for s in recipe.sources) >= recipe.minimum
         for target in recipe.targets
