@@ -132,13 +132,18 @@ def five_scales(real, other, mask):
     return product
 
 
-def test_synthrads_ms_ssim_is_the_challenges():
-    found = synthrad(volume(REAL), volume(OTHER), volume(MASK))["ms_ssim"]
-    assert found == pytest.approx(five_scales(REAL, OTHER, MASK), rel=1e-6)
+@pytest.mark.parametrize("mask", [MASK, EVERYWHERE], ids=["inside", "everywhere"])
+def test_synthrads_ms_ssim_is_the_challenges(mask):
+    found = synthrad(volume(REAL), volume(OTHER), volume(mask))["ms_ssim"]
+    assert found == pytest.approx(five_scales(REAL, OTHER, mask), rel=1e-6)
     assert 0.2 < found < 0.995
+
+
+def test_equal_images_have_no_error():
     same = synthrad(volume(REAL), volume(REAL), volume(MASK))
     assert same["ms_ssim"] == pytest.approx(1, abs=1e-9)
-    assert same["mae"] == 0
+    assert same["ssim"] == pytest.approx(1)
+    assert same["mae"] == same["rmse"] == 0
 
 
 def test_slices_over_everything_is_the_mean_of_scikit_images_slices():
