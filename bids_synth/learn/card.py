@@ -73,7 +73,7 @@ class Card(Entry):
     """Digest of `recipe.toml`."""
     fit: str = Field(pattern=r"^[0-9a-f]{64}$")
     """Digest of all that decides the fit: recipe, split, prepared images, seed."""
-    network: dict[str, bool | int | str | list[int]]
+    network: dict[str, bool | int | float | str | list[int]]
     """What the networks are built from."""
     scales: dict[str, Scale]
     """Modality -> median scale of the training images: the unit of synthetic ones."""

@@ -30,6 +30,7 @@ from bids_synth.learn.record import Record
 from bids_synth.learn.schedule import schedule_of
 from bids_synth.learn.selection import Selection
 from bids_synth.learn.store import Stored
+from bids_synth.learn.unpaired import UnpairedPatches
 from bids_synth.recipe import Recipe
 from bids_synth.volume import write_text
 
@@ -123,7 +124,8 @@ def _run(
 ) -> None:
     recipe, schedule = member.recipe, schedule_of(member.recipe)
     batch = recipe.fit.batch
-    patches = Patches(recipe, training, seed=member.own_seed, total=schedule.steps * batch)
+    kind = UnpairedPatches if recipe.unpaired else Patches
+    patches = kind(recipe, training, seed=member.own_seed, total=schedule.steps * batch)
     loader = DataLoader(patches, batch, sampler=EpochSampler(schedule.per_epoch * batch))
     objective = OBJECTIVES[recipe.objective.name]
     module = objective(recipe, network, steps=schedule.steps, seed=member.own_seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from math import isfinite, nan
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ COLUMNS = (
     "loss",
     "validation_score",
     "learning_rate",
+    "discriminator_loss",
+    "discriminator_accuracy",
     "data_wait_fraction",
     "seconds",
 )
@@ -99,6 +102,7 @@ class Record(Callback):  # type: ignore[misc]
 
     def _add_row(self, loop: Trainer, module: Any, score: float, spent: float) -> None:
         rate = loop.optimizers[0].param_groups[0]["lr"]
+        health = module.health()
         values = (
             self.fold,
             self.member,
@@ -107,14 +111,16 @@ class Record(Callback):  # type: ignore[misc]
             float(torch.stack(self._losses).mean()),
             score,
             float(rate),
+            health.get("discriminator_loss", nan),
+            health.get("discriminator_accuracy", nan),
             self._waited / spent,
             time.perf_counter() - self._began,
         )
         row: Row = dict(zip(COLUMNS, values, strict=True))
         self.rows.append(row)
         if loop.logger is not None:
-            logged = {f"epoch/{c}": float(row[c]) for c in COLUMNS[4:]}
-            logged |= {f"epoch/{name}": value for name, value in module.health().items()}
+            figures = {c: float(row[c]) for c in COLUMNS[4:]} | dict(health)
+            logged = {f"epoch/{name}": v for name, v in figures.items() if isfinite(v)}
             loop.logger.log_metrics(logged, module.steps_done)
 
 
@@ -126,11 +132,15 @@ def save_state(loop: Trainer, path: Path) -> None:
 
 
 def rows_to_tsv(rows: Sequence[Row]) -> str:
-    """The curve as a table, numbers with six digits.
+    """The curve as a table, numbers with six digits, n/a where there is none.
 
     >>> rows_to_tsv([dict.fromkeys(COLUMNS, 1 / 3)]).splitlines()[1].split(chr(9))[0]
     '0.333333'
     """
     lines = ["\t".join(COLUMNS)]
-    lines += ["\t".join(f"{row[c]:.6g}" for c in COLUMNS) for row in rows]
+    lines += ["\t".join(_digits(row.get(c, nan)) for c in COLUMNS) for row in rows]
     return "\n".join(lines) + "\n"
+
+
+def _digits(value: float) -> str:
+    return f"{value:.6g}" if value == value else "n/a"

@@ -1,0 +1,150 @@
+"""Conditional GAN: a discriminator that sees the sources beside what was made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from bids_synth.learn.dataset import Item
+from bids_synth.learn.objectives.adversarial import (
+    Health,
+    build_discriminator,
+    errors,
+    gradient_penalty,
+    mean_where,
+    resting,
+)
+from bids_synth.learn.objectives.objective import Objective, Player, player_of
+from bids_synth.learn.objectives.paired import emphasis_of, paired_loss
+from bids_synth.parts.objective import AdversarialPart
+
+
+@dataclass(frozen=True, eq=False)
+class Marks:
+    """What a discriminator ought to answer for one batch, (N, O) each."""
+
+    labels: torch.Tensor
+    """Its answers to the candidate that was made: 1 for a map that is real."""
+    counted: torch.Tensor
+    """Maps that count when it learns."""
+    watched: torch.Tensor
+    """Maps by which its health is told: those that were really made."""
+
+
+class ConditionalGan(Objective):
+    """Losses between images of one visit, and a discriminator of pairs (Isola 2017).
+
+    The discriminator is shown the network's inputs, 0 where absent, beside the candidate, all
+    targets of which the one to be judged is synthetic or real; targets that are not scored are 0
+    in both, and so is everything outside the mask. It is never shown a real target beside a
+    synthetic one. Until `start` it neither learns nor counts.
+    """
+
+    keep = False
+    """Whether the tail of the discriminator keeps the size of its maps."""
+
+    def __init__(self, *arguments: Any, features: nn.Module | None = None, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.weights: AdversarialPart = self.recipe.objective  # type: ignore[assignment]
+        self.emphasis = emphasis_of(self.recipe, self.weights)
+        self.features = None if features is None else features.requires_grad_(requires_grad=False)
+        self.discriminator = build_discriminator(
+            self.recipe,
+            self.weights.discriminator,
+            maps=self.condition_maps + len(self.recipe.targets),
+            outputs=self.outputs,
+            keep=self.keep,
+            seed=self.seed + 1,
+        )
+        self.watch = Health(self.weights.gan)
+
+    @property
+    def condition_maps(self) -> int:
+        """Images that the discriminator is shown beside the candidate."""
+        return len(self.recipe.inputs)
+
+    @property
+    def outputs(self) -> int:
+        """Maps of judgements."""
+        return 1
+
+    @property
+    def plays(self) -> bool:
+        """True in the steps in which the discriminator learns and counts."""
+        return self.weights.adversarial > 0 and self.steps_done >= self.weights.start * self.steps
+
+    def players(self) -> list[Player]:
+        """The generator and the discriminator."""
+        rate = self.weights.discriminator.learning_rate
+        return [*super().players(), player_of(self.discriminator.parameters(), rate)]
+
+    def condition(self, batch: Item) -> torch.Tensor:
+        """What is shown beside every candidate: (N, maps, I, J, K)."""
+        return batch["sources"]
+
+    def candidate(self, batch: Item, targets: torch.Tensor) -> torch.Tensor:
+        """Targets (N, T, I, J, K) as the discriminator sees them: scored ones, in the mask."""
+        scored = batch["scored"][:, :, None, None, None]
+        return torch.where(
+            scored, targets.float() * batch["mask"], torch.zeros_like(batch["real"])
+        )
+
+    def marks(self, batch: Item) -> Marks:
+        """Real is real and synthetic is not."""
+        ones = torch.ones_like(batch["scored"][:, :1], dtype=torch.float32)
+        return Marks(0 * ones, ones, ones)
+
+    def judge(self, batch: Item, candidate: torch.Tensor) -> torch.Tensor:
+        """Judgements (N, O, i, j, k) of a candidate beside its condition."""
+        shown = torch.cat([self.condition(batch), candidate.to(batch["sources"].dtype)], dim=1)
+        logits: torch.Tensor = self.discriminator(shown)
+        return logits
+
+    def learn(self, batch: Item) -> torch.Tensor:
+        """A step of the generator, then one of the discriminator on the same image."""
+        made = self.network(batch["sources"], batch["available"])
+        loss = paired_loss(
+            made, batch, self.weights, emphasis=self.emphasis, features=self.features
+        )
+        if not self.plays:
+            self.descend(0, loss)
+            return loss
+        marks = self.marks(batch)
+        with resting(self.discriminator):
+            logits = self.judge(batch, self.candidate(batch, made))
+        wanted = errors(logits, torch.ones_like(marks.counted), self.weights.gan)
+        loss = loss + self.weights.adversarial * mean_where(wanted, marks.counted)
+        self.descend(0, loss)
+        self.descend(1, self._judged(batch, made.detach(), marks))
+        return loss
+
+    def _judged(self, batch: Item, made: torch.Tensor, marks: Marks) -> torch.Tensor:
+        """Loss of the discriminator on a real and a synthetic candidate."""
+        weight, gan = self.weights.discriminator.gradient_penalty, self.weights.gan
+        real = self.candidate(batch, batch["real"])
+        real.requires_grad = weight > 0
+        truth = self.judge(batch, real)
+        answer = self.judge(batch, self.candidate(batch, made))
+        self.watch.add(truth, answer, marks.watched)
+        ones = torch.ones_like(marks.counted)
+        loss = mean_where(errors(truth, ones, gan), marks.counted)
+        loss = (loss + mean_where(errors(answer, marks.labels, gan), marks.counted)) / 2
+        return loss + weight * gradient_penalty(truth, real) if weight > 0 else loss
+
+    def health(self) -> Mapping[str, float]:
+        """Loss and accuracy of the discriminator over the epoch."""
+        return self.watch.close()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the health beside the number of the step."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["health"] = self.watch.state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take both up."""
+        super().on_load_checkpoint(checkpoint)
+        self.watch.resume(checkpoint["health"])
