@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bids_synth.bids.copies import copy_is_current, write_copies
 from bids_synth.bids.derivatives import is_current, write_synthetic, written_synthetic
 from bids_synth.errors import Problem
 from bids_synth.evaluate import on_native, real_on_native, score_withheld
@@ -21,6 +22,8 @@ from bids_synth.learn.typical import figures
 from bids_synth.measure.table import summarise, write_rows
 from bids_synth.measure.terminal import format_table
 from bids_synth.measure.verdict import judge
+from bids_synth.modality import MODALITIES
+from bids_synth.prepare.to_template import to_template
 from bids_synth.recipe import Recipe
 from bids_synth.report.participant_page import write_participant_report
 from bids_synth.report.visit_report import VisitReport, write_visit_figures
@@ -83,7 +86,8 @@ class Filler:
             made = self.synthesizer.synthesize(prepared, target)
             verdict = self._verdict(prepared, made)
             native = on_native(made, prepared)
-            self._write(native, prepared, verdict)
+            files = self._write(native, prepared, verdict)
+            self._copy(files, made, prepared)
             real = self._real(prepared, target)
             shown.append((native, verdict, real))
             if real is not None:
@@ -154,9 +158,10 @@ class Filler:
     def _current(self, prepared: Prepared, target: str) -> bool:
         found = written_synthetic(prepared.visit, prepared, target, self.settings.output)
         sources = [m for m in self.model.recipe.sources if m in prepared.images and m != target]
-        return found is not None and is_current(
-            found[1], key=prepared.key, model=self._block(sources)
-        )
+        if found is None or not is_current(found[1], key=prepared.key, model=self._block(sources)):
+            return False
+        spaces, output = self.settings.spaces, self.settings.output
+        return all(copy_is_current(found[0], space, output) for space in spaces)
 
     def _verdict(self, prepared: Prepared, made: Synthetic) -> Verdict:
         spread = None
@@ -171,8 +176,23 @@ class Filler:
             found.pop("mask_volume", None)  # The limits of the verdict are those of a brain.
         return judge(found, typical, spread)
 
-    def _write(self, native: Synthetic, prepared: Prepared, verdict: Verdict) -> None:
-        write_synthetic(
+    def _copy(self, files: Sequence[Path], made: Synthetic, prepared: Prepared) -> None:
+        """Write the image and its spread in every template that was asked for."""
+        images = [path for path in files if path.suffix != ".json"]
+        background = MODALITIES[made.modality].background
+        values = [(made.image, background), (made.spread, 0.0)]
+        for space in self.settings.spaces:
+            volumes = {
+                path: to_template(
+                    volume, prepared, space, seed=self.settings.seed, background=outside
+                )
+                for path, (volume, outside) in zip(images, values, strict=False)
+                if volume is not None
+            }
+            write_copies(volumes, prepared, space, self.settings.output)
+
+    def _write(self, native: Synthetic, prepared: Prepared, verdict: Verdict) -> list[Path]:
+        return write_synthetic(
             native,
             prepared,
             self.settings.output,

@@ -79,7 +79,8 @@ def _learnable(recipe: Recipe, found: Discovery) -> Recipe:
             f"recipe {recipe.name} needs two modalities with at least {FEWEST} participants "
             f"each; the dataset has: {told}"
         )
-        unread = [f"{len(found.problems)} visit(s) cannot be used:"] if found.problems else []
+        count = len({problem.visit for problem in found.problems})
+        unread = [f"{count} visit(s) cannot be used:"] if found.problems else []
         message = "\n  ".join([message, *unread, *map(str, found.problems)])
         raise UsageError(message)
     return recipe.limited_to(kept)

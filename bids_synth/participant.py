@@ -128,7 +128,10 @@ def _recipe(settings: Settings, folder: Path | None) -> Recipe:
     try:
         recipe = load_recipe(folder / "recipe.toml")
     except RecipeError as error:
-        message = f"{folder}: is no model that can be used: {error}"
+        message = (
+            f"{folder}: is no model of this version: fit it anew (group), or use the bids_synth "
+            f"that fitted it: {error}"
+        )
         raise ModelError(message) from error
     if settings.recipe and load_recipe(settings.recipe).name != recipe.name:
         message = f"--recipe {settings.recipe}: the model in {folder} is of recipe {recipe.name}"

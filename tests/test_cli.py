@@ -57,7 +57,7 @@ def test_list_recipes(capsys: pytest.CaptureFixture[str]) -> None:
         (["{bids}", "out", "group", "--mem", "16"], "expected a number with a unit"),
         (["{bids}", "out", "group", "--set", "fit.steps"], "expected NAME=VALUE"),
         (["{bids}", "out", "group", "--set", "fit.stepz=1"], "fit.stepz: unknown key"),
-        (["{bids}", "out", "group", "--recipe", "none"], "known: impute"),
+        (["{bids}", "out", "group", "--recipe", "none"], "no such recipe; known: "),
         (["{bids}", "out", "group", "--fold", "3"], "--fold 3: expected 0 to 0"),
         (["{bids}", "out", "group", "--model", "x"], "is for participant"),
         (["{bids}", "out", "group", "--device", "gpu"], "expected auto, cpu, cuda"),

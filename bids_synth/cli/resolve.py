@@ -136,10 +136,7 @@ def _option_problems(arguments: argparse.Namespace) -> list[str]:
         if value is not None and value < 1:
             problems.append(f"--{option.replace('_', '-')} {value}: must be at least 1")
     problems += _fold_problems(arguments)
-    for option in ("bids_filter_file", "use_plugin", "split_file"):
-        path = getattr(arguments, option)
-        if path is not None and not path.is_file():
-            problems.append(f"--{option.replace('_', '-')} {path}: no such file")
+    problems += _file_problems(arguments)
     if arguments.json and not arguments.dry_run:
         problems.append("--json: prints the plan of --dry-run; give both")
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", arguments.device):
@@ -149,6 +146,30 @@ def _option_problems(arguments: argparse.Namespace) -> list[str]:
         given = [f for f in flags if getattr(arguments, f)]
         problems += [f"--{f.replace('_', '-')}: is for participant, not group" for f in given]
     return problems
+
+
+def _file_problems(arguments: argparse.Namespace) -> list[str]:
+    problems = []
+    for option in ("bids_filter_file", "use_plugin", "split_file", "recipe"):
+        path = getattr(arguments, option)
+        if path is None or (option == "recipe" and not Path(path).is_file()):
+            continue  # Recipes have names too.
+        told = f"--{option.replace('_', '-')} {path}"
+        if not Path(path).is_file():
+            problems.append(f"{told}: no such file")
+        elif not _is_text(Path(path)):
+            problems.append(f"{told}: is no text file (UTF-8); give the right one, or convert it")
+    return problems
+
+
+def _is_text(path: Path) -> bool:
+    try:
+        path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return False
+    except OSError:
+        return True  # Whoever reads it says better what is wrong.
+    return True
 
 
 def _fold_problems(arguments: argparse.Namespace) -> list[str]:

@@ -230,7 +230,7 @@ def _quiet(crashes: Path, *, stop: bool) -> None:
 
 def _run(workflow: Any, plugin: dict[str, Any], *, graph: Path | None, raising: bool) -> None:
     if graph is not None:
-        workflow.write_graph(dotfilename=str(graph), graph2use="colored", format="svg")
+        _draw(workflow, graph)
     try:
         workflow.run(**plugin)
     except RuntimeError as error:
@@ -238,3 +238,11 @@ def _run(workflow: Any, plugin: dict[str, Any], *, graph: Path | None, raising: 
             raise
         # nipype tells of failed nodes only here; which ones is read from what they left.
         LOG.debug("nipype: %s", error)
+
+
+def _draw(workflow: Any, graph: Path) -> None:
+    """Write the graph as text, and as SVG where graphviz is installed."""
+    try:
+        workflow.write_graph(dotfilename=str(graph), graph2use="colored", format="svg")
+    except OSError:
+        LOG.warning("--write-graph: no graphviz here to draw %s; install it, or use dot", graph)
