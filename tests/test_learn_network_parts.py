@@ -14,6 +14,7 @@ from torch import nn
 
 from bids_synth.errors import RecipeError
 from bids_synth.learn.networks.absent import IMPUTATIONS, fill_absent, keep_available
+from bids_synth.learn.networks.depthwise import DepthwiseConv3d
 from bids_synth.learn.networks.discriminator import PatchDiscriminator, receptive_field
 from bids_synth.learn.networks.excitation_unet import AttentionGate
 from bids_synth.learn.networks.layout import cropped, padded
@@ -128,6 +129,24 @@ def test_the_folded_convolution_is_doubling_padding_and_convolving(shape):
     folded(maps).square().sum().backward()
     oracle(maps).square().sum().backward()
     torch.testing.assert_close(folded.weight.grad, plain.weight.grad)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
+@pytest.mark.parametrize("items", [1, 2])
+@pytest.mark.parametrize("shape", [(5, 4, 7), (1, 4, 3)])
+def test_the_depthwise_convolution_and_its_gradients_equal_torchs(layout, items, shape):
+    ours, theirs = DepthwiseConv3d(6), nn.Conv3d(6, 6, 3, padding=1, groups=6)
+    theirs.load_state_dict(ours.state_dict())
+    results = []
+    for module in (ours, theirs):
+        generator = torch.Generator().manual_seed(0)
+        maps = torch.rand(items, 6, *shape, generator=generator)
+        maps = maps.contiguous(memory_format=layout).requires_grad_()
+        made = module(maps)
+        (made * torch.rand(made.shape, generator=generator)).sum().backward()
+        results.append([made.detach(), maps.grad, module.weight.grad, module.bias.grad])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
 # Attention

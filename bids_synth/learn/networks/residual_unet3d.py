@@ -11,6 +11,7 @@ from torch import nn
 
 from bids_synth.learn.networks.absent import fill_absent
 from bids_synth.learn.networks.convolution import hasten
+from bids_synth.learn.networks.depthwise import DepthwiseConv3d
 from bids_synth.learn.networks.layout import cropped, padded
 from bids_synth.learn.networks.parts import output_of
 from bids_synth.learn.networks.space_attention import SpaceAttention
@@ -106,9 +107,7 @@ class ResidualBlock(nn.Module):
 def _convolution(before: int, after: int, *, depthwise: bool) -> nn.Module:
     if not depthwise:
         return nn.Conv3d(before, after, 3, padding=1)
-    return nn.Sequential(
-        nn.Conv3d(before, before, 3, padding=1, groups=before), nn.Conv3d(before, after, 1)
-    )
+    return nn.Sequential(DepthwiseConv3d(before), nn.Conv3d(before, after, 1))
 
 
 def _block(before: int, after: int, heads: int, *, depthwise: bool) -> nn.Module:
