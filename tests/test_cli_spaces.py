@@ -17,11 +17,11 @@ from bids_synth.bids.derivatives import write_synthetic, written_synthetic
 from bids_synth.bids.output import open_output
 from bids_synth.cli.spaces import EMBEDDED, RESOLUTIONS, output_spaces
 from bids_synth.grid import Grid
-from bids_synth.prepare.itk import write_itk
+from bids_synth.prepare.itk import read_itk, write_itk
 from bids_synth.prepare.to_template import space_grid, to_template
 from bids_synth.settings import OutputSpace
 from bids_synth.synthetic import Verdict
-from bids_synth.template import SPACE, template_t1w
+from bids_synth.template import SPACE, template_mask, template_t1w
 from bids_synth.visit import Prepared, Visit
 from bids_synth.volume import Volume, read_grid, write_volume
 
@@ -112,8 +112,6 @@ def test_a_landmark_of_the_visit_comes_to_its_place_in_the_template(prepared: Pr
     places = prepared.grid.to_mm(np.argwhere(np.ones(prepared.grid.shape)))
     target = space_grid(RES2)
     points = target.to_mm(np.argwhere(np.ones(target.shape)))
-    from bids_synth.prepare.itk import read_itk
-
     affine = read_itk(prepared.template)
     there = points @ affine[:3, :3].T + affine[:3, 3]
     inside = prepared.grid.to_index(there)
@@ -162,3 +160,27 @@ def test_the_validator_knows_the_names_of_copies(prepared: Prepared, tmp_path: P
     validator = Path(sys.executable).with_name("bids-validator-deno")
     done = subprocess.run([validator, output], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:]
+
+
+@pytest.mark.slow
+def test_another_template_is_reached_through_the_embedded_one(
+    prepared: Prepared, tmp_path: Path
+) -> None:
+    """Oracle: a template that is the embedded one moved by a known shift."""
+    moved = template_t1w().grid
+    shift = np.array([12.0, -7.0, 5.0])
+    grid = Grid(moved.shape, moved.affine + _shift(*shift))
+    image = write_volume(Volume(template_t1w().array, grid), tmp_path / "t.nii.gz")
+    mask = write_volume(Volume(template_mask().array, grid), tmp_path / "m.nii.gz")
+    other = OutputSpace("Other", "1", image, mask)
+    affine = read_itk(prepared.template)
+    x = prepared.grid.to_mm(np.argwhere(np.ones(prepared.grid.shape)))[:, 0]
+    ramp = Volume(x.reshape(prepared.grid.shape).astype(np.float32), prepared.grid)
+    made = to_template(ramp, prepared, other, seed=1)
+    points = grid.to_mm(np.argwhere(template_mask().array > 0)) - shift
+    there = points @ affine[:3, :3].T + affine[:3, 3]
+    index = prepared.grid.to_index(there)
+    seen = ((index >= 1) & (index <= np.array(prepared.grid.shape) - 2)).all(1)
+    difference = made.array[template_mask().array > 0][seen] - there[seen, 0]
+    assert seen.sum() > 100_000
+    assert np.sqrt(np.mean(difference**2)) < 0.5
