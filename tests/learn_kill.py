@@ -1,4 +1,4 @@
-"""Fit the toys and die on the way: `python learn_kill.py FOLDER HOW NUMBER`."""
+"""Fit the toys and die on the way: `python learn_kill.py FOLDER HOW NUMBER [OBJECTIVE]`."""
 
 from __future__ import annotations
 
@@ -8,21 +8,24 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from learn_toys import make_visit, minus_error, toy_recipe, toy_split
+from learn_objective_toys import toy_of
+from learn_toys import make_visit, minus_error, toy_split
 from lightning.pytorch import Trainer
 
 from bids_synth.learn.fit import fit_model
 from bids_synth.learn.model import Model
-from bids_synth.learn.objectives.regression import Regression
+from bids_synth.learn.objectives.objective import Objective
 
 PEOPLE = "abce"
 
 
-def fit_toys(folder: Path, **options: object) -> Model:
+def fit_toys(
+    folder: Path, objective: str = "regression", *, members: int = 2, **options: object
+) -> Model:
     """Two members of three epochs on four participants; always the same."""
     prepared = [make_visit(folder / "prepared", p, shape=(20, 20, 20)) for p in PEOPLE]
     return fit_model(
-        toy_recipe(members=2),
+        toy_of(objective, members=members),
         prepared,
         toy_split(training="abc"),
         minus_error,
@@ -51,14 +54,14 @@ def die_in(how: str, number: int) -> None:
 
 
 def _in_step(over: Callable[[], bool]) -> None:
-    step = Regression.training_step
+    step = Objective.training_step
 
     def dying_step(self, *args):
         if over():
             die()
         return step(self, *args)
 
-    Regression.training_step = dying_step
+    Objective.training_step = dying_step
 
 
 def _in_write(over: Callable[[], bool]) -> None:
@@ -86,4 +89,4 @@ def _in_rename(over: Callable[[], bool]) -> None:
 
 if __name__ == "__main__":
     die_in(sys.argv[2], int(sys.argv[3]))
-    fit_toys(Path(sys.argv[1]))
+    fit_toys(Path(sys.argv[1]), *sys.argv[4:])

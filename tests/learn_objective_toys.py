@@ -48,5 +48,5 @@ def toy_of(objective: str, *, changes: dict[str, Any] | None = None, **fit: Any)
     data = load_recipe("impute").limited_to(own["modalities"]).model_dump(mode="json")
     data["network"] = own["network"]
     data["objective"] = {"name": objective} | own["objective"] | (changes or {})
-    data["fit"] |= {"steps": 12, "steps_per_epoch": 4, "members": 1} | own["fit"] | fit
+    data["fit"] |= {"steps": 6, "steps_per_epoch": 2, "members": 1} | own["fit"] | fit
     return validate_recipe(data, origin=objective)

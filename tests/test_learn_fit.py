@@ -35,7 +35,7 @@ def weights_of(model):
 def curve(model):
     """training.tsv without the two columns that are measured times."""
     lines = (model.folder / "training.tsv").read_text().splitlines()
-    return [line.split("\t")[:7] for line in lines]
+    return [line.split("\t")[:9] for line in lines]
 
 
 def killed(folder, how, number):
