@@ -14,7 +14,7 @@ from torch import nn
 
 from bids_synth.errors import RecipeError
 from bids_synth.learn.networks.absent import IMPUTATIONS, fill_absent, keep_available
-from bids_synth.learn.networks.depthwise import DepthwiseConv3d
+from bids_synth.learn.networks.depthwise import DepthwiseConv3d, PointwiseConv3d
 from bids_synth.learn.networks.discriminator import PatchDiscriminator, receptive_field
 from bids_synth.learn.networks.excitation_unet import AttentionGate
 from bids_synth.learn.networks.layout import cropped, padded
@@ -147,6 +147,15 @@ def test_the_depthwise_convolution_and_its_gradients_equal_torchs(layout, items,
         results.append([made.detach(), maps.grad, module.weight.grad, module.bias.grad])
     for one, other in zip(*results, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_the_pointwise_convolution_equals_torchs_and_keeps_the_layout():
+    ours, theirs = PointwiseConv3d(6, 4), nn.Conv3d(6, 4, 1)
+    theirs.load_state_dict(ours.state_dict())
+    maps = torch.rand(2, 6, 5, 4, 7).contiguous(memory_format=torch.channels_last_3d)
+    made = ours(maps)
+    torch.testing.assert_close(made, theirs(maps))
+    assert made.is_contiguous(memory_format=torch.channels_last_3d)
 
 
 # Attention

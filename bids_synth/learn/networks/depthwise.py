@@ -1,4 +1,4 @@
-"""Depthwise convolution in 3D, with gradients that do not take longer than they must."""
+"""The halves of a separable convolution in 3D, so that neither takes longer than it must."""
 
 from __future__ import annotations
 
@@ -29,6 +29,18 @@ class DepthwiseConv3d(nn.Conv3d):
             result: torch.Tensor = apply(maps, self.weight, self.bias)
             return result
         return super().forward(maps)
+
+
+class PointwiseConv3d(nn.Conv3d):
+    """Mixtures of the maps of each voxel: a matrix product, which keeps channels_last_3d."""
+
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__(before, after, 1)
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """(N, before, I, J, K) -> (N, after, I, J, K)."""
+        mixed = functional.linear(maps.movedim(1, -1), self.weight.flatten(1), self.bias)
+        return mixed.movedim(-1, 1)
 
 
 class _Depthwise(torch.autograd.Function):

@@ -11,7 +11,7 @@ from torch import nn
 
 from bids_synth.learn.networks.absent import fill_absent
 from bids_synth.learn.networks.convolution import hasten
-from bids_synth.learn.networks.depthwise import DepthwiseConv3d
+from bids_synth.learn.networks.depthwise import DepthwiseConv3d, PointwiseConv3d
 from bids_synth.learn.networks.layout import cropped, padded
 from bids_synth.learn.networks.parts import output_of
 from bids_synth.learn.networks.space_attention import SpaceAttention
@@ -70,7 +70,8 @@ class ResidualUNet3D(nn.Module):
     def forward(self, images: torch.Tensor, available: torch.Tensor) -> torch.Tensor:
         """images (N, S, I, J, K) in scaled numbers, available (N, S) -> (N, T, I, J, K)."""
         given = padded(fill_absent(images, available, "zeros", fresh=False), self.multiple)
-        maps = self.head(given.contiguous(memory_format=torch.channels_last_3d))
+        # After the head: images of one map have no layout of their own to hand on.
+        maps = self.head(given).contiguous(memory_format=torch.channels_last_3d)
         skips = [maps]
         for part in self.down:
             maps = part(maps)
@@ -95,7 +96,7 @@ class ResidualBlock(nn.Module):
             nn.SiLU(),
             _convolution(after, after, depthwise=depthwise),
         )
-        self.short = nn.Identity() if before == after else nn.Conv3d(before, after, 1)
+        self.short = nn.Identity() if before == after else PointwiseConv3d(before, after)
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """(N, before, I, J, K) -> (N, after, I, J, K)."""
@@ -107,7 +108,7 @@ class ResidualBlock(nn.Module):
 def _convolution(before: int, after: int, *, depthwise: bool) -> nn.Module:
     if not depthwise:
         return nn.Conv3d(before, after, 3, padding=1)
-    return nn.Sequential(DepthwiseConv3d(before), nn.Conv3d(before, after, 1))
+    return nn.Sequential(DepthwiseConv3d(before), PointwiseConv3d(before, after))
 
 
 def _block(before: int, after: int, heads: int, *, depthwise: bool) -> nn.Module:
