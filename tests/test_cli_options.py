@@ -74,6 +74,7 @@ def test_low_memory_takes_one_visit_at_a_time_and_makes_the_same_images(
         for modality, path in prepared.images.items():
             other = read_volume(spared[label].images[modality])
             assert np.array_equal(read_volume(path).array, other.array)
+    assert not list(Path.cwd().glob(".proc-*"))
     rows = (tmp_path / "spared/out/logs/run/resources.tsv").read_text().splitlines()
     assert rows[0].split("\t")[:3] == ["visit", "step", "seconds"]
     table = [row.split("\t") for row in rows[1:]]

@@ -21,7 +21,7 @@ class Progress(Callback):  # type: ignore[misc]
         self.record, self.schedule, self.title = record, schedule, title
         self._bar: Any = None
 
-    def on_train_start(self, loop: Trainer, module: Any) -> None:
+    def on_train_start(self, _: Trainer, module: Any) -> None:
         """Open the bar where the fit begins or goes on."""
         calm = not sys.stderr.isatty()
         self._bar = tqdm(

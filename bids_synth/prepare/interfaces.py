@@ -14,8 +14,8 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from bids_synth.prepare import steps
 from bids_synth.parts.preparation import GridPart, PreparationPart
+from bids_synth.prepare import steps
 
 
 class _RegionInput(BaseInterfaceInputSpec):  # type: ignore[misc]

@@ -6,8 +6,8 @@ import numpy as np
 
 from bids_synth.errors import VisitError
 from bids_synth.grid import Grid
-from bids_synth.prepare.resample import resample
 from bids_synth.parts.preparation import GridPart
+from bids_synth.prepare.resample import resample
 from bids_synth.visit import Prepared
 from bids_synth.volume import Volume
 

@@ -12,6 +12,7 @@ import numpy as np
 from bids_synth.errors import VisitError
 from bids_synth.grid import Grid
 from bids_synth.modality import MODALITIES
+from bids_synth.parts.preparation import GridPart, PreparationPart
 from bids_synth.prepare.bias import correct_bias
 from bids_synth.prepare.find_brain import find_brain
 from bids_synth.prepare.itk import read_itk, write_itk
@@ -20,7 +21,6 @@ from bids_synth.prepare.region import core
 from bids_synth.prepare.resample import resample
 from bids_synth.prepare.rigid import register_rigid
 from bids_synth.prepare.similarity import mutual_information
-from bids_synth.parts.preparation import GridPart, PreparationPart
 from bids_synth.scale import fit_scale
 from bids_synth.settings import SkullStrip
 from bids_synth.volume import Volume, read_grid, read_mask, read_volume, write_text, write_volume

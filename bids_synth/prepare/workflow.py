@@ -9,7 +9,7 @@ os.environ.setdefault("NO_ET", "1")  # nipype would ask a server for its newest 
 import logging
 import re
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import chdir, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +157,9 @@ def prepare_visits(
         LOG.info("preparing %d visit(s): %s", len(keys), ", ".join(keys))
         graph = crashes / "graph.dot" if write_graph else None
         with faults_as_raised() if pdb else nullcontext():
-            _run(whole, plugin, graph=graph, raising=pdb)
+            # nipype's monitor leaves files in the current folder.
+            with chdir(work):
+                _run(whole, plugin, graph=graph, raising=pdb)
     fresh = [path for path in crashes.iterdir() if path not in before]
     prepared = {}
     for visit in (v for v in visits if v.label in keys):

@@ -1,0 +1,135 @@
+"""`python -m benchmarks.quality OUT`: fit every recipe for the same time, and write one table.
+
+Classic and modern recipes of a task learn from the same participants for the same seconds and
+are scored on the same test participants, beside the baselines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from benchmarks.quality_table import quality_page
+from benchmarks.tasks import TASKS, Entry, Task
+
+TRIAL = 8
+"""Steps that tell how long a step takes."""
+LOOKS = 4
+"""Times that the validation participants are looked at during a fit."""
+
+
+def fit(entry: Entry, place: Path, options: argparse.Namespace, *, steps: int, name: str) -> Path:
+    """One `group` run; returns the model folder."""
+    per_epoch = max(1, steps // (LOOKS if steps > TRIAL else 2))
+    values = {
+        "grid.spacing": str(options.spacing),
+        "preparation.registration_spacing": str(max(3.0, options.spacing)),
+        "synthesis.overlap": "0.25",
+        "fit.test": "0.34",
+        "fit.steps": str(steps),
+        "fit.steps_per_epoch": str(per_epoch),
+        **entry.overrides,
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "bids_synth",
+        str(options.dataset),
+        str(place / name),
+        "group",
+    ]
+    command += ["--recipe", entry.recipe, "-w", str(place / "work")]
+    for key, value in values.items():
+        command += ["--set", f"{key}={value}"]
+    with (place / f"{name}.log").open("ab") as log:
+        subprocess.run(command, check=True, stdout=log, stderr=log)
+    return place / name / "models" / entry.recipe
+
+
+def fit_for(entry: Entry, place: Path, options: argparse.Namespace) -> tuple[Path, int, float]:
+    """Fit for the stated seconds; model folder, steps of each member, seconds really spent."""
+    trial = pd.read_csv(
+        fit(entry, place, options, steps=TRIAL, name=f"{entry.recipe}-trial") / "training.tsv",
+        sep="\t",
+    )
+    members = trial["member"].nunique()
+    # The first epoch also warms caches up; the second tells the time of a step.
+    own = trial[trial["epoch"] > 0]
+    spent = float(own["seconds"].mean()) / (TRIAL / 2)
+    steps = max(TRIAL, int(options.seconds / members / spent))
+    model = fit(entry, place, options, steps=steps, name=entry.recipe)
+    curve = pd.read_csv(model / "training.tsv", sep="\t")
+    return model, steps, float(curve["seconds"].sum())
+
+
+def run_task(task: Task, place: Path, options: argparse.Namespace) -> pd.DataFrame:
+    """Scores of both recipes and of the baselines on the test participants of one task."""
+    tables = []
+    for kind, entry in (("classic", task.classic), ("modern", task.modern)):
+        model, steps, seconds = fit_for(entry, place, options)
+        rows = pd.read_csv(model / "metrics.tsv", sep="\t", na_values=["n/a"])
+        rows["task"], rows["recipe"] = task.name, entry.recipe
+        rows["steps"], rows["seconds"] = steps, seconds
+        rows.loc[rows["method"] == "model", "method"] = kind
+        tables.append(rows)
+        print(f"{task.name}: {entry.recipe}, {steps} steps a member, {seconds:.0f} s", flush=True)
+    people = [set(t["participant"].astype(str)) for t in tables]
+    if people[0] != people[1]:
+        message = f"{task.name}: the recipes were scored on different participants: {people}"
+        raise RuntimeError(message)
+    return pd.concat(tables, ignore_index=True)
+
+
+def demo(place: Path, options: argparse.Namespace) -> Path:
+    """The demo dataset with everything that the tasks need."""
+    from bids_synth.demo.dataset import make_demo
+
+    folder = place / "bids"
+    if not folder.exists():
+        wanted = dict.fromkeys(m for task in TASKS for m in task.modalities)
+        modalities = [*wanted, *(["PDw"] if "PDw" not in wanted else [])]
+        make_demo(
+            folder,
+            participants=options.participants,
+            resolution=options.spacing,
+            modalities=modalities,
+            seed=2,
+        )
+    return folder
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Fit, score, write `quality.tsv` and the page."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--seconds", type=float, default=120.0, help="of fitting for each recipe")
+    parser.add_argument("--participants", type=int, default=12)
+    parser.add_argument("--spacing", type=float, default=3.0, help="voxel size, mm")
+    parser.add_argument("--dataset", type=Path, help="a BIDS dataset instead of the demo")
+    parser.add_argument("--tasks", nargs="+", default=[task.name for task in TASKS])
+    parser.add_argument("--page", type=Path, help="write the table as Markdown, too")
+    options = parser.parse_args(arguments)
+    options.out.mkdir(parents=True, exist_ok=True)
+    title = "the demo" if options.dataset is None else options.dataset.name
+    options.dataset = options.dataset or demo(options.out, options)
+    began = time.perf_counter()
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    tables = []
+    for task in (t for t in TASKS if t.name in options.tasks):
+        tables.append(run_task(task, options.out, options))
+        rows = pd.concat(tables, ignore_index=True)
+        rows.to_csv(options.out / "quality.tsv", sep="\t", index=False, na_rep="n/a")
+        page = quality_page(rows, title=title, seconds=options.seconds, spacing=options.spacing)
+        (options.page or options.out / "quality.md").write_text(page)
+    print(f"{(time.perf_counter() - began) / 60:.0f} minutes")
+
+
+if __name__ == "__main__":
+    main()
