@@ -15,6 +15,15 @@ SHOWN = {
     "slices": {"psnr": 2, "ssim": 3},
 }
 RESAMPLES, SEED = 2000, 1
+_HEADINGS = (
+    *("task", "protocol", "metric", "n", "classic", "modern", "best baseline"),
+    *("classic - baseline", "modern - baseline", "modern - classic"),
+)
+_ABOUT = (
+    "Every recipe fitted for {seconds:.0f} s on two cores, grid of {spacing:g} mm, sizes of "
+    "`benchmarks/tasks.py`; scored on the same test participants. Mean over participants "
+    "[95 % bootstrap interval]; the differences are paired."
+)
 
 
 def quality_page(rows: pd.DataFrame, *, title: str, seconds: float, spacing: float) -> str:
@@ -22,13 +31,10 @@ def quality_page(rows: pd.DataFrame, *, title: str, seconds: float, spacing: flo
     lines = [
         f"# Quality on {title}",
         "",
-        f"Every recipe fitted for {seconds:.0f} s on this kind of machine, grid of {spacing:g} mm, "
-        "sizes of `benchmarks/tasks.py`; scored on the same test participants. Mean over "
-        "participants [95 % bootstrap interval]; the differences are paired.",
+        _ABOUT.format(seconds=seconds, spacing=spacing),
         "",
-        "| task | protocol | metric | n | classic | modern | best baseline "
-        "| classic - baseline | modern - baseline | modern - classic |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        f"| {' | '.join(_HEADINGS)} |",
+        "|" + "---|" * len(_HEADINGS),
     ]
     for (task, protocol), group in rows.groupby(["task", "protocol"], sort=False):
         for metric, digits in SHOWN.get(str(protocol), {}).items():

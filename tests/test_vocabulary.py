@@ -12,7 +12,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 WORDS = ROOT / "docs" / "vocabulary.md"
 HOOKS = ("start", "end", "epoch_start", "epoch_end", "batch_start", "batch_end")
-IMPOSED = {"model_config", "on_save_checkpoint", "on_load_checkpoint", "checkpoint", *(f"on_train_{hook}" for hook in HOOKS)}
+SAVED = ("on_save_checkpoint", "on_load_checkpoint", "checkpoint")
+IMPOSED = {"model_config", *SAVED, *(f"on_train_{hook}" for hook in HOOKS)}
 """Names that a library's interface prescribes."""
 SOURCES = sorted((ROOT / "bids_synth").rglob("*.py"))
 

@@ -156,10 +156,9 @@ def prepare_visits(
     if keys:
         LOG.info("preparing %d visit(s): %s", len(keys), ", ".join(keys))
         graph = crashes / "graph.dot" if write_graph else None
-        with faults_as_raised() if pdb else nullcontext():
-            # nipype's monitor leaves files in the current folder.
-            with chdir(work):
-                _run(whole, plugin, graph=graph, raising=pdb)
+        # nipype's monitor leaves files in the current folder.
+        with chdir(work), faults_as_raised() if pdb else nullcontext():
+            _run(whole, plugin, graph=graph, raising=pdb)
     fresh = [path for path in crashes.iterdir() if path not in before]
     prepared = {}
     for visit in (v for v in visits if v.label in keys):
