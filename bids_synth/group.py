@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from bids_synth.bids.query import Discovery
 from bids_synth.errors import Problem, UsageError
@@ -59,7 +59,7 @@ def _check_fit(recipe: Recipe, visits: Sequence[Visit], settings: Settings) -> N
         from bids_synth.learn.model import load_model
 
         load_model(settings.init_from)
-    split = _split(recipe, {visit.participant for visit in visits}, settings)
+    split = _split(recipe, visits, settings)
     if settings.fold is not None and settings.fold >= len(split.folds):
         message = f"--fold {settings.fold}: expected 0 to {len(split.folds) - 1} (--split-file)"
         raise UsageError(message)
@@ -121,7 +121,7 @@ def _fit_and_score(
     from bids_synth.measure.protocol import prepared_score
 
     items = [prepared[label] for label in sorted(prepared)]
-    split = _split(recipe, {item.visit.participant for item in items}, settings)
+    split = _split(recipe, [item.visit for item in items], settings)
     folder = settings.models / recipe.name
     model = fit_model(
         recipe,
@@ -149,11 +149,11 @@ def _fit_and_score(
     return RunSummary(done=done, problems=problems, tables=(table,), reports=(page,))
 
 
-def _split(recipe: Recipe, labels: Collection[str], settings: Settings) -> Split:
+def _split(recipe: Recipe, visits: Sequence[Visit], settings: Settings) -> Split:
     from bids_synth.measure.folds import check_split, draw_split
     from bids_synth.split import read_split
 
-    participants = sorted(labels)
+    participants = sorted({visit.participant for visit in visits})
     if settings.split_file:
         split = read_split(settings.split_file)
         check_split(split, participants)
@@ -164,4 +164,6 @@ def _split(recipe: Recipe, labels: Collection[str], settings: Settings) -> Split
         validation=recipe.fit.validation,
         folds=settings.folds,
         seed=settings.seed,
+        strata={visit.participant: visit.traits for visit in visits},
+        by=recipe.fit.stratify,
     )

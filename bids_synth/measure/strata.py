@@ -1,0 +1,114 @@
+"""Strata: divide participants so that site, sex and age look alike in every part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+ABSENT = ("", "n/a", "nan")
+FEW = 6
+"""Distinct numbers up to which a column of numbers holds codes (sites), not amounts (ages)."""
+STARTS = 4
+"""Random divisions from which the exchange of participants begins; the best one is kept."""
+
+
+def balanced_parts(
+    labels: Sequence[str],
+    sizes: Sequence[int],
+    values: Mapping[str, Sequence[str]],
+    rng: np.random.Generator,
+) -> list[list[str]]:
+    """Divide labels into parts of these sizes, every value as frequent in each as in all.
+
+    `values` has, for each column, one value a label (`strata_of`). Pairs of participants are
+    exchanged between parts for as long as that lowers the sum over parts and values of
+    (count - expected count)^2, from a few random divisions drawn from `rng`.
+    """
+    shown = _indicators(values)
+    starts = [rng.permutation(np.repeat(np.arange(len(sizes)), sizes)) for _ in range(STARTS)]
+    ends = [_exchange(part, shown, len(sizes)) for part in starts]
+    part = min(ends, key=lambda part: float((_excess(part, shown, len(sizes)) ** 2).sum()))
+    return [[labels[i] for i in np.flatnonzero(part == p)] for p in range(len(sizes))]
+
+
+def strata_of(
+    labels: Sequence[str], strata: Mapping[str, Mapping[str, str]], by: Sequence[str]
+) -> dict[str, list[str]]:
+    """Column -> one value a label, for the columns of `by` that tell participants apart.
+
+    Columns are found whatever their case. Amounts are cut at their median into `low` and
+    `high`; an absent value is a value of its own.
+
+    >>> strata = {"1": {"Age": "20"}, "2": {"Age": "31.5"}, "3": {"Age": "n/a"}}
+    >>> strata_of(["1", "2", "3"], strata, ["age", "sex"])
+    {'age': ['low', 'high', 'n/a']}
+    """
+    found = {}
+    for column in by:
+        values = [_value(strata.get(label, {}), column) for label in labels]
+        values = _cut(values)
+        if len(set(values)) > 1:
+            found[column] = values
+    return found
+
+
+def _value(row: Mapping[str, str], column: str) -> str:
+    given = next((v for name, v in row.items() if name.lower() == column.lower()), "")
+    text = str(given).strip()
+    return "n/a" if text.lower() in ABSENT else text
+
+
+def _cut(values: Sequence[str]) -> list[str]:
+    known = [v for v in values if v != "n/a"]
+    try:
+        numbers = np.array([float(v) for v in known])
+    except ValueError:
+        return list(values)
+    if len(set(known)) <= min(FEW, len(values) / 4):
+        return list(values)
+    middle = float(np.median(numbers))
+    above = {
+        v: "high" if number > middle else "low" for v, number in zip(known, numbers, strict=True)
+    }
+    return [above.get(v, v) for v in values]
+
+
+def _indicators(values: Mapping[str, Sequence[str]]) -> npt.NDArray[np.float64]:
+    """Participants x values: 1 where a participant has the value."""
+    columns = [np.unique(np.asarray(v), return_inverse=True)[1] for v in values.values()]
+    return np.hstack([np.eye(int(codes.max()) + 1)[codes] for codes in columns])
+
+
+def _excess(
+    part: npt.NDArray[np.int_], shown: npt.NDArray[np.float64], parts: int
+) -> npt.NDArray[np.float64]:
+    """Parts x values: count minus expected count."""
+    member = np.eye(parts)[part]
+    excess: npt.NDArray[np.float64] = member.T @ shown - np.outer(
+        member.mean(axis=0), shown.sum(axis=0)
+    )
+    return excess
+
+
+def _exchange(
+    part: npt.NDArray[np.int_], shown: npt.NDArray[np.float64], parts: int
+) -> npt.NDArray[np.int_]:
+    """Exchange the best pair until none lowers the sum of squares."""
+    while True:
+        # Participants with the same values in the same part are interchangeable.
+        rows = np.column_stack([part, shown])
+        chosen = np.unique(rows, axis=0, return_index=True)[1]
+        mine, seen = part[chosen], shown[chosen]
+        gain = seen @ _excess(part, shown, parts).T
+        own = gain[np.arange(len(chosen)), mine]
+        there = gain[:, mine]
+        apart = ((seen[:, None] - seen[None]) ** 2).sum(axis=-1)
+        change = there + there.T - own[:, None] - own[None] + apart
+        change[mine[:, None] == mine[None]] = 0.0
+        i, j = np.unravel_index(int(change.argmin()), change.shape)
+        if change[i, j] > -1e-9:
+            return part
+        part = part.copy()
+        part[chosen[i]], part[chosen[j]] = mine[j], mine[i]
