@@ -58,7 +58,7 @@ TASKS = (
     Task(
         "cmro2",
         ("cbf", "cbv", "T2map", "T2starmap", "cmro2"),
-        Entry("cmro2-cgan", {"fit.batch": "1"}),
+        Entry("cmro2-cgan", {"grid.spacing": "4.0", "fit.batch": "1"}),
         Entry("cmro2", {"network.filters": "8", "fit.patch": "[32, 32, 32]", "fit.batch": "2"}),
     ),
 )

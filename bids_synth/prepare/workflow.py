@@ -157,6 +157,7 @@ def prepare_visits(
         LOG.info("preparing %d visit(s): %s", len(keys), ", ".join(keys))
         graph = crashes / "graph.dot" if write_graph else None
         # nipype's monitor leaves files in the current folder.
+        work.mkdir(parents=True, exist_ok=True)
         with chdir(work), faults_as_raised() if pdb else nullcontext():
             _run(whole, plugin, graph=graph, raising=pdb)
     fresh = [path for path in crashes.iterdir() if path not in before]
