@@ -269,3 +269,38 @@ def test_discriminators_depend_on_the_seed_alone():
     torch.rand(3)
     for a, b in zip(one.parameters(), two.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+class Doubled(torch.nn.Module):
+    """Features of an image: itself, and a multiple by a number that could be learned."""
+
+    def __init__(self):
+        super().__init__()
+        self.gain = torch.nn.Parameter(torch.tensor(2.0))
+
+    def forward(self, image):
+        return [image, self.gain * image]
+
+
+@pytest.mark.parametrize("name", ["regression", "conditional-gan"])
+def test_features_are_compared_and_do_not_learn(name):
+    own = {"features": 0.5, "features_from": "thresholds"} if name == "conditional-gan" else None
+    recipe = toy_of(name, changes=own)
+    if own is None:
+        data = recipe.model_dump(mode="json")
+        data["objective"] |= {"features": 0.5, "features_from": "thresholds"}
+        recipe = validate_recipe(data, origin="features")
+    network = build_network(recipe)
+    arguments = {"steps": 12, "seed": 3}
+    objective = OBJECTIVES[name](recipe, network, features=Doubled(), **arguments)
+    batch, losses = batch_of(objective), []
+    objective.descend = lambda _, loss: losses.append(loss.detach())
+    objective.learn(batch)
+    objective.features = None
+    objective.learn(batch)
+    made = network(batch["sources"], batch["available"])
+    error = ((made - batch["real"]).abs() * batch["mask"])[SCORED].mean()
+    torch.testing.assert_close(losses[0] - losses[1], 0.5 * (1 + 2) * error)
+    assert len(objective.players()) == (1 if own is None else 2)
+    with pytest.raises(RecipeError, match="features_from"):
+        OBJECTIVES[name](recipe, network, **arguments)

@@ -19,7 +19,7 @@ from bids_synth.learn.objectives.adversarial import (
     resting,
 )
 from bids_synth.learn.objectives.objective import Objective, Player, player_of
-from bids_synth.learn.objectives.paired import emphasis_of, paired_loss
+from bids_synth.learn.objectives.paired import emphasis_of, frozen_features, paired_loss
 from bids_synth.parts.objective import AdversarialPart
 
 
@@ -51,7 +51,7 @@ class ConditionalGan(Objective):
         super().__init__(*arguments, **more)
         self.weights: AdversarialPart = self.recipe.objective  # type: ignore[assignment]
         self.emphasis = emphasis_of(self.recipe, self.weights)
-        self.features = None if features is None else features.requires_grad_(requires_grad=False)
+        self.features = frozen_features(self.weights, features)
         self.discriminator = build_discriminator(
             self.recipe,
             self.weights.discriminator,

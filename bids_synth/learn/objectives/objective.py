@@ -86,6 +86,7 @@ class Objective(LightningModule):  # type: ignore[misc]
                 lr=player.learning_rate,
                 betas=(fit.beta, 0.999),
                 weight_decay=fit.weight_decay,
+                fused=True,
             )
             for player in self.players()
         ]

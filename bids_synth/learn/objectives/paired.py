@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from bids_synth.errors import RecipeError
 from bids_synth.learn.dataset import Item
 from bids_synth.learn.losses import masked_bce, masked_l1, masked_l2, masked_ssim
 from bids_synth.modality import MODALITIES
@@ -42,6 +43,20 @@ def paired_loss(
         pairs = zip(features(made * mask), features(real * mask), strict=True)
         loss = loss + weights.features * sum((a - b).abs().mean() for a, b in pairs)
     return loss
+
+
+def frozen_features(weights: PairedLosses, features: nn.Module | None) -> nn.Module | None:
+    """The network whose features are compared, which does not learn.
+
+    Raises RecipeError where the recipe weighs features and no network for them was given.
+    """
+    if weights.features > 0 and features is None:
+        message = (
+            f"objective.features: is {weights.features}, but there is no network for "
+            f"objective.features_from = '{weights.features_from}'; set features to 0"
+        )
+        raise RecipeError(message)
+    return None if features is None else features.eval().requires_grad_(requires_grad=False)
 
 
 def emphasis_of(recipe: Recipe, weights: PairedLosses) -> torch.Tensor | None:

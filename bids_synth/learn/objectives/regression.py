@@ -5,24 +5,28 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import nn
 
 from bids_synth.learn.dataset import Item
 from bids_synth.learn.objectives.objective import Objective
-from bids_synth.learn.objectives.paired import emphasis_of, paired_loss
+from bids_synth.learn.objectives.paired import emphasis_of, frozen_features, paired_loss
 from bids_synth.parts.objective import RegressionPart
 
 
 class Regression(Objective):
     """One player, and losses between images of one visit."""
 
-    def __init__(self, *arguments: Any, **more: Any) -> None:
+    def __init__(self, *arguments: Any, features: nn.Module | None = None, **more: Any) -> None:
         super().__init__(*arguments, **more)
         self.weights: RegressionPart = self.recipe.objective  # type: ignore[assignment]
         self.emphasis = emphasis_of(self.recipe, self.weights)
+        self.features = frozen_features(self.weights, features)
 
     def learn(self, batch: Item) -> torch.Tensor:
         """One step towards the real images."""
         synthetic = self.network(batch["sources"], batch["available"])
-        loss = paired_loss(synthetic, batch, self.weights, emphasis=self.emphasis)
+        loss = paired_loss(
+            synthetic, batch, self.weights, emphasis=self.emphasis, features=self.features
+        )
         self.descend(0, loss)
         return loss
