@@ -95,6 +95,9 @@ class Recipe(Part):
         elif self.objective.empty:
             losses = "l1, l2, ssim, bce and features"
             problems.append(f"objective: {losses} are all 0; at least one must be positive")
+        elif self.objective.features and not _is_features(self.objective.features_from):
+            message = "expected `thresholds` or the path of a .safetensors file"
+            problems.append(f"objective.features_from: {message}, as features has a weight")
         judge = getattr(self.objective, "discriminator", None)
         if judge and min(patch[:2] if planar else patch) < judge.least:
             problems.append(
@@ -237,6 +240,10 @@ def _explain(fault: Mapping[str, Any]) -> str:
         where.append("name")
     name = ".".join(map(str, where)) or "recipe"
     return f"{name}: {fault['msg'].removeprefix('Value error, ')}, got {fault['input']!r:.80}"
+
+
+def _is_features(origin: str) -> bool:
+    return origin == "thresholds" or origin.endswith(".safetensors")
 
 
 _UNIONS = {"network": NetworkPart, "objective": ObjectivePart}

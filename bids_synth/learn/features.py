@@ -49,25 +49,28 @@ class FeatureNetwork:
         """Maps (F, h, w) of one slice (H, W), one array a kept layer."""
         return tuple(kept[0].float().cpu().numpy() for kept in self._kept(image[None]))
 
+    def see(self, slices: torch.Tensor) -> list[torch.Tensor]:
+        """(N, 1, H, W) -> maps (N, F, h, w) of every kept layer; gradients reach the slices."""
+        offset = slices.new_tensor(self.stack.offset).view(1, -1, 1, 1)
+        gain = slices.new_tensor(self.stack.gain).view(1, -1, 1, 1)
+        kept, maps = [], (slices - offset) / gain
+        for layer, convolution in zip(self.stack.layers, self.convolutions, strict=True):
+            maps = convolution(maps)
+            maps = torch.relu(maps) if layer.relu else maps
+            if layer.kept:
+                kept.append(maps)
+            maps = nn.functional.max_pool2d(maps, layer.pool) if layer.pool > 1 else maps
+        return kept
+
     def _kept(self, slices: Slices) -> list[torch.Tensor]:
         least = self.stack.reduction
         if slices.ndim != 3 or min(slices.shape) < 1 or min(slices.shape[1:]) < least:
             message = f"expected slices (N, H, W) of {least} pixels or more, got {slices.shape}"
             raise ValueError(message)
         place = self.convolutions[0].weight.device
-        offset = torch.tensor(self.stack.offset, device=place).view(1, -1, 1, 1)
-        gain = torch.tensor(self.stack.gain, device=place).view(1, -1, 1, 1)
-        kept = []
         with torch.inference_mode():
             maps = torch.as_tensor(np.ascontiguousarray(slices), dtype=torch.float32, device=place)
-            maps = (maps[:, None] - offset) / gain
-            for layer, convolution in zip(self.stack.layers, self.convolutions, strict=True):
-                maps = convolution(maps)
-                maps = torch.relu(maps) if layer.relu else maps
-                if layer.kept:
-                    kept.append(maps)
-                maps = nn.functional.max_pool2d(maps, layer.pool) if layer.pool > 1 else maps
-        return kept
+            return self.see(maps[:, None])
 
 
 def load_features(path: Path, device: torch.device | None = None) -> FeatureNetwork:

@@ -22,6 +22,7 @@ from bids_synth.learn.linear import gramian_of_inputs
 from bids_synth.learn.member import Member, fit_member, initial_network
 from bids_synth.learn.model import Model, load_model
 from bids_synth.learn.selection import Score, selection_of
+from bids_synth.learn.slice_features import features_digest, features_of
 from bids_synth.learn.store import open_store
 from bids_synth.recipe import Recipe
 from bids_synth.split import Split
@@ -125,6 +126,8 @@ def fit_key(
         "seed": seed,
         "start": start,
     }
+    if digest := features_digest(recipe):
+        parts["features"] = digest
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -161,9 +164,12 @@ def _fit_fold(
     )
     selection = selection_of(recipe, validation, score, device)
     table = gramian_of_inputs(recipe, training).table(recipe.inputs, recipe.targets)
+    place, key = members[0].place, members[0].key
+    kept = place.with_name(f"fold-{members[0].fold}_segmenter.safetensors")
+    features = features_of(recipe, training, kept, key=key, seed=members[0].own_seed)
     for member in members:
         initial = _initial(member, table, init_from)
-        fit_member(member, training, selection, initial, quiet=quiet)
+        fit_member(member, training, selection, initial, quiet=quiet, features=features)
 
 
 def _initial(

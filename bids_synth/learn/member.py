@@ -89,9 +89,11 @@ def fit_member(
     initial: Callable[[], nn.Module],
     *,
     quiet: bool,
+    features: nn.Module | None = None,
 ) -> None:
     """Fit, or go on fitting, and write weights and curve; nothing where that is done.
 
+    `features` is what the objective compares images by, where the recipe asks for it.
     Raises KeyboardInterrupt where the user stopped it; its state is kept.
     """
     if member.fitted() is not None:
@@ -99,7 +101,8 @@ def fit_member(
     state = _last_state(member)
     record = Record(member.place, selection, fold=member.fold, member=member.number)
     with _calm(selection.device):
-        _run(member, training, selection.device, initial(), record, state, quiet=quiet)
+        network = initial()
+        _run(member, training, selection.device, network, record, state, features, quiet=quiet)
     save_file(record.best, member.place / "weights.part")
     (member.place / "weights.part").replace(member.weights)
     data = {
@@ -119,6 +122,7 @@ def _run(
     network: nn.Module,
     record: Record,
     state: Path | None,
+    features: nn.Module | None,
     *,
     quiet: bool,
 ) -> None:
@@ -127,8 +131,10 @@ def _run(
     kind = UnpairedPatches if recipe.unpaired else Patches
     patches = kind(recipe, training, seed=member.own_seed, total=schedule.steps * batch)
     loader = DataLoader(patches, batch, sampler=EpochSampler(schedule.per_epoch * batch))
-    objective = OBJECTIVES[recipe.objective.name]
-    module = objective(recipe, network, steps=schedule.steps, seed=member.own_seed)
+    objective, more = OBJECTIVES[recipe.objective.name], {}
+    if features is not None:
+        more["features"] = features
+    module = objective(recipe, network, steps=schedule.steps, seed=member.own_seed, **more)
     title = f"fold {member.fold} member {member.number}"
     bars: list[Callback] = [] if quiet else [Progress(record, schedule, title)]
     loop = _loop(member, device, [*bars, record], schedule.epochs, _step_of(state))
