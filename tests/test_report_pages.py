@@ -12,7 +12,8 @@ import pytest
 
 from bids_synth.errors import Problem
 from bids_synth.grid import Grid
-from bids_synth.recipe import load_recipe
+from bids_synth.recipe import load_recipe, validate_recipe
+from bids_synth.report.group_figures import draw_curves, draw_scores
 from bids_synth.report.group_page import Example, write_group_report
 from bids_synth.report.participant_page import write_participant_report
 from bids_synth.report.synthetic_figures import Shown
@@ -309,3 +310,42 @@ def test_the_summary_of_the_table_of_scores_fits_the_page(tmp_path, model_folder
     scores = Page(path.read_text()).sections["scores"]
     for words in ("PSNR", "SSIM", "Mean absolute error", "all", "+10.0"):
         assert words in scores
+
+
+def test_with_two_protocols_tiles_are_of_the_first_and_tables_of_both(tmp_path, model_folder):
+    from bids_synth.measure.table import summarise
+
+    rows, _ = scored()
+    other = rows.assign(protocol="affine-free", psnr=rows["psnr"] + 50, ms_ssim=0.77, rmse=2.5)
+    both = pd.concat([other, rows], ignore_index=True)
+    data = load_recipe("impute").model_dump(mode="json")
+    data["evaluation"]["protocols"] = ["masked3d", "affine-free"]
+    path = write_group_report(
+        tmp_path, model_folder=model_folder, recipe=validate_recipe(data, origin="toy"),
+        summary=summarise(both, resamples=200, seed=1), rows=both,
+    )  # fmt: skip
+    text = path.read_text()
+    tiles = text[text.index('<div class="tiles">') : text.index("<section")]
+    assert "<b>31.0</b>" in tiles
+    assert "81.0" not in tiles
+    scores = Page(text).sections["scores"]
+    for words in ("PSNR, dB: higher is better (masked3d)", "(affine-free)", "MS-SSIM", "0.770"):
+        assert words in scores
+    for words in ("Root mean square error", "2.500", "in the image's unit", "81.0"):
+        assert words in scores
+
+
+def test_figures_of_a_discriminator_are_drawn_where_there_are_any():
+    steps = np.arange(4) * 10
+    curve = pd.DataFrame({"step": steps, "loss": 1.0, "discriminator_accuracy": np.nan})
+    assert "accuracy of the discriminator" not in draw_curves(curve)
+    drawn = draw_curves(curve.assign(discriminator_accuracy=0.7, discriminator_loss=0.2))
+    assert "accuracy of the discriminator" in drawn
+    assert "loss of the discriminator" in drawn
+
+
+def test_a_method_that_only_some_targets_have_is_in_the_legend():
+    rows, _ = scored()
+    more = rows[(rows["target"] == "T2w") & (rows["method"] == "copy")]
+    drawn = draw_scores(pd.concat([rows, more.assign(method="closed-form")], ignore_index=True))
+    assert drawn.count(">closed-form<") == 1

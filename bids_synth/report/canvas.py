@@ -21,6 +21,7 @@ METHODS: Mapping[str, str] = {
     "copy": "#8d98a8",
     "linear": "#4a7ebb",
     "mean": "#6aa58a",
+    "closed-form": "#a34a97",
 }
 STYLE: Mapping[str, Any] = {
     "font.family": "sans-serif",

@@ -20,9 +20,12 @@ Made = Sequence[tuple[Synthetic, Verdict, Volume | None]]
 METRICS: Mapping[str, tuple[str, int, bool]] = {
     "psnr": ("PSNR, dB", 1, True),
     "ssim": ("SSIM", 3, True),
+    "ms_ssim": ("MS-SSIM", 3, True),
     "mae": ("MAE, image unit", 3, False),
+    "rmse": ("RMSE, image unit", 3, False),
     "nmae": ("MAE, of range", 3, False),
     "pearson": ("correlation", 3, True),
+    "perceptual": ("perceptual distance", 3, False),
 }
 """Column -> words, digits and whether higher is better."""
 _FACTS = {
@@ -65,7 +68,7 @@ def scores_html(scores: pd.DataFrame | None) -> str:
     """The table of one visit's scores; empty where nothing was scored."""
     if scores is None or scores.empty:
         return ""
-    shown = [m for m in METRICS if m in scores]
+    shown = [m for m in METRICS if m in scores and scores[m].notna().any()]
     rows = []
     for _, group in scores.groupby(["target", "sources", "protocol"], sort=False):
         best = {m: group[m].max() if METRICS[m][2] else group[m].min() for m in shown}

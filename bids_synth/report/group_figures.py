@@ -13,6 +13,13 @@ from matplotlib.figure import Figure
 from bids_synth.report.canvas import INK, METHODS, PAPER, QUIET, styled, svg_text
 
 _SCORES = {"psnr": "PSNR, dB", "ssim": "SSIM"}
+_CURVES = {
+    "loss": "loss",
+    "score": "validation score, dB",
+    "validation_score": "validation score, dB",
+    "discriminator_loss": "loss of the discriminator",
+    "discriminator_accuracy": "accuracy of the discriminator",
+}
 _LINES = ("#1f5fa8", "#e07a1f", "#2f8f5b", "#a34a97", "#8a6d1c", "#4d5a6b")
 
 
@@ -30,23 +37,27 @@ def draw_scores(rows: pd.DataFrame) -> str:
 def draw_curves(training: pd.DataFrame) -> str:
     """SVG of loss and validation score against steps, one line a fold and member.
 
-    Needs columns `step` and `loss`; `fold`, `member` and `score` (or `validation_score`) are
-    used where they are there.
+    Needs columns `step` and `loss`; `fold`, `member`, `score` (or `validation_score`) and the
+    figures of a discriminator are used where they are there.
     """
-    score = next((c for c in ("score", "validation_score") if c in training), None)
-    columns = [("loss", "loss"), *([(score, "validation score, dB")] if score else [])]
     by = [c for c in ("fold", "member") if c in training]
     networks = [((), training)] if not by else list(training.groupby(by))
+    panels = [c for c in _CURVES if c in training and training[c].notna().any()]
+    rows = (len(panels) + 1) // 2
     with styled():
-        figure = Figure(figsize=(11, 3.2), facecolor=PAPER, layout="constrained")
-        for axes, (column, words) in zip(
-            np.atleast_1d(figure.subplots(1, len(columns))), columns, strict=True
-        ):
+        figure = Figure(figsize=(11, 3.2 * rows), facecolor=PAPER, layout="constrained")
+        places = np.atleast_1d(figure.subplots(rows, min(2, len(panels)))).ravel()
+        for axes, column in zip(places, panels, strict=False):
             for number, (key, part) in enumerate(networks):
-                best = None if column == "loss" else "max"
+                best = "max" if "score" in column else None
                 _curve(axes, part.sort_values("step"), column, _label(by, key), number, best)
-            axes.set(xlabel="step", ylabel=words)
+            axes.set(xlabel="step", ylabel=_CURVES[column])
             axes.grid(axis="y")
+            if column == "discriminator_accuracy":
+                axes.axhline(0.5, color=QUIET, linewidth=1, linestyle="--")
+                axes.set_ylim(-0.02, 1.02)
+        for axes in places[len(panels) :]:
+            axes.remove()
         if 1 < len(networks) <= len(_LINES):
             figure.axes[0].legend(loc="upper right")
         return svg_text(figure)
@@ -71,7 +82,7 @@ def _strip(axes: Axes, rows: pd.DataFrame, metric: str) -> None:
     methods = [m for m in METHODS if m in set(rows["method"])]
     methods += sorted(set(rows["method"]) - set(methods))
     targets = list(dict.fromkeys(rows["target"]))
-    width = 0.8 / len(methods)
+    width, named = 0.8 / len(methods), set()
     for m, method in enumerate(methods):
         colour = METHODS.get(method, QUIET)
         for t, target in enumerate(targets):
@@ -80,7 +91,8 @@ def _strip(axes: Axes, rows: pd.DataFrame, metric: str) -> None:
             values = values[np.isfinite(values)]
             place = t - 0.4 + width * (m + 0.5)
             if values.size:
-                _box(axes, values, place, width, colour, method if t == 0 else None)
+                _box(axes, values, place, width, colour, None if method in named else method)
+                named.add(method)
     axes.set_xticks(range(len(targets)), targets)
     axes.tick_params(axis="x", length=0)
     axes.set_ylabel(_SCORES[metric])

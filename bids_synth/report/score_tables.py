@@ -11,7 +11,12 @@ MODEL, ALL = "model", "all"
 _TABLES = {
     "psnr": ("PSNR, dB: higher is better", 1, True),
     "ssim": ("SSIM: higher is better", 3, True),
+    "ms_ssim": ("MS-SSIM: higher is better", 3, True),
+    "mae": ("Mean absolute error, in the image's unit: lower is better", 3, False),
+    "rmse": ("Root mean square error, in the image's unit: lower is better", 3, False),
     "nmae": ("Mean absolute error, fraction of the real image's range: lower is better", 3, False),
+    "perceptual": ("Perceptual distance by supplied weights: lower is better", 3, False),
+    "fid": ("Frechet distance of features by supplied weights: lower is better", 2, False),
 }  # fmt: skip
 MINUS = "\N{MINUS SIGN}"
 
@@ -31,8 +36,15 @@ def score_tables(summary: pd.DataFrame) -> list[dict[str, Any]]:
     return tables
 
 
+def first_protocol(table: pd.DataFrame, protocols: Sequence[str]) -> pd.DataFrame:
+    """The part of a table by the first of the recipe's protocols that scored anything."""
+    known = list(dict.fromkeys(table["protocol"])) if "protocol" in table else []
+    order = [p for p in (*protocols, *known) if p in known]
+    return table[table["protocol"] == order[0]] if order else table
+
+
 def score_tiles(summary: pd.DataFrame, people: str) -> list[dict[str, str]]:
-    """The figures that a reader looks for first."""
+    """The figures that a reader looks for first, from the summary of one protocol."""
     tiles = []
     if people:
         tiles.append({"value": people, "words": "participants: training / validation / test"})
