@@ -55,10 +55,11 @@ def init_prepare_wf(
         message = f"{visit.label}: has none of {', '.join(recipe.reference)} as reference"
         raise VisitError(message)
     scans = {m: visit.scans[m].path for m in recipe.modalities if m in visit.scans}
-    parameters = recipe.preparation.model_dump_json()
+    part = recipe.preparation
     region = _node(FindRegion(), "region", scans[reference], factor=10)
     region.inputs.trait_set(
-        reference=str(scans[reference]), modality=reference, parameters=parameters,
+        reference=str(scans[reference]), modality=reference,
+        parameters=part.model_dump_json(include={"mask"}),
         option=skull_strip, seed=seed,
     )  # fmt: skip
     if visit.brain_mask is not None and visit.mask_of == reference:
@@ -81,7 +82,8 @@ def init_prepare_wf(
         workflow.connect(transforms, "out", prepared, "transforms")
     for number, (modality, path) in enumerate(scans.items(), start=1):
         fine = _node(ResampleScan(), f"resample_{modality}", path, factor=6)
-        fine.inputs.trait_set(scan=str(path), modality=modality, parameters=parameters)
+        own = part.model_dump_json(include={"bias_correction", "log", "suvr"})
+        fine.inputs.trait_set(scan=str(path), modality=modality, parameters=own)
         workflow.connect(place, "mask", fine, "mask")
         workflow.connect(fine, "image", images, f"in{number}")
         workflow.connect(fine, "scale", scales, f"in{number}")
@@ -89,7 +91,8 @@ def init_prepare_wf(
             rigid = _node(RegisterScan(), f"register_{modality}", path, factor=6)
             rigid.inputs.trait_set(
                 reference=str(scans[reference]), reference_modality=reference, scan=str(path),
-                modality=modality, parameters=parameters, seed=seed,
+                modality=modality, seed=seed,
+                parameters=part.model_dump_json(include={"registration_spacing"}),
             )  # fmt: skip
             workflow.connect(region, "native_mask", rigid, "native_mask")
             workflow.connect(rigid, "transform", fine, "transform")
