@@ -137,10 +137,12 @@ class Filler:
             return None
         return real_on_native(prepared, target)
 
-    def _block(self, sources: Sequence[str]) -> dict[str, Any]:
+    def _block(self, target: str, sources: Sequence[str]) -> dict[str, Any]:
         """The sidecar's `SynthesisModel`."""
         card = self.model.card
+        pet = MODALITIES[target].datatype == "pet" and bool(card.tracer)
         return {
+            **({"Tracer": card.tracer} if pet else {}),
             "Name": card.name,
             "Version": card.version,
             "Recipe": self.model.recipe.name,
@@ -158,7 +160,9 @@ class Filler:
     def _current(self, prepared: Prepared, target: str) -> bool:
         found = written_synthetic(prepared.visit, prepared, target, self.settings.output)
         sources = [m for m in self.model.recipe.sources if m in prepared.images and m != target]
-        if found is None or not is_current(found[1], key=prepared.key, model=self._block(sources)):
+        if found is None or not is_current(
+            found[1], key=prepared.key, model=self._block(target, sources)
+        ):
             return False
         spaces, output = self.settings.spaces, self.settings.output
         return all(copy_is_current(found[0], space, output) for space in spaces)
@@ -197,7 +201,7 @@ class Filler:
             prepared,
             self.settings.output,
             dataset=self.settings.dataset,
-            model=self._block(native.sources),
+            model=self._block(native.modality, native.sources),
             verdict=verdict,
             region=self.model.recipe.preparation.mask,
         )

@@ -22,7 +22,6 @@ SLOPPY = {
     "grid.spacing": "4.0",
     "preparation.registration_spacing": "4.0",
     "network.filters": "8",
-    "fit.patch": "[16, 16, 16]",
     "fit.steps": "20",
     "fit.steps_per_epoch": "10",
     "evaluation.bootstrap": "200",
@@ -32,8 +31,12 @@ SLOPPY = {
 
 def chosen_recipe(settings: Settings) -> Recipe:
     """The recipe that was asked for, with `--sloppy`, `--set` and `--modalities` applied."""
-    overrides = {**(SLOPPY if settings.sloppy else {}), **settings.overrides}
-    recipe = load_recipe(settings.recipe or "impute", overrides)
+    name = settings.recipe or "impute"
+    recipe = load_recipe(name, settings.overrides)
+    if settings.sloppy:
+        length = max(16, recipe.network.divisor)
+        patch = [length, length, 1 if recipe.dimension == "2D" else length]
+        recipe = load_recipe(name, {**SLOPPY, "fit.patch": str(patch), **settings.overrides})
     return limited(recipe, settings.modalities)
 
 

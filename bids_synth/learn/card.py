@@ -67,6 +67,8 @@ class Card(Entry):
     """UTC date and time, ISO 8601."""
     dataset: str
     """Name of the dataset it was fitted on."""
+    tracer: str = Field("", pattern=r"^[a-zA-Z0-9]*$")
+    """Tracer of the PETs it was fitted on, as BIDS names it; empty where there is none."""
     licence: str = LICENCE
     intended_use: str = INTENDED_USE
     recipe: str = Field(pattern=r"^[0-9a-f]{64}$")

@@ -19,6 +19,7 @@ from bids_synth.learn.model import sha256_of
 from bids_synth.learn.networks import network_parameters
 from bids_synth.learn.record import rows_to_tsv
 from bids_synth.learn.typical import figures, typical_ranges
+from bids_synth.modality import MODALITIES
 from bids_synth.recipe import Recipe
 from bids_synth.scale import SUVR, Scale, typical_scale
 from bids_synth.split import Split
@@ -58,6 +59,14 @@ def population_scales(recipe: Recipe, training: Sequence[Prepared]) -> dict[str,
     typical = {m: typical_scale(scales) for m, scales in found.items()}
     # What is written is the ratio itself, in which the mean of the region is 1.
     return {m: Scale(0.0, SUVR) if recipe.unit(m) == "SUVR" else s for m, s in typical.items()}
+
+
+def tracer_of(recipe: Recipe, training: Sequence[Prepared]) -> str:
+    """The tracer of the PETs that the recipe makes, where all training visits have the same."""
+    made = [m for m in recipe.targets if MODALITIES[m].datatype == "pet"]
+    scans = [p.visit.scans[m] for p in training for m in made if m in p.visit.scans]
+    tracers = {scan.entities.get("trc", "") for scan in scans}
+    return tracers.pop() if len(tracers) == 1 else ""
 
 
 def export(fitted: Fitted, folder: Path) -> None:
@@ -111,6 +120,7 @@ def _card(fitted: Fitted, folder: Path, name: str, weights: list[WeightsEntry]) 
         version=fitted.version,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         dataset=fitted.dataset,
+        tracer=tracer_of(fitted.recipe, fitted.training),
         recipe=fitted.recipe.digest(),
         fit=fitted.key,
         network=network_parameters(fitted.recipe),

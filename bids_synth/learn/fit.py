@@ -28,7 +28,7 @@ from bids_synth.recipe import Recipe
 from bids_synth.split import Split
 from bids_synth.visit import Prepared
 
-VERSION = 2
+VERSION = 3
 """Changes when the same inputs would give other weights, so that fits are not taken up."""
 
 
