@@ -14,6 +14,7 @@ from bids_synth.cli.main import run_command
 from bids_synth.cli.parser import build_parser
 from bids_synth.cli.resolve import parse_memory, resolve
 from bids_synth.errors import UsageError
+from bids_synth.recipe import load_recipe, recipe_names
 
 HEAVY = ("torch", "monai", "lightning", "ants", "nipype", "bids", "matplotlib", "pandas", "scipy")
 
@@ -132,3 +133,18 @@ def test_a_fault_of_ours_is_code_70_with_the_traceback_in_the_log(
     assert "Traceback" not in shown
     logs = list((tmp_path / "out" / "logs").glob("*.log"))
     assert "ZeroDivisionError: planted" in logs[0].read_text()
+
+
+def test_list_recipes_tells_task_inputs_targets_dimension_and_source(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        build_parser().parse_args(["--list-recipes"])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    assert [line for line in shown.splitlines() if not line.startswith(" ")] == [
+        f"{name}: {load_recipe(name).task}" for name in recipe_names()
+    ]
+    assert len(recipe_names()) == 10
+    for told in ("2D, any-missing-gan, unet-2d", "sources: T1w", "targets: ct", "arXiv:1703"):
+        assert told in shown

@@ -18,7 +18,7 @@ from bids_synth.modality import MODALITIES
 from bids_synth.recipe import load_recipe, recipe_names
 
 pytestmark = pytest.mark.slow
-SCANS = ("T1w", "T2w", "ct", "pet", "cbf", "cbv", "T2map", "T2starmap", "cmro2")
+SCANS = ("T1w", "T2w", "FLAIR", "ct", "pet", "cbf", "cbv", "T2map", "T2starmap", "cmro2")
 LACKING = {"ct": "ct", "pet": "pet", "perf": "cmro2", "anat": "T2w"}
 """Folder -> suffix of what sub-01 is left without."""
 TINY = ("fit.steps=2", "fit.steps_per_epoch=1", "fit.members=2", "network.filters=8")
@@ -69,6 +69,13 @@ def test_a_recipe_fits_scores_and_fills_in(
     values = made.get_fdata()
     assert np.isfinite(values).all()
     assert values.std() > 0
+
+
+def test_a_new_task_needs_only_a_file(place: Path) -> None:
+    recipe = str(Path(__file__).parent.parent / "docs" / "flair.toml")
+    options = [part for value in TINY for part in ("--set", value)]
+    assert run(place, "group", recipe, "--sloppy", *options) == 0
+    assert (place / "out/models/flair/metrics.tsv").is_file()
 
 
 def test_all_of_it_satisfies_the_validator(place: Path) -> None:

@@ -151,6 +151,14 @@ def _add_fit(parser: argparse.ArgumentParser) -> None:
         help="continue a stopped fit from the work directory",
     )
     group.add_argument("--init-from", type=Path, metavar="MODEL", help="start from its weights")
+    group.add_argument(
+        "--tune",
+        type=int,
+        metavar="N",
+        help="instead of the fit, try N values from the recipe's [tune] on the validation "
+        "participants and write the best as a recipe; more calls go on, several jobs may share "
+        "the work directory",
+    )
 
 
 def _add_resources(parser: argparse.ArgumentParser) -> None:
@@ -229,7 +237,8 @@ class _ListRecipes(argparse.Action):
         for name in recipe_names():
             recipe = load_recipe(name)
             print(f"{name}: {recipe.task}")  # noqa: T201
+            print(f"  {recipe.dimension}, {recipe.objective.name}, {recipe.network.name}")  # noqa: T201
             print(f"  sources: {', '.join(recipe.sources)}")  # noqa: T201
             print(f"  targets: {', '.join(recipe.targets)}")  # noqa: T201
-            print(f"  source:  {recipe.source}")  # noqa: T201
+            print(f"  follows: {recipe.source}")  # noqa: T201
         parser.exit()
