@@ -1,0 +1,110 @@
+"""Proxy: a score without pairs, for datasets in which nobody has both modalities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from bids_synth.errors import UsageError
+from bids_synth.learn.patches import slide
+from bids_synth.learn.scenarios import each_target
+from bids_synth.learn.selection import MOST, OVERLAP, Score, Selection, blocks_of, selection_of
+from bids_synth.learn.store import Stored
+from bids_synth.recipe import Recipe
+
+SHARES = np.linspace(0.01, 0.99, 25)
+"""Quantiles by which two distributions of values are compared."""
+
+
+@dataclass(frozen=True)
+class ProxySelection:
+    """Selects weights where no validation visit has a source and its target."""
+
+    recipe: Recipe
+    tasks: tuple[tuple[Stored, str], ...]
+    """Visits and the modality that is given."""
+    quantiles: Mapping[str, npt.NDArray[np.float64]]
+    """Modality -> quantiles of its values in other visits."""
+    device: torch.device
+
+    def __call__(self, network: nn.Module) -> float:
+        """Mean over the tasks of `proxy_score`."""
+        return float(np.mean([self._score(network, *task) for task in self.tasks]))
+
+    def _score(self, network: nn.Module, visit: Stored, source: str) -> float:
+        recipe = self.recipe
+        (target,) = (m for m in recipe.targets if m != source)
+        images = np.zeros((len(recipe.inputs), *visit.mask.shape), dtype=np.float32)
+        images[recipe.inputs.index(source)] = visit.images[source]
+        made = slide(
+            blocks_of(network, recipe, [source], [target], self.device),
+            images,
+            visit.mask,
+            patch=recipe.fit.patch,
+            overlap=OVERLAP,
+            device=self.device,
+        )[0]
+        given = np.asarray(visit.images[source], np.float32)
+        return proxy_score(given, made, np.asarray(visit.mask) > 0, self.quantiles[target])
+
+
+def proxy_score(
+    given: npt.NDArray[Any],
+    made: npt.NDArray[Any],
+    mask: npt.NDArray[np.bool_],
+    wanted: npt.NDArray[Any],
+) -> float:
+    """Correlation of edges with the image given, less the distance to the wanted values.
+
+    All images scaled, (I, J, K); `wanted` are quantiles at `SHARES`. Edges are gradient
+    magnitudes, which agree between modalities whatever the order of their greys.
+    """
+    edges = [
+        np.sqrt(sum(np.square(g) for g in np.gradient(np.where(mask, image, 0))))[mask]
+        for image in (given, made)
+    ]
+    alike = float(np.corrcoef(edges[0], edges[1])[0, 1]) if edges[1].std() > 0 else 0.0
+    return alike - float(np.abs(np.quantile(made[mask], SHARES) - wanted).mean())
+
+
+def choose_selection(
+    recipe: Recipe,
+    training: Sequence[Stored],
+    validation: Sequence[Stored],
+    score: Score,
+    device: torch.device,
+) -> Selection | ProxySelection:
+    """By real targets wherever there are any; by the proxy where a recipe needs no pairs."""
+    paired = any(each_target(recipe, visit.present) for visit in validation)
+    if recipe.unpaired and not paired:
+        return proxy_selection(recipe, training, validation, device)
+    return selection_of(recipe, validation, score, device)
+
+
+def proxy_selection(
+    recipe: Recipe,
+    training: Sequence[Stored],
+    validation: Sequence[Stored],
+    device: torch.device,
+) -> ProxySelection:
+    """The proxy for an unpaired recipe; UsageError where a part lacks a modality altogether."""
+    quantiles = {}
+    for target in recipe.targets:
+        values = [v.images[target][np.asarray(v.mask) > 0] for v in training if target in v.images]
+        if not values:
+            message = f"no training visit has a {target}; choose another split (--split-file)"
+            raise UsageError(message)
+        quantiles[target] = np.mean([np.quantile(v.astype(np.float32), SHARES) for v in values], 0)
+    offered = [(v, source) for source in recipe.sources for v in validation if source in v.images]
+    if not offered:
+        message = "no validation visit has any of the modalities; choose another split"
+        raise UsageError(message)
+    return ProxySelection(
+        recipe, tuple(offered[:: max(1, len(offered) // MOST)]), quantiles, device
+    )
