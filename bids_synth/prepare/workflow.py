@@ -56,7 +56,7 @@ def init_prepare_wf(
         raise VisitError(message)
     scans = {m: visit.scans[m].path for m in recipe.modalities if m in visit.scans}
     part = recipe.preparation
-    region = _node(FindRegion(), "region", scans[reference], factor=10)
+    region = _node(FindRegion(), "region", scans[reference], factor=10, least=1.4)
     region.inputs.trait_set(
         reference=str(scans[reference]), modality=reference,
         parameters=part.model_dump_json(include={"mask"}),
@@ -180,15 +180,15 @@ def workflow_name(visit: Visit) -> str:
     return re.sub(r"\W", "_", visit.label) + "_wf"
 
 
-def _node(interface: Any, name: str, scan: Path, *, factor: float) -> Any:
-    """A node that plans with `factor` float32 copies of its scan."""
+def _node(interface: Any, name: str, scan: Path, *, factor: float, least: float = 0.3) -> Any:
+    """A node that plans with `least` GB and `factor` float32 copies of its scan."""
     try:
         voxels = 1.0
         for length in read_grid(scan).shape:
             voxels *= length
     except VisitError:
         voxels = 1e7  # The step itself will say what is wrong with the file.
-    return pe.Node(interface, name=name, mem_gb=0.3 + factor * 4 * voxels / 1e9, n_procs=1)
+    return pe.Node(interface, name=name, mem_gb=least + factor * 4 * voxels / 1e9, n_procs=1)
 
 
 def _plugin(
