@@ -13,6 +13,7 @@ from scipy import ndimage
 from bids_synth.grid import Grid
 from bids_synth.prepare.resample import resample
 from bids_synth.template import template_mask, template_t1w, template_tissue
+from bids_synth.volume import Volume
 
 PAD = 26
 """Millimetres added around the template for skull, scalp and air."""
@@ -20,6 +21,8 @@ LAYERS = (3.0, 9.0, 15.0)
 """Outer distance from the brain of fluid, skull and scalp, mm, typical of the vault."""
 BRIGHTNESS_BINS = 10
 """Classes of brightness that the brain of the template is cut into."""
+PRIOR_SPACING = 2.0
+"""Voxel size of the priors, mm."""
 BLUR = 3.5
 """Standard deviation, mm, by which the priors are blurred: how far anatomy varies."""
 
@@ -57,8 +60,9 @@ def head_labels(spacing: float = 4.0) -> HeadLabels:
 
 
 @cache
-def priors(spacing: float = 2.0) -> Priors:
-    """Where each tissue is to be expected."""
+def priors() -> Priors:
+    """Where each tissue is to be expected, at 2 mm."""
+    spacing = PRIOR_SPACING
     grid, distance, _ = _head(spacing)
     inside = distance <= 0
     wm, gm = (resample(template_tissue(t), grid).array.clip(0, 1) * inside for t in ("wm", "gm"))
@@ -86,15 +90,20 @@ def _blur(values: npt.NDArray[Any], spacing: float) -> npt.NDArray[np.float32]:
 
 def _head(spacing: float) -> tuple[Grid, npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Grid, signed distance from the brain's surface (mm) and the brain's brightness."""
-    brain = template_t1w()
-    start, stop = [-PAD] * 3, [n + PAD for n in brain.grid.shape]
-    fine = brain.grid.crop(start, stop)
-    mask = resample(template_mask(), fine, order=0)
+    signed = _signed_distance()
+    grid = signed.grid.with_spacing(spacing)
+    return grid, resample(signed, grid).array, resample(template_t1w(), grid).array
+
+
+@cache
+def _signed_distance() -> Volume:
+    """Millimetres from the surface of the template's brain, negative inside, at 1 mm."""
+    known = template_mask()
+    start, stop = [-PAD] * 3, [n + PAD for n in known.grid.shape]
+    mask = resample(known, known.grid.crop(start, stop), order=0)
     outside = ndimage.distance_transform_edt(mask.array == 0)
     inside = ndimage.distance_transform_edt(mask.array > 0)
-    signed = mask.with_array((outside - inside).astype(np.float32))
-    grid = fine.with_spacing(spacing)
-    return grid, resample(signed, grid).array, resample(brain, grid).array
+    return mask.with_array((outside - inside).astype(np.float32))
 
 
 def _indices(grid: Grid) -> npt.NDArray[np.int64]:

@@ -44,7 +44,7 @@ def mask_by_template(volume: Volume, *, seed: int) -> tuple[Volume, Affine]:
 
 def _placed(grid: Grid, affine: Affine) -> Maps:
     """The priors (K, I, J, K) of the template on the grid of an image."""
-    known, back = priors(SPACING), inverse(affine)
+    known, back = priors(), inverse(affine)
     maps = np.stack(
         [resample(Volume(m, known.grid), grid, transform=back).array for m in known.maps]
     )
