@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -10,6 +11,8 @@ import numpy.typing as npt
 ABSENT = ("", "n/a", "nan")
 FEW = 6
 """Distinct numbers up to which a column of numbers holds codes (sites), not amounts (ages)."""
+MANY = 40
+"""Values of a column that are balanced; the rarest beyond count as one."""
 STARTS = 4
 """Random divisions from which the exchange of participants begins; the best one is kept."""
 
@@ -48,7 +51,7 @@ def strata_of(
     found = {}
     for column in by:
         values = [_value(strata.get(label, {}), column) for label in labels]
-        values = _cut(values)
+        values = _pool(_cut(values))
         if len(set(values)) > 1:
             found[column] = values
     return found
@@ -73,6 +76,15 @@ def _cut(values: Sequence[str]) -> list[str]:
         v: "high" if number > middle else "low" for v, number in zip(known, numbers, strict=True)
     }
     return [above.get(v, v) for v in values]
+
+
+def _pool(values: Sequence[str]) -> list[str]:
+    """Values that next to nobody shares as one, where there are many: they cannot be balanced."""
+    counts = Counter(values)
+    if len(counts) <= MANY:
+        return list(values)
+    kept = {value for value, _ in counts.most_common(MANY - 1)}
+    return [value if value in kept else "other" for value in values]
 
 
 def _indicators(values: Mapping[str, Sequence[str]]) -> npt.NDArray[np.float64]:
@@ -104,7 +116,8 @@ def _exchange(
         gain = seen @ _excess(part, shown, parts).T
         own = gain[np.arange(len(chosen)), mine]
         there = gain[:, mine]
-        apart = ((seen[:, None] - seen[None]) ** 2).sum(axis=-1)
+        # Participants have as many values each, so |x - y|^2 is twice what they do not share.
+        apart = 2 * (seen[0].sum() - seen @ seen.T)
         change = there + there.T - own[:, None] - own[None] + apart
         change[mine[:, None] == mine[None]] = 0.0
         i, j = np.unravel_index(int(change.argmin()), change.shape)
