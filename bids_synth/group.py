@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from bids_synth.bids.query import Discovery
 from bids_synth.errors import Problem, UsageError
@@ -46,6 +47,8 @@ def run_group(settings: Settings) -> RunSummary:
     if settings.preproc_only:
         done = (f"{len(prepared)} of {len(visits)} visits are prepared",)
         return RunSummary(done=done, problems=problems)
+    if settings.tune:
+        return _tune(recipe, prepared, problems, settings)
     return _fit_and_score(recipe, prepared, problems, settings)
 
 
@@ -59,6 +62,9 @@ def _check_fit(recipe: Recipe, visits: Sequence[Visit], settings: Settings) -> N
         from bids_synth.learn.model import load_model
 
         load_model(settings.init_from)
+    if settings.tune and not recipe.tune:
+        message = f"--tune: recipe {recipe.name} has no section [tune] that says what to try"
+        raise UsageError(message)
     split = _split(recipe, visits, settings)
     if settings.fold is not None and settings.fold >= len(split.folds):
         message = f"--fold {settings.fold}: expected 0 to {len(split.folds) - 1} (--split-file)"
@@ -147,6 +153,19 @@ def _fit_and_score(
     table, page = score_and_report(model, held_out, settings)
     done = (f"model {model.name}: {folder}",)
     return RunSummary(done=done, problems=problems, tables=(table,), reports=(page,))
+
+
+def _tune(
+    recipe: Recipe,
+    prepared: Mapping[str, Prepared],
+    problems: tuple[Problem, ...],
+    settings: Settings,
+) -> RunSummary:
+    from bids_synth.tuning import tune_and_report
+
+    items = [prepared[label] for label in sorted(prepared)]
+    split = _split(recipe, [item.visit for item in items], settings)
+    return replace(tune_and_report(recipe, items, split, settings), problems=problems)
 
 
 def _split(recipe: Recipe, visits: Sequence[Visit], settings: Settings) -> Split:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import tomli_w
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from bids_synth.errors import RecipeError
 from bids_synth.modality import MODALITIES
@@ -25,6 +26,7 @@ from bids_synth.parts.objective import (
     RegressionPart,
 )
 from bids_synth.parts.preparation import GridPart, PreparationPart
+from bids_synth.parts.tune import SearchPart, flat_keys, misplaced
 
 RECIPE_VERSION: Literal[1] = 1
 Role = Literal["either", "source", "target", "reference"]
@@ -53,6 +55,13 @@ class Recipe(Part):
     fit: FitPart = FitPart()
     synthesis: SynthesisPart = SynthesisPart()
     evaluation: EvaluationPart = EvaluationPart()
+    tune: dict[str, SearchPart] = Field(default_factory=dict)
+    """Dotted key of the recipe -> values that `--tune` tries."""
+
+    @field_validator("tune", mode="before")
+    @classmethod
+    def _flat(cls, given: Any) -> Any:
+        return flat_keys(given)
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
@@ -71,7 +80,16 @@ class Recipe(Part):
             problems.append(f"minimum: {self.minimum} exceeds the {len(self.sources)} sources")
         if odd := [m for m in self.preparation.log if not MODALITIES[m].window]:
             problems.append(f"preparation.log: {odd} have no physical unit; take no logarithm")
+        for chosen in self.evaluation.ablate:
+            left = len(set(self.sources) - set(chosen))
+            if not chosen or set(chosen) - set(self.sources) or left < self.minimum:
+                problems.append(
+                    f"evaluation.ablate: {list(chosen)} must name sources "
+                    f"({', '.join(self.sources)}) and leave at least {self.minimum}"
+                )
         problems += self._network_problems()
+        if not problems:
+            problems += self._tune_problems()
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -105,6 +123,28 @@ class Recipe(Part):
                 f"patches of at least {judge.least}; take fewer layers or a larger fit.patch"
             )
         return problems
+
+    def _tune_problems(self) -> list[str]:
+        problems = []
+        for key, search in self.tune.items():
+            if told := misplaced(key):
+                problems.append(told)
+                continue
+            for value in search.extremes:
+                try:
+                    self.with_values({key: value})
+                except RecipeError as error:
+                    problems.append(f"tune.{key}: {' '.join(str(error).split())}")
+                    break
+        return problems
+
+    @property
+    def least_patch(self) -> list[int]:
+        """The smallest patch that network and discriminator can see."""
+        judge = getattr(self.objective, "discriminator", None)
+        step = math.lcm(8, self.network.divisor)
+        length = step * math.ceil(max(16, judge.least if judge else 0) / step)
+        return [length, length, 1 if self.dimension == "2D" else length]
 
     @property
     def unpaired(self) -> bool:
@@ -143,6 +183,14 @@ class Recipe(Part):
         ratio = self.preparation.suvr != "none" and known.datatype == "pet"
         return "SUVR" if ratio else known.unit
 
+    def with_values(self, values: Mapping[str, Any]) -> Recipe:
+        """The recipe with other values of dotted keys and no search space; or RecipeError."""
+        data = self.model_dump(mode="json", exclude={"tune"})
+        for key, value in values.items():
+            _place(data, key, value)
+        told = ", ".join(f"{key}={value}" for key, value in values.items())
+        return validate_recipe(data, origin=f"recipe {self.name} with {told}")
+
     def limited_to(self, modalities: Sequence[str]) -> Recipe:
         """The same task with only these of its modalities; RecipeError where none is left."""
         data = self.model_dump(mode="json")
@@ -152,6 +200,11 @@ class Recipe(Part):
         data["preparation"]["reference"] = kept
         left = sum(m in modalities for m in self.sources)
         data["minimum"] = max(1, min(self.minimum, left - any(m in modalities for m in either)))
+        data["evaluation"]["ablate"] = [
+            chosen
+            for chosen in self.evaluation.ablate
+            if set(chosen) <= set(modalities) and left - len(set(chosen)) >= data["minimum"]
+        ]
         return validate_recipe(data, origin=f"recipe {self.name} limited to {list(modalities)}")
 
     def preparation_parameters(self) -> str:
@@ -161,13 +214,16 @@ class Recipe(Part):
         return json.dumps(data, sort_keys=True)
 
     def digest(self) -> str:
-        """sha256 of the whole recipe."""
-        data = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        """sha256 of the recipe but its search space, which decides no weights."""
+        data = json.dumps(self.model_dump(mode="json", exclude={"tune"}), sort_keys=True)
         return hashlib.sha256(data.encode()).hexdigest()
 
     def to_toml(self) -> str:
         """The recipe as a TOML file that `load_recipe` reads back."""
-        return tomli_w.dumps(self.model_dump(mode="json"))
+        data = self.model_dump(mode="json")
+        searches = self.tune.items()
+        data["tune"] = {k: s.model_dump(mode="json", exclude_defaults=True) for k, s in searches}
+        return tomli_w.dumps(data)
 
 
 def recipe_names() -> tuple[str, ...]:
@@ -219,16 +275,21 @@ def _read(name: str) -> tuple[str, str]:
 
 
 def _override(data: dict[str, Any], key: str, value: str) -> None:
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value
+    _place(data, key, parsed)
+
+
+def _place(data: dict[str, Any], key: str, value: Any) -> None:
     *sections, last = key.split(".")
     for section in sections:
         data = data.setdefault(section, {})
         if not isinstance(data, dict):
             message = f"--set {key}={value}: {section} is a value, not a section"
             raise RecipeError(message)
-    try:
-        data[last] = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        data[last] = value
+    data[last] = value
 
 
 def _explain(fault: Mapping[str, Any]) -> str:
@@ -256,6 +317,8 @@ _TAGS = {
 
 
 def _allowed(location: tuple[Any, ...]) -> list[str]:
+    if location[0] == "tune":
+        return list(SearchPart.model_fields)
     part: type[BaseModel] = Recipe
     for name in location[:-1]:
         kind = _TAGS.get(name)

@@ -106,6 +106,8 @@ class Settings:
     """TSV of participant_id and part (training, validation, test)."""
     init_from: Path | None = None
     """Model folder whose weights are the start."""
+    tune: int = 0
+    """Trials to add to the search of the recipe's values; 0 fits the recipe as it is."""
     run_id: str = ""
     """Unique name of the run, for logs and crash files."""
     version: str = ""

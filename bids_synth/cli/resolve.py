@@ -79,6 +79,7 @@ def resolve(arguments: argparse.Namespace) -> Settings:
         fold=arguments.fold,
         split_file=arguments.split_file,
         init_from=arguments.init_from,
+        tune=arguments.tune or 0,
         run_id=f"{datetime.now(UTC):%Y%m%d-%H%M%S}_{uuid.uuid4().hex[:8]}",
         version=__version__,
     )
@@ -131,7 +132,7 @@ def _folder_problems(dataset: Path, output: Path, work: Path) -> list[str]:
 
 def _option_problems(arguments: argparse.Namespace) -> list[str]:
     problems = []
-    for option in ("nprocs", "omp_nthreads", "folds", "aggregate_session_reports"):
+    for option in ("nprocs", "omp_nthreads", "folds", "aggregate_session_reports", "tune"):
         value = getattr(arguments, option)
         if value is not None and value < 1:
             problems.append(f"--{option.replace('_', '-')} {value}: must be at least 1")
@@ -145,6 +146,10 @@ def _option_problems(arguments: argparse.Namespace) -> list[str]:
         flags = ("model", "evaluate", "synth_only", "reports_only")
         given = [f for f in flags if getattr(arguments, f)]
         problems += [f"--{f.replace('_', '-')}: is for participant, not group" for f in given]
+    elif arguments.tune is not None:
+        problems.append("--tune: is for group, not participant")
+    if arguments.tune is not None and arguments.init_from is not None:
+        problems.append("--tune: tries networks from their start; remove --init-from")
     return problems
 
 

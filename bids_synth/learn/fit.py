@@ -21,7 +21,8 @@ from bids_synth.learn.extras import extras_of
 from bids_synth.learn.linear import gramian_of_inputs
 from bids_synth.learn.member import Member, fit_member, initial_network
 from bids_synth.learn.model import Model, load_model
-from bids_synth.learn.selection import Score, selection_of
+from bids_synth.learn.proxy import choose_selection
+from bids_synth.learn.selection import Score
 from bids_synth.learn.slice_features import features_digest, features_of
 from bids_synth.learn.store import open_store
 from bids_synth.recipe import Recipe
@@ -88,7 +89,9 @@ def fit_model(
     numbers = range(recipe.fit.members)
     for k in folds:
         members = [places.member(recipe, key, seed, k, n) for n in numbers]
-        _fit_fold(members, visits, split, score, where, init_from, resume=resume, quiet=quiet)
+        if not resume:
+            _forget(members)
+        fit_fold(members, visits, split, score, where, init_from, quiet=quiet)
     every = [
         places.member(recipe, key, seed, k, n) for k in range(len(split.folds)) for n in numbers
     ]
@@ -137,7 +140,7 @@ def _known(prepared: Prepared, recipe: Recipe) -> list[str]:
     return [prepared.visit.traits.get(name, "") for name in names]
 
 
-def _fit_fold(
+def fit_fold(
     members: Sequence[Member],
     visits: Sequence[Prepared],
     split: Split,
@@ -145,13 +148,13 @@ def _fit_fold(
     device: torch.device,
     init_from: Path | None,
     *,
-    resume: bool,
     quiet: bool,
+    watch: Callable[[int, float], None] | None = None,
 ) -> None:
-    if not resume:
-        for member in members:
-            (member.place / "key.txt").unlink(missing_ok=True)
-            (member.place / "fitted.json").unlink(missing_ok=True)
+    """Fit the members of one fold on its training visits, each from where it was left.
+
+    `watch` is told epoch and validation score after each look, and may raise to end the fit.
+    """
     if all(member.fitted() is not None for member in members):
         return
     recipe, fold = members[0].recipe, split.folds[members[0].fold]
@@ -162,14 +165,22 @@ def _fit_fold(
     validation = open_store(
         [p for p in visits if _is_in(p, fold.validation)], modalities, work, extras
     )
-    selection = selection_of(recipe, validation, score, device)
+    selection = choose_selection(recipe, training, validation, score, device)
     table = gramian_of_inputs(recipe, training).table(recipe.inputs, recipe.targets)
     place, key = members[0].place, members[0].key
     kept = place.with_name(f"fold-{members[0].fold}_segmenter.safetensors")
     features = features_of(recipe, training, kept, key=key, seed=members[0].own_seed)
     for member in members:
         initial = _initial(member, table, init_from)
-        fit_member(member, training, selection, initial, quiet=quiet, features=features)
+        fit_member(
+            member, training, selection, initial, quiet=quiet, features=features, watch=watch
+        )
+
+
+def _forget(members: Sequence[Member]) -> None:
+    for member in members:
+        (member.place / "key.txt").unlink(missing_ok=True)
+        (member.place / "fitted.json").unlink(missing_ok=True)
 
 
 def _initial(

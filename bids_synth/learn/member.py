@@ -26,6 +26,7 @@ from bids_synth.learn.dataset import EpochSampler, Patches
 from bids_synth.learn.networks import build_network
 from bids_synth.learn.objectives import OBJECTIVES
 from bids_synth.learn.progress import Progress
+from bids_synth.learn.proxy import ProxySelection
 from bids_synth.learn.record import Record
 from bids_synth.learn.schedule import schedule_of
 from bids_synth.learn.selection import Selection
@@ -85,21 +86,23 @@ def initial_network(member: Member, table: np.ndarray) -> nn.Module:
 def fit_member(
     member: Member,
     training: Sequence[Stored],
-    selection: Selection,
+    selection: Selection | ProxySelection,
     initial: Callable[[], nn.Module],
     *,
     quiet: bool,
     features: nn.Module | None = None,
+    watch: Callable[[int, float], None] | None = None,
 ) -> None:
     """Fit, or go on fitting, and write weights and curve; nothing where that is done.
 
     `features` is what the objective compares images by, where the recipe asks for it.
+    `watch` is told epoch and validation score after each look, and may raise to end the fit.
     Raises KeyboardInterrupt where the user stopped it; its state is kept.
     """
     if member.fitted() is not None:
         return
     state = _last_state(member)
-    record = Record(member.place, selection, fold=member.fold, member=member.number)
+    record = Record(member.place, selection, fold=member.fold, member=member.number, watch=watch)
     with _calm(selection.device):
         network = initial()
         _run(member, training, selection.device, network, record, state, features, quiet=quiet)

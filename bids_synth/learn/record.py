@@ -39,10 +39,17 @@ class Record(Callback):  # type: ignore[misc]
     """
 
     def __init__(
-        self, place: Path, validate: Callable[[nn.Module], float], *, fold: int, member: int
+        self,
+        place: Path,
+        validate: Callable[[nn.Module], float],
+        *,
+        fold: int,
+        member: int,
+        watch: Callable[[int, float], None] | None = None,
     ) -> None:
         self.place = place
         self.validate = validate
+        self.watch = watch
         self.fold, self.member = fold, member
         self.rows: list[Row] = []
         self.best: dict[str, torch.Tensor] = {}
@@ -99,6 +106,8 @@ class Record(Callback):  # type: ignore[misc]
         self._add_row(loop, module, score, spent)
         write_text(rows_to_tsv(self.rows), self.place / "training.tsv")
         save_state(loop, self.place / "last.ckpt")
+        if self.watch is not None:
+            self.watch(loop.current_epoch, score)
 
     def _add_row(self, loop: Trainer, module: Any, score: float, spent: float) -> None:
         rate = loop.optimizers[0].param_groups[0]["lr"]
