@@ -34,9 +34,8 @@ def chosen_recipe(settings: Settings) -> Recipe:
     name = settings.recipe or "impute"
     recipe = load_recipe(name, settings.overrides)
     if settings.sloppy:
-        length = max(16, recipe.network.divisor)
-        patch = [length, length, 1 if recipe.dimension == "2D" else length]
-        recipe = load_recipe(name, {**SLOPPY, "fit.patch": str(patch), **settings.overrides})
+        patch = str(recipe.least_patch)
+        recipe = load_recipe(name, {**SLOPPY, "fit.patch": patch, **settings.overrides})
     return limited(recipe, settings.modalities)
 
 
