@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from bids_synth.learn.baselines import NAMES, Baselines
+from bids_synth.learn.baselines import Baselines, names_for
 from bids_synth.learn.model import Model
 from bids_synth.measure.protocol import PROTOCOLS, applies
 from bids_synth.modality import MODALITIES
@@ -53,9 +53,9 @@ def real_on_native(prepared: Prepared, target: str) -> Volume:
 
 
 def score_withheld(
-    made: Synthetic, model: Model, baselines: Baselines, prepared: Prepared
+    made: Synthetic, model: Model, baselines: Baselines | None, prepared: Prepared
 ) -> Scored:
-    """Score what a model made of a withheld target, beside every baseline.
+    """Score what a model made of a withheld target, beside every baseline where they are given.
 
     `made` lies on the prepared grid in the model's own scale. The gain of an image in
     arbitrary units cannot be known from other images: there, and only there, answers are
@@ -65,10 +65,11 @@ def score_withheld(
     scale = prepared.scales[made.modality]
     own = model.scales[made.modality]
     answers = {"model": _rescaled(made.image, made.modality, own, scale, prepared)}
-    for name in NAMES:
-        answers[name] = baselines.estimate(
-            name, prepared, made.modality, sources=made.sources, scale=scale
-        )
+    if baselines is not None:
+        for name in names_for(made.modality, made.sources):
+            answers[name] = baselines.estimate(
+                name, prepared, made.modality, sources=made.sources, scale=scale
+            )
     real = real_on_native(prepared, made.modality)
     mask = read_mask(prepared.native_mask)
     native = {
@@ -104,9 +105,7 @@ def on_native(made: Synthetic, prepared: Prepared) -> Synthetic:
     return Synthetic(made.modality, made.sources, image, spread)
 
 
-def _rescaled(
-    image: Volume, modality: str, old: Scale, new: Scale, prepared: Prepared
-) -> Volume:
+def _rescaled(image: Volume, modality: str, old: Scale, new: Scale, prepared: Prepared) -> Volume:
     """The same answer in another scale, inside the mask; the background stays."""
     inside = read_mask(prepared.mask).array > 0
     array = np.where(inside, new.invert(old.apply(image.array)), image.array)

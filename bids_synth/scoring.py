@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from bids_synth.ablation import WHOLE, Ablation, withheld_sets
 from bids_synth.evaluate import Scored, scenarios, score_withheld
 from bids_synth.learn.baselines import load_baselines
 from bids_synth.learn.model import Model
-from bids_synth.learn.synthesize import load_synthesizer
+from bids_synth.learn.synthesize import Synthesizer, load_synthesizer
 from bids_synth.measure.table import read_rows, summarise, write_rows
 from bids_synth.measure.terminal import format_table
 from bids_synth.report.group_page import Example, write_group_report
@@ -28,14 +29,21 @@ EXAMPLES = 6
 def score_and_report(
     model: Model, held_out: Sequence[Prepared], settings: Settings
 ) -> tuple[str, Path]:
-    """The printed table and the page; `metrics.tsv` and `summary.tsv` in the model folder."""
-    metrics, page = model.folder / "metrics.tsv", settings.output / "group.html"
-    rows, examples = _score(model, held_out, settings)
+    """The printed table and the page; tables of scores in the model folder.
+
+    They are `metrics.tsv`, `summary.tsv` and, where the recipe withholds sources in turn,
+    `ablation.tsv`.
+    """
+    metrics = model.folder / "metrics.tsv"
+    rows, examples, study = _score(model, held_out, settings)
     write_rows(rows, metrics)
     summary = summarise(
         read_rows(metrics), resamples=model.recipe.evaluation.bootstrap, seed=settings.seed
     )
     write_rows(summary, model.folder / "summary.tsv")
+    ablation = study.shown(model.recipe)
+    if ablation is not None:
+        write_rows(ablation.rows, model.folder / "ablation.tsv")
     page = write_group_report(
         settings.output,
         model_folder=model.folder,
@@ -43,18 +51,21 @@ def score_and_report(
         summary=summary,
         rows=rows,
         examples=examples,
+        ablation=ablation,
     )
     return format_table(summary), page
 
 
 def _score(
     model: Model, held_out: Sequence[Prepared], settings: Settings
-) -> tuple[pd.DataFrame, list[Example]]:
+) -> tuple[pd.DataFrame, list[Example], Ablation]:
     synthesizer = load_synthesizer(model, settings.device)
     baselines = load_baselines(model.folder)
     rows: list[pd.DataFrame] = []
     examples: list[Example] = []
+    study = Ablation()
     for prepared in held_out:
+        whole: dict[str, tuple[str, ...]] = {}
         for target, sources in scenarios(prepared, model.recipe):
             LOG.info("scoring %s: %s from %s", prepared.label, target, " + ".join(sources))
             made = synthesizer.synthesize(prepared, target, sources=sources)
@@ -62,7 +73,26 @@ def _score(
             rows.append(scored.rows)
             if len(examples) < EXAMPLES:
                 examples.append(_example(prepared, scored))
-    return (pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()), examples
+            if whole.setdefault(target, sources) == sources:
+                study.add(WHOLE, scored, prepared)
+        for target, sources in whole.items():
+            _withhold(study, synthesizer, prepared, target, sources)
+    return (pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()), examples, study
+
+
+def _withhold(
+    study: Ablation,
+    synthesizer: Synthesizer,
+    prepared: Prepared,
+    target: str,
+    sources: Sequence[str],
+) -> None:
+    """Make and score a target without every set of sources that the recipe withholds."""
+    model = synthesizer.model
+    for label, left in withheld_sets(model.recipe, target, sources):
+        LOG.info("ablation %s: %s %s", prepared.label, target, label)
+        made = synthesizer.synthesize(prepared, target, sources=left)
+        study.add(label, score_withheld(made, model, None, prepared), prepared)
 
 
 def _example(prepared: Prepared, scored: Scored) -> Example:

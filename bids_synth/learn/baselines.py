@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from bids_synth.errors import ModelError, UsageError, VisitError
 from bids_synth.grid import Grid
+from bids_synth.learn.closed_form import can_compute, compute
 from bids_synth.learn.linear import Gramian, add_grams, gram_of
 from bids_synth.learn.population import Population, empty_population
 from bids_synth.learn.store import scaled_image
@@ -26,6 +27,8 @@ from bids_synth.volume import Volume, read_mask, write_text
 
 NAMES = ("copy", "linear", "mean")
 """Copy of the best source, linear voxel regression, population mean."""
+CLOSED_FORM = "closed-form"
+"""Baseline by physics alone, for targets that have one where the sources for it are given."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,16 +49,20 @@ class Baselines:
 
         Raises UsageError for another name and VisitError where `sources` is empty.
         """
-        if name not in NAMES:
-            message = f"unknown baseline {name!r}; allowed: {', '.join(NAMES)}"
+        allowed = names_for(target, sources)
+        if name not in allowed:
+            message = f"unknown baseline {name!r}; allowed: {', '.join(allowed)}"
             raise UsageError(message)
         if not sources and name != "mean":
             message = f"{prepared.label}: has no source for the {name} baseline of {target}"
             raise VisitError(message)
         mask = read_mask(prepared.mask).array
-        scaled = self._scaled(name, prepared, target, sources, mask)
+        if name == CLOSED_FORM:
+            values = compute(target, prepared, mask)
+        else:
+            values = scale.invert(self._scaled(name, prepared, target, sources, mask))
         background = MODALITIES[target].background
-        image = np.where(mask > 0, scale.invert(scaled), np.float32(background))
+        image = np.where(mask > 0, values, np.float32(background))
         return Volume(image.astype(np.float32), prepared.grid, MODALITIES[target].unit)
 
     def best_source(self, target: str, sources: Sequence[str]) -> str:
@@ -101,6 +108,17 @@ class Baselines:
             weight = np.float32(weights[self.gramian.modalities.index(source)])
             result += weight * scaled_image(prepared, source, mask)
         return result
+
+
+def names_for(target: str, sources: Collection[str]) -> tuple[str, ...]:
+    """The baselines of a target that can be made of these sources.
+
+    >>> names_for("T2w", ["T1w"])
+    ('copy', 'linear', 'mean')
+    >>> names_for("cmro2", ["cbf", "cbv", "T2map", "T2starmap"])[-1]
+    'closed-form'
+    """
+    return (*NAMES, CLOSED_FORM) if can_compute(target, sources) else NAMES
 
 
 def fit_baselines(recipe: Recipe, training: Sequence[Prepared]) -> Baselines:

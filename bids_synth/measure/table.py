@@ -87,9 +87,15 @@ def _groups(rows: Rows) -> Iterator[tuple[tuple[str, str, str], Rows]]:
             for sources, group in made.groupby("sources", sort=False):
                 yield (str(protocol), str(target), str(sources)), group
             if made["sources"].nunique() > 1:
-                yield (str(protocol), str(target), ALL), made
+                yield (str(protocol), str(target), ALL), _everywhere(made)
         if scored["target"].nunique() > 1:
-            yield (str(protocol), ALL, ALL), scored
+            yield (str(protocol), ALL, ALL), _everywhere(scored)
+
+
+def _everywhere(pooled: Rows) -> Rows:
+    """Rows of the methods that answer as often as the model: others would be pooled over less."""
+    counts = pooled.groupby("method")["method"].transform("size")
+    return pooled[counts == counts.max()]
 
 
 def _defined(group: Rows, *, pooled: bool) -> Iterator[str]:

@@ -14,7 +14,13 @@ import pandas as pd
 import bids_synth
 from bids_synth.errors import UsageError
 from bids_synth.recipe import Recipe
-from bids_synth.report.canvas import styled, svg_text
+from bids_synth.report.ablation_figures import (
+    AblationShown,
+    agreement_lines,
+    draw_ablation,
+    draw_agreement,
+)
+from bids_synth.report.canvas import styled, svg_text, unit_words
 from bids_synth.report.fragments import plain_facts
 from bids_synth.report.group_figures import draw_curves, draw_scores
 from bids_synth.report.mosaic import draw_mosaic
@@ -44,6 +50,7 @@ def write_group_report(
     summary: pd.DataFrame,
     rows: pd.DataFrame,
     examples: Sequence[Example] = (),
+    ablation: AblationShown | None = None,
 ) -> Path:
     """Write `output/group.html`, one file that needs no other; returns its path.
 
@@ -63,6 +70,7 @@ def write_group_report(
         strip=_picture(draw_scores(first)) if tables and not first.empty else "",
         protocol=str(first["protocol"].iloc[0]) if not first.empty else "",
         examples=[_example(example) for example in examples],
+        ablation=[] if ablation is None else _ablation(ablation, protocols),
         curves=_curves(model_folder / "training.tsv"),
         split=split,
         facts=_facts(model_folder / "model.json", recipe),
@@ -83,6 +91,21 @@ def _example(example: Example) -> dict[str, str]:
         "sources": ", ".join(shown.sources),
         "picture": _picture(svg),
     }
+
+
+def _ablation(shown: AblationShown, protocols: Sequence[str]) -> list[dict[str, Any]]:
+    protocol = str(first_protocol(shown.rows, protocols)["protocol"].iloc[0])
+    return [
+        {
+            "target": target,
+            "unit": unit_words(shown.units[target]),
+            "protocol": protocol,
+            "boxes": _picture(draw_ablation(shown, target, protocol)),
+            "agreement": _picture(draw_agreement(shown, target)),
+            "lines": agreement_lines(shown, target),
+        }
+        for target in shown.targets
+    ]
 
 
 def _picture(svg: str) -> str:
