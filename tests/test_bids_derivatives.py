@@ -358,3 +358,24 @@ def test_a_raw_dataset_is_no_output(tmp_path):
     )
     with pytest.raises(UsageError, match="raw dataset"):
         open_output(other, dataset=dataset, version="0.1.0", derivatives={})
+
+
+def test_a_prepared_visit_that_another_recipe_wrote_over_is_not_found(tmp_path):
+    dataset = make_dataset(tmp_path / "raw")
+    made = make_prepared(tmp_path / "w", dataset, Visit("01", None, {}), {"T1w": {}, "PDw": {}})
+    placed = write_prepared(made, tmp_path / "out", dataset=dataset)
+    image = placed.images["PDw"]
+    image.write_bytes(image.read_bytes() + b" ")
+    assert find_prepared(made.visit, tmp_path / "out", key=made.key) is None
+
+
+def test_regions_do_not_share_files(tmp_path):
+    dataset = make_dataset(tmp_path / "raw")
+    made = make_prepared(tmp_path / "w", dataset, Visit("01", None, {}), {"T1w": {}})
+    brain = write_prepared(made, tmp_path / "out", dataset=dataset)
+    head = write_prepared(
+        replace(made, key="1" * 64), tmp_path / "out", dataset=dataset, region="head"
+    )
+    assert brain.images["T1w"] != head.images["T1w"]
+    assert find_prepared(made.visit, tmp_path / "out", key=brain.key) is not None
+    assert find_prepared(made.visit, tmp_path / "out", key=head.key) is not None

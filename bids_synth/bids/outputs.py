@@ -43,10 +43,11 @@ class OutputNames:
         entities = self._shared() | self._kind(target, tracer) | {"desc": f"synth{target}"}
         return self._path(target, entities, suffix="uncertainty")
 
-    def prepared(self, modality: str, grid: Grid) -> PurePosixPath:
-        """A scan of the visit on the prepared grid."""
+    def prepared(self, modality: str, grid: Grid, region: Region = "brain") -> PurePosixPath:
+        """A scan of the visit on the prepared grid, which is cropped around the region."""
         run = self._run_of(modality)
-        entities = run | self._kind(modality) | {"space": self.space, "desc": "preproc"}
+        desc = "preproc" if region == "brain" else f"{region}preproc"
+        entities = run | self._kind(modality) | {"space": self.space, "desc": desc}
         return self._path(modality, entities | {"res": resolution_label(grid)})
 
     def mask(self, region: Region, grid: Grid | None = None) -> PurePosixPath:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path, PurePosixPath
@@ -45,15 +46,21 @@ def write_prepared(
     placed = _placed(prepared, {key: output / path for key, path in paths.items()})
     sidecars = _sidecars(prepared, placed, output, dataset, region)
     sources = _flat(prepared)
+    digests: dict[str, str] = {}
     for key, path in sorted(paths.items(), key=lambda item: item[0] == "mask"):
+        if key == "mask":
+            sidecars[key][MANIFEST]["SHA256"] = digests
         if key in sidecars:
             write_sidecar(path, sidecars[key], output)
-        copy_into(sources[key], output / path)
+        digests[key] = _sha256(copy_into(sources[key], output / path))
     return placed
 
 
 def find_prepared(visit: Visit, output: Path, *, key: str) -> Prepared | None:
-    """The prepared visit that was written under this key; None where any file is absent."""
+    """The prepared visit that was written under this key.
+
+    None where any file is absent or another preparation has written it anew.
+    """
     anat = (
         output
         / derivative_path(visit.participant, visit.session, "anat", "mask", entities={}).parent
@@ -65,13 +72,26 @@ def find_prepared(visit: Visit, output: Path, *, key: str) -> Prepared | None:
                 found = _from_manifest(manifest, visit, output)
             except (KeyError, TypeError, ValueError):
                 continue
-            if all(file.is_file() for file in _flat(found).values()):
+            if _untouched(_flat(found), manifest.get("SHA256", {})):
                 return found
     return None
 
 
+def _untouched(files: Mapping[str, Path], digests: Mapping[str, str]) -> bool:
+    """True where every file but the mask that holds the digests is the one that was written."""
+    return all(
+        path.is_file() and (name == "mask" or _sha256(path) == digests.get(name))
+        for name, path in files.items()
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _paths(prepared: Prepared, names: OutputNames, region: Region) -> dict[str, PurePosixPath]:
-    images = {f"image {m}": names.prepared(m, prepared.grid) for m in prepared.images}
+    images = {f"image {m}": names.prepared(m, prepared.grid, region) for m in prepared.images}
     transforms = {f"transform {m}": names.transform(m) for m in prepared.transforms}
     return {
         **images,
