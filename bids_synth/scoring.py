@@ -35,15 +35,15 @@ def score_and_report(
     `ablation.tsv`.
     """
     metrics = model.folder / "metrics.tsv"
-    rows, examples, study = _score(model, held_out, settings)
+    rows, examples, ablation = _score(model, held_out, settings)
     write_rows(rows, metrics)
     summary = summarise(
         read_rows(metrics), resamples=model.recipe.evaluation.bootstrap, seed=settings.seed
     )
     write_rows(summary, model.folder / "summary.tsv")
-    ablation = study.shown(model.recipe)
-    if ablation is not None:
-        write_rows(ablation.rows, model.folder / "ablation.tsv")
+    shown = ablation.shown(model.recipe)
+    if shown is not None:
+        write_rows(shown.rows, model.folder / "ablation.tsv")
     page = write_group_report(
         settings.output,
         model_folder=model.folder,
@@ -51,7 +51,7 @@ def score_and_report(
         summary=summary,
         rows=rows,
         examples=examples,
-        ablation=ablation,
+        ablation=shown,
     )
     return format_table(summary), page
 
@@ -63,7 +63,7 @@ def _score(
     baselines = load_baselines(model.folder)
     rows: list[pd.DataFrame] = []
     examples: list[Example] = []
-    study = Ablation()
+    ablation = Ablation()
     for prepared in held_out:
         whole: dict[str, tuple[str, ...]] = {}
         for target, sources in scenarios(prepared, model.recipe):
@@ -74,14 +74,14 @@ def _score(
             if len(examples) < EXAMPLES:
                 examples.append(_example(prepared, scored))
             if whole.setdefault(target, sources) == sources:
-                study.add(WHOLE, scored, prepared)
+                ablation.add(WHOLE, scored, prepared)
         for target, sources in whole.items():
-            _withhold(study, synthesizer, prepared, target, sources)
-    return (pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()), examples, study
+            _withhold(ablation, synthesizer, prepared, target, sources)
+    return (pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()), examples, ablation
 
 
 def _withhold(
-    study: Ablation,
+    ablation: Ablation,
     synthesizer: Synthesizer,
     prepared: Prepared,
     target: str,
@@ -92,7 +92,7 @@ def _withhold(
     for label, left in withheld_sets(model.recipe, target, sources):
         LOG.info("ablation %s: %s %s", prepared.label, target, label)
         made = synthesizer.synthesize(prepared, target, sources=left)
-        study.add(label, score_withheld(made, model, None, prepared), prepared)
+        ablation.add(label, score_withheld(made, model, None, prepared), prepared)
 
 
 def _example(prepared: Prepared, scored: Scored) -> Example:
