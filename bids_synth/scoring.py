@@ -13,7 +13,7 @@ from bids_synth.evaluate import Scored, scenarios, score_withheld
 from bids_synth.learn.baselines import load_baselines
 from bids_synth.learn.model import Model
 from bids_synth.learn.synthesize import Synthesizer, load_synthesizer
-from bids_synth.measure.table import read_rows, summarise, write_rows
+from bids_synth.measure.table import COLUMNS, read_rows, summarise, write_rows
 from bids_synth.measure.terminal import format_table
 from bids_synth.report.group_page import Example, write_group_report
 from bids_synth.report.synthetic_figures import Shown
@@ -77,7 +77,10 @@ def _score(
                 ablation.add(WHOLE, scored, prepared)
         for target, sources in whole.items():
             _withhold(ablation, synthesizer, prepared, target, sources)
-    return (pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()), examples, ablation
+    if not rows:
+        LOG.warning("no test visit has a target beside its sources: nothing could be scored")
+        return pd.DataFrame(columns=[*COLUMNS]), examples, ablation
+    return pd.concat(rows, ignore_index=True), examples, ablation
 
 
 def _withhold(

@@ -50,7 +50,7 @@ def test_all_faults_are_told_at_once() -> None:
 
 
 def test_an_unknown_recipe_names_the_known_ones() -> None:
-    with pytest.raises(RecipeError, match="known: cmro2, .*impute"):
+    with pytest.raises(RecipeError, match=r"known: cmro2, .*impute"):
         load_recipe("nonsense")
 
 

@@ -53,7 +53,8 @@ Made by bids_synth from the dataset that `dataset_description.json` links as `ra
   (`Synthetic`, `Sources`, `SynthesisModel`, `Uncertainty`, `QualityVerdict`).
 - `*_uncertainty.nii.gz` are maps of the doubt about them, in the unit of the image.
 - `*_desc-preproc_*` and `*_desc-headpreproc_*` are acquired images registered to the reference
-  (`space-`) and resampled (`res-`); `*_desc-brain_mask` or `*_desc-head_mask` say where models read and write.
+  (`space-`) and resampled (`res-`); `*_desc-brain_mask` or `*_desc-head_mask` say where models
+  read and write.
 - `*_from-A_to-B_mode-image_xfm.txt` are ITK transforms that bring images of A to the space of B.
 - `ct/` follows the proposal BEP024; it, perfusion maps, transforms and uncertainty maps have no
   name in BIDS yet and are listed in `.bidsignore`.
