@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -158,6 +159,48 @@ def fitting(_: Path) -> list[Measured]:
     return [result]
 
 
+def waiting(work: Path) -> list[Measured]:
+    """Steps of the default recipe as they are fitted: how long they wait for data."""
+    import torch
+
+    from benchmarks.toys import whole_brain
+    from bids_synth.learn.member import Member, fit_member
+    from bids_synth.learn.networks import build_network
+    from bids_synth.learn.store import open_store
+    from bids_synth.recipe import load_recipe
+
+    steps = 12
+    schedule = {"fit.steps": str(2 * steps), "fit.steps_per_epoch": str(steps)}
+    recipe = load_recipe("impute", schedule).limited_to(["T1w", "PDw"])
+    stored = open_store([whole_brain(work / "brain", FULL)], tuple(recipe.modalities), work)
+    place = work / f"member-{time.time_ns()}"
+    member = Member(recipe, 0, 0, SEED, "benchmark", place, place / "logs" / "one")
+    fit_member(
+        member, stored, _Unmoved(torch.device("cpu")), lambda: build_network(recipe), quiet=True
+    )
+    row = (member.fitted() or {})["rows"][-1]
+    seconds, share = row["seconds"] / steps, row["data_wait_fraction"]
+    note = f"{100 * share:.1f} % of the time between two steps: data and Lightning"
+    return [Measured("fit: one step as fitted", seconds, note=note)]
+
+
+@dataclass
+class _Unmoved:
+    """A selection that looks at nothing."""
+
+    device: Any
+
+    def __call__(self, _: object) -> float:
+        return 0.0
+
+
+def every_objective(work: Path) -> list[Measured]:
+    """Each objective as fitted against a plain loop."""
+    from benchmarks.objectives import objectives
+
+    return objectives(work)
+
+
 def synthesis(work: Path) -> list[Measured]:
     """A 1 mm volume by the default recipe's network with all its members, and its report."""
     import torch
@@ -209,6 +252,8 @@ STAGES: dict[str, Callable[[Path], list[Measured]]] = {
     "index": index,
     "preparation": preparation,
     "fitting": fitting,
+    "waiting": waiting,
+    "objectives": every_objective,
     "synthesis": synthesis,
 }
 
