@@ -15,6 +15,7 @@ from bids_synth.learn.model import Model
 from bids_synth.learn.synthesize import Synthesizer, load_synthesizer
 from bids_synth.measure.table import COLUMNS, read_rows, summarise, write_rows
 from bids_synth.measure.terminal import format_table
+from bids_synth.regional import Regional
 from bids_synth.report.group_page import Example, write_group_report
 from bids_synth.report.synthetic_figures import Shown
 from bids_synth.settings import Settings
@@ -31,11 +32,12 @@ def score_and_report(
 ) -> tuple[str, Path]:
     """The printed table and the page; tables of scores in the model folder.
 
-    They are `metrics.tsv`, `summary.tsv` and, where the recipe withholds sources in turn,
-    `ablation.tsv`.
+    They are `metrics.tsv`, `summary.tsv`, where the recipe withholds sources in turn
+    `ablation.tsv`, and for targets with a physical unit `regions.tsv` and `agreement.tsv`.
     """
     metrics = model.folder / "metrics.tsv"
-    rows, examples, ablation = _score(model, held_out, settings)
+    regional = Regional()
+    rows, examples, ablation = _score(model, held_out, settings, regional)
     write_rows(rows, metrics)
     summary = summarise(
         read_rows(metrics), resamples=model.recipe.evaluation.bootstrap, seed=settings.seed
@@ -44,6 +46,8 @@ def score_and_report(
     shown = ablation.shown(model.recipe)
     if shown is not None:
         write_rows(shown.rows, model.folder / "ablation.tsv")
+    for name, table in zip(("regions", "agreement"), regional.tables() or (), strict=False):
+        write_rows(table, model.folder / f"{name}.tsv")
     page = write_group_report(
         settings.output,
         model_folder=model.folder,
@@ -57,7 +61,7 @@ def score_and_report(
 
 
 def _score(
-    model: Model, held_out: Sequence[Prepared], settings: Settings
+    model: Model, held_out: Sequence[Prepared], settings: Settings, regional: Regional
 ) -> tuple[pd.DataFrame, list[Example], Ablation]:
     synthesizer = load_synthesizer(model, settings.device)
     baselines = load_baselines(model.folder)
@@ -71,6 +75,7 @@ def _score(
             made = synthesizer.synthesize(prepared, target, sources=sources)
             scored = score_withheld(made, model, baselines, prepared)
             rows.append(scored.rows)
+            regional.add(scored, prepared)
             if len(examples) < EXAMPLES:
                 examples.append(_example(prepared, scored))
             if whole.setdefault(target, sources) == sources:
