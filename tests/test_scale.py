@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bids_synth.modality import MODALITIES
-from bids_synth.scale import Scale, fit_scale, typical_scale
+from bids_synth.scale import SUVR, Scale, fit_scale, typical_scale
 
 finite = st.floats(-1e4, 1e4, width=32)
 
@@ -51,3 +51,26 @@ def test_constant_image_is_refused() -> None:
 def test_typical_scale_is_the_median_and_ignores_one_outlier() -> None:
     scales = [Scale(0, 100), Scale(0, 110), Scale(0, 1e6)]
     assert typical_scale(scales) == Scale(0, 110)
+
+
+@given(st.lists(st.floats(0.5, 300, width=32), min_size=1, max_size=50))
+def test_a_logarithmic_scale_is_undone_and_turns_ratios_into_differences(
+    values: list[float],
+) -> None:
+    scale = fit_scale(MODALITIES["cmro2"], np.empty(0), log=True)
+    array = np.array(values)
+    np.testing.assert_allclose(scale.invert(scale.apply(array)), array, rtol=1e-4)
+    step = scale.apply(2 * array) - scale.apply(array)
+    np.testing.assert_allclose(step, np.log(2) / scale.gain, atol=1e-5)
+
+
+def test_a_logarithm_of_nothing_is_finite() -> None:
+    scale = fit_scale(MODALITIES["cbf"], np.empty(0), log=True)
+    assert np.isfinite(scale.apply(np.array([0.0, -5.0]))).all()
+
+
+def test_an_uptake_ratio_does_not_know_the_dose() -> None:
+    values = np.random.default_rng(2).gamma(3.0, size=1000)
+    one, double = (fit_scale(MODALITIES["pet"], v, suvr=True) for v in (values, 2 * values))
+    np.testing.assert_allclose(one.apply(values), double.apply(2 * values), rtol=1e-5)
+    assert one.apply(values).mean() * SUVR == pytest.approx(1, rel=1e-4)
