@@ -21,7 +21,7 @@ from benchmarks.tasks import TASKS, Entry, Task
 
 TRIAL = 8
 """Steps that tell how long a step takes."""
-LOOKS = 4
+LOOKS = 3
 """Times that the validation participants are looked at during a fit."""
 
 

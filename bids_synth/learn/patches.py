@@ -16,6 +16,8 @@ Start = tuple[int, int, int]
 Slices = tuple[slice, slice, slice]
 Blocks = Callable[[torch.Tensor], torch.Tensor]
 
+TOGETHER = 2**17
+"""Voxels that are shown to a network at a time: single slices would leave it idle."""
 SIGMA = 0.125
 """Width of the blending Gaussian as a fraction of the patch (Isensee 2021, nnU-Net)."""
 
@@ -76,7 +78,7 @@ def slide(
     overlap: float,
     device: torch.device,
 ) -> npt.NDArray[np.float32]:
-    """Apply `blocks`, (1, S, *patch) -> (1, T, *patch), to every window and blend: (T, I, J, K).
+    """Apply `blocks`, (N, S, *patch) -> (N, T, *patch), to every window and blend: (T, I, J, K).
 
     Voxels that no window covers are 0; no voxel of the mask is among them.
     """
@@ -103,10 +105,14 @@ def _windows(
     overlap: float,
     device: torch.device,
 ) -> Iterator[tuple[Start, torch.Tensor]]:
+    starts = window_starts(mask, patch, overlap)
+    count = max(1, TOGETHER // int(np.prod(patch)))
     with torch.inference_mode():
-        for start in window_starts(mask, patch, overlap):
-            window = torch.from_numpy(cut(images, start, patch))[None].to(device)
-            yield start, blocks(window)[0].float().cpu()
+        for first in range(0, len(starts), count):
+            group = starts[first : first + count]
+            windows = np.stack([cut(images, start, patch) for start in group])
+            results = blocks(torch.from_numpy(windows).to(device)).float().cpu()
+            yield from zip(group, results, strict=True)
 
 
 def _overlap(shape: Sequence[int], start: Sequence[int], patch: Shape) -> tuple[Slices, Slices]:

@@ -56,6 +56,7 @@ def _pass_on(table: torch.Tensor) -> None:
 
 def laid_out(network: nn.Module, recipe: Recipe) -> nn.Module:
     """The network with its weights in the memory layout that its convolutions run best in."""
-    layout = torch.channels_last if recipe.dimension == "2D" else torch.channels_last_3d
-    placed: nn.Module = network.to(memory_format=layout)  # type: ignore[call-overload]
+    if recipe.dimension == "2D":
+        return network  # Channels last was 3 to 16 % slower with InstanceNorm on a processor.
+    placed: nn.Module = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     return placed
