@@ -21,6 +21,8 @@ from benchmarks.tasks import TASKS, Entry, Task
 
 TRIAL = 8
 """Steps that tell how long a step takes."""
+PROTOCOLS = '["masked3d", "slices", "affine-free", "synthrad"]'
+"""A protocol that does not apply to a target is left out by itself."""
 LOOKS = 3
 """Times that the validation participants are looked at during a fit."""
 
@@ -35,6 +37,7 @@ def fit(entry: Entry, place: Path, options: argparse.Namespace, *, steps: int, n
         "fit.test": "0.34",
         "fit.steps": str(steps),
         "fit.steps_per_epoch": str(per_epoch),
+        "evaluation.protocols": PROTOCOLS,
         **entry.overrides,
     }
     command = [
