@@ -16,7 +16,6 @@ from bids_synth.errors import UsageError
 from bids_synth.recipe import load_recipe, validate_recipe
 
 IMPUTE = load_recipe("impute")
-SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
 PATHS = (
     "sub-01/anat/sub-01_T1w.nii.gz",
@@ -382,21 +381,3 @@ def test_the_index_of_one_is_the_part_of_the_index_of_all(dataset):
     wanted = {f.path for f in everything.get(subject="02")}
     assert {f.path for f in one.get()} == wanted
     assert len(wanted) == 2
-
-
-# real scans
-
-
-@pytest.mark.real
-@pytest.mark.skipif(not SHARED.is_dir(), reason=f"no real scans in {SHARED}")
-def test_real_datasets():
-    stripped = query(SHARED / "stripped", IMPUTE)
-    assert [v.label for v in stripped.visits] == [
-        f"sub-{label}" for label in ("ms07", "ms26", "stroke01", "tcga6692", "tcga7294")
-    ]
-    assert all(set(v.scans) == {"T1w", "T2w", "FLAIR"} for v in stripped.visits)
-    raw = query(SHARED / "ms-raw", IMPUTE, sessions=["2"])
-    assert [v.label for v in raw.visits] == ["sub-01_ses-2"]
-    ct = query(SHARED / "averages", recipe_of(T1w="source", ct="target", pet="target"))
-    assert set(ct.visits[0].scans) == {"T1w", "ct", "pet"}
-    assert stripped.problems == raw.problems == ct.problems == ()
