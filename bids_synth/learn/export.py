@@ -17,6 +17,7 @@ from bids_synth.learn.card import Card, FileEntry, WeightsEntry, hash_label, lib
 from bids_synth.learn.member import Member
 from bids_synth.learn.model import sha256_of
 from bids_synth.learn.networks import network_parameters
+from bids_synth.learn.preview import FILE
 from bids_synth.learn.record import rows_to_tsv
 from bids_synth.learn.typical import figures, typical_ranges
 from bids_synth.modality import MODALITIES
@@ -143,6 +144,8 @@ def _copy_logs(fitted: Fitted, folder: Path) -> None:
         events = sorted(member.logs.glob("events.out.tfevents.*"))
         place = folder / member.logs.name
         place.mkdir(parents=True, exist_ok=True)
+        if (member.place / FILE).is_file():
+            shutil.copyfile(member.place / FILE, place / FILE)
         for number, path in enumerate(events):
             # The original name holds the name of the computer, which is nobody's business.
             shutil.copyfile(

@@ -13,6 +13,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from torch import nn
 
+from bids_synth.learn.preview import FILE, add_preview
 from bids_synth.volume import write_text
 
 Row = dict[str, float | int]
@@ -105,6 +106,8 @@ class Record(Callback):  # type: ignore[misc]
             }
         self._add_row(loop, module, score, spent)
         write_text(rows_to_tsv(self.rows), self.place / "training.tsv")
+        if look := getattr(self.validate, "look", None):
+            add_preview(look, self.place / FILE, loop.current_epoch, score)
         save_state(loop, self.place / "last.ckpt")
         if self.watch is not None:
             self.watch(loop.current_epoch, score)
@@ -123,7 +126,7 @@ class Record(Callback):  # type: ignore[misc]
             health.get("discriminator_loss", nan),
             health.get("discriminator_accuracy", nan),
             self._waited / spent,
-            time.perf_counter() - self._began,
+            spent,
         )
         row: Row = dict(zip(COLUMNS, values, strict=True))
         self.rows.append(row)

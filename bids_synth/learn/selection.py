@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch import nn
 from bids_synth.errors import UsageError
 from bids_synth.learn.extras import given_extras
 from bids_synth.learn.patches import slide
+from bids_synth.learn.preview import Look, middle_slice
 from bids_synth.learn.scenarios import Scenario, each_target
 from bids_synth.learn.store import Stored
 from bids_synth.recipe import Recipe
@@ -35,6 +36,8 @@ class Selection:
     tasks: tuple[tuple[Stored, Scenario], ...]
     score: Score
     device: torch.device
+    look: Look = field(default_factory=dict, compare=False, repr=False)
+    """Slices of the first task as it was last scored; empty before."""
 
     def __call__(self, network: nn.Module) -> float:
         """Mean score over the tasks."""
@@ -56,7 +59,19 @@ class Selection:
             device=self.device,
         )[0]
         mask = np.asarray(visit.mask) > 0
+        if visit is self.tasks[0][0] and scenario is self.tasks[0][1]:
+            self._remember(visit, scenario, synthetic * mask)
         return self.score(np.asarray(visit.images[target], np.float32), synthetic * mask, mask)
+
+    def _remember(self, visit: Stored, scenario: Scenario, synthetic: npt.NDArray[Any]) -> None:
+        source, (target,) = scenario.sources[0], scenario.scored
+        self.look.update(
+            source=middle_slice(visit.images[source]),
+            real=middle_slice(visit.images[target]),
+            synthetic=middle_slice(synthetic),
+            source_name=np.array(source),
+            target_name=np.array(target),
+        )
 
 
 def selection_of(
@@ -94,7 +109,7 @@ def blocks_of(
     network.eval()
 
     def blocks(window: torch.Tensor) -> torch.Tensor:
-        result: torch.Tensor = network(window, available)[:, rows]
+        result: torch.Tensor = network(window, available.expand(len(window), -1))[:, rows]
         return result
 
     return blocks

@@ -1,0 +1,94 @@
+"""Previews: the slice that was scored, one an epoch, whatever a kill left behind."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from learn_toys import make_visit, minus_error, toy_recipe, toy_split
+
+from bids_synth.learn.fit import fit_model
+from bids_synth.learn.preview import add_preview, middle_slice, read_preview
+from bids_synth.learn.selection import selection_of
+from bids_synth.learn.store import open_store
+
+
+def look(value):
+    names = {"source_name": np.array("T1w"), "target_name": np.array("T2w")}
+    one = np.full((5, 6), value, np.float16)
+    return {"source": one, "real": one, "synthetic": one, **names}
+
+
+def test_a_resumed_fit_replaces_what_came_after_its_state(tmp_path):
+    path = tmp_path / "preview.npz"
+    for epoch in (0, 1, 2, 3):
+        add_preview(look(epoch), path, epoch, 20.0 + epoch)
+    for epoch in (2, 3, 4):
+        add_preview(look(10 + epoch), path, epoch, 30.0 + epoch)
+    found = read_preview(path)
+    assert found["epochs"].tolist() == [0, 1, 2, 3, 4]
+    assert found["scores"].tolist() == [20, 21, 32, 33, 34]
+    assert found["synthetic"][:, 0, 0].tolist() == [0, 1, 12, 13, 14]
+    assert found["synthetic"].dtype == np.float16
+    assert [p.name for p in tmp_path.iterdir()] == ["preview.npz"]
+    add_preview(look(5), path, 0, 1.0)
+    assert read_preview(path)["epochs"].tolist() == [0]
+
+
+def test_a_damaged_file_stops_no_fit(tmp_path):
+    path = tmp_path / "preview.npz"
+    path.write_bytes(b"PK\x03\x04 cut off")
+    add_preview(look(1), path, 7, 1.0)
+    assert read_preview(path)["epochs"].tolist() == [7]
+
+
+def test_slices_are_small_and_from_the_middle():
+    image = np.zeros((200, 260, 11))
+    image[:, :, 5] = np.arange(200)[:, None]
+    found = middle_slice(image)
+    assert found.shape == (67, 87)
+    assert found[1, 0] == 3
+
+
+def test_the_selection_keeps_the_slice_that_it_scored(tmp_path):
+    recipe = toy_recipe()
+    store = open_store([make_visit(tmp_path, "e")], tuple(recipe.modalities), tmp_path / "work")
+    scored = []
+
+    def score(real, synthetic, mask):
+        scored.append((real, synthetic))
+        return minus_error(real, synthetic, mask)
+
+    class Half(torch.nn.Module):
+        def forward(self, window, available):
+            return torch.full_like(window, 0.5)
+
+    selection = selection_of(recipe, store, score, torch.device("cpu"))
+    assert selection.look == {}
+    selection(Half())
+    assert len(scored) == len(selection.tasks) > 1
+    real, synthetic = scored[0]
+    kept = selection.look
+    np.testing.assert_array_equal(kept["real"], middle_slice(real))
+    np.testing.assert_array_equal(kept["synthetic"], middle_slice(synthetic))
+    assert kept["synthetic"].max() == 0.5
+    scenario = selection.tasks[0][1]
+    assert str(kept["target_name"]) == scenario.scored[0]
+    source = store[0].images[scenario.sources[0]]
+    np.testing.assert_array_equal(kept["source"], middle_slice(source))
+
+
+def test_the_model_folder_has_one_slice_an_epoch(tmp_path):
+    people = [make_visit(tmp_path / "data", p) for p in "abcde"]
+    recipe = toy_recipe(steps=4, steps_per_epoch=2)
+    folder = tmp_path / "models" / "toy"
+    fit_model(
+        recipe, people, toy_split(), minus_error, folder=folder, work=tmp_path / "work",
+        seed=1, device="cpu", quiet=True,
+    )  # fmt: skip
+    found = read_preview(folder / "logs" / "fold-0_member-0" / "preview.npz")
+    assert found["epochs"].tolist() == [0, 1]
+    lines = (folder / "training.tsv").read_text().splitlines()
+    column = lines[0].split("\t").index("validation_score")
+    scores = [float(line.split("\t")[column]) for line in lines[1:]]
+    np.testing.assert_allclose(found["scores"], scores, rtol=1e-5)
+    assert not np.array_equal(found["synthetic"][0], found["synthetic"][1])
