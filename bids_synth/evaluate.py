@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bids_synth.learn.baselines import Baselines, names_for
+from bids_synth.learn.closed_form import compute
 from bids_synth.learn.model import Model
 from bids_synth.measure.protocol import PROTOCOLS, applies
 from bids_synth.modality import MODALITIES
@@ -103,6 +104,13 @@ def on_native(made: Synthetic, prepared: Prepared) -> Synthetic:
     image = to_native(made.image, prepared, background=background)
     spread = to_native(made.spread, prepared) if made.spread is not None else None
     return Synthetic(made.modality, made.sources, image, spread)
+
+
+def closed_form_on_native(quantity: str, prepared: Prepared) -> Volume:
+    """CMRO2 or OEF of a visit by physics alone, on the reference's native grid."""
+    values = compute(quantity, prepared, read_mask(prepared.mask).array)
+    unit = MODALITIES[quantity].unit if quantity in MODALITIES else "fraction"
+    return to_native(Volume(values, prepared.grid, unit), prepared)
 
 
 def _rescaled(image: Volume, modality: str, old: Scale, new: Scale, prepared: Prepared) -> Volume:

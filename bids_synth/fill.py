@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bids_synth.bids.closed_forms import closed_form_is_current, write_closed_form
 from bids_synth.bids.copies import copy_is_current, write_copies
 from bids_synth.bids.derivatives import is_current, write_synthetic, written_synthetic
 from bids_synth.errors import Problem
-from bids_synth.evaluate import on_native, real_on_native, score_withheld
+from bids_synth.evaluate import closed_form_on_native, on_native, real_on_native, score_withheld
 from bids_synth.learn.baselines import load_baselines
+from bids_synth.learn.closed_form import NEEDED, blood_figures, can_compute
 from bids_synth.learn.model import load_model
 from bids_synth.learn.synthesize import load_synthesizer
 from bids_synth.learn.typical import figures
@@ -34,6 +36,8 @@ from bids_synth.visit import Prepared, Visit
 from bids_synth.volume import Volume, read_mask
 
 LOG = logging.getLogger(__name__)
+COMPUTED = ("cmro2", "oef")
+"""What physics alone gives, written beside what the model makes."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,12 @@ def targets_of(visit: Visit, recipe: Recipe, *, evaluate: bool) -> list[str]:
     ]
 
 
+def computed_of(visit: Visit, recipe: Recipe) -> list[str]:
+    """What closed-form physics gives of a visit, whether or not it was acquired too."""
+    present = [m for m in recipe.sources if m in visit.scans]
+    return [q for q in COMPUTED if recipe.extras.closed_form and can_compute(q, present)]
+
+
 class Filler:
     """A model loaded once, applied to one prepared visit after the other."""
 
@@ -73,14 +83,18 @@ class Filler:
         """What this run makes for a visit."""
         return targets_of(visit, self.recipe, evaluate=self.settings.evaluate)
 
+    def wants(self, visit: Visit) -> bool:
+        """Whether this run makes or computes anything for a visit."""
+        return bool(self.targets(visit) or computed_of(visit, self.recipe))
+
     def fill(self, prepared: Prepared) -> VisitResult:
         """Make, judge, write, score and draw every target of a visit."""
         visit, targets = prepared.visit, self.targets(prepared.visit)
-        if self._all_current(prepared, targets):
-            done = f"{visit.label}: {', '.join(targets)} up to date"
-            return VisitResult(visit, (done,))
+        lines = self._compute(prepared)
+        if not lines and self._all_current(prepared, targets):
+            named = targets or computed_of(visit, self.recipe)
+            return VisitResult(visit, (f"{visit.label}: {', '.join(named)} up to date",))
         shown: list[tuple[Synthetic, Verdict, Volume | None]] = []
-        lines: list[str] = []
         rows: list[pd.DataFrame] = []
         for target in targets:
             made = self.synthesizer.synthesize(prepared, target)
@@ -126,6 +140,27 @@ class Filler:
         write_rows(table, settings.output / "logs" / f"scores-{settings.run_id}.tsv")
         resamples = self.recipe.evaluation.bootstrap
         return (format_table(summarise(table, resamples=resamples, seed=settings.seed)),)
+
+    def _compute(self, prepared: Prepared) -> list[str]:
+        """Write what closed-form physics gives of a visit; a line where anything was written."""
+        settings, constants, written = self.settings, blood_figures(prepared), []
+        for quantity in computed_of(prepared.visit, self.recipe):
+            if not settings.overwrite and closed_form_is_current(
+                quantity, prepared, settings.output, constants=constants
+            ):
+                continue
+            write_closed_form(
+                quantity,
+                closed_form_on_native(quantity, prepared),
+                prepared,
+                settings.output,
+                dataset=settings.dataset,
+                maps=NEEDED[quantity],
+                constants=constants,
+                region=self.model.recipe.preparation.mask,
+            )
+            written.append(quantity)
+        return [f"{prepared.label}: {', '.join(written)} by closed form"] if written else []
 
     def _real(self, prepared: Prepared, target: str) -> Volume | None:
         """The acquired target, unless the model was fitted on this participant."""

@@ -69,7 +69,7 @@ def _fill(found: Discovery, recipe: Recipe, folder: Path, settings: Settings) ->
     problems: list[Problem] = list(found.problems)
     results: list[VisitResult] = []
     for batch in in_batches(found.visits, BATCH):
-        wanted = [visit for visit in batch if filler.targets(visit)]
+        wanted = [visit for visit in batch if filler.wants(visit)]
         prepared, failed = prepare_all(wanted, filler.model.recipe, settings)
         problems += failed
         for label in sorted(prepared):

@@ -20,7 +20,7 @@ _LOG = logging.getLogger(__name__)
 
 _IGNORED = (
     *("*.html", "figures", "models", "ct", "*_xfm.txt", "*_uncertainty.nii.gz"),
-    "*_uncertainty.json",
+    *("*_uncertainty.json", "*_oef.nii.gz", "*_oef.json"),
     *(
         f"*_{m.suffix}.{extension}"
         for m in MODALITIES.values()
@@ -37,6 +37,7 @@ _DESCRIPTIONS = {
         f"synth{name}": f"About the synthetic {name}: its uncertainty, in its unit"
         for name in MODALITIES
     },
+    "closedform": "Computed from acquired maps by closed-form physics, without a network",
     "preproc": "Acquired image registered to the reference and resampled; its own intensities",
     "headpreproc": "The same, cropped around the head and not around the brain",
     "brain": "Brain mask",
@@ -52,6 +53,7 @@ Made by bids_synth from the dataset that `dataset_description.json` links as `ra
   They were not acquired. Their sidecars say from what, by which model, and how far to trust them
   (`Synthetic`, `Sources`, `SynthesisModel`, `Uncertainty`, `QualityVerdict`).
 - `*_uncertainty.nii.gz` are maps of the doubt about them, in the unit of the image.
+- `*_desc-closedform_*` are maps that physics alone computes from acquired maps; no network.
 - `*_desc-preproc_*` and `*_desc-headpreproc_*` are acquired images registered to the reference
   (`space-`) and resampled (`res-`); `*_desc-brain_mask` or `*_desc-head_mask` say where models
   read and write.

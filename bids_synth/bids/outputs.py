@@ -43,6 +43,12 @@ class OutputNames:
         entities = self._shared() | self._kind(target, tracer) | {"desc": f"synth{target}"}
         return self._path(target, entities, suffix="uncertainty")
 
+    def closed_form(self, quantity: str) -> PurePosixPath:
+        """The map of `cmro2` or `oef` that physics alone computes, on the reference's grid."""
+        entities = self._shared() | {"desc": "closedform"}
+        participant, session = self.visit.participant, self.visit.session
+        return derivative_path(participant, session, "perf", quantity, entities=entities)
+
     def prepared(self, modality: str, grid: Grid, region: Region = "brain") -> PurePosixPath:
         """A scan of the visit on the prepared grid, which is cropped around the region."""
         run = self._run_of(modality)

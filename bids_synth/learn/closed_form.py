@@ -50,6 +50,11 @@ def compute(quantity: str, prepared: Prepared, mask: npt.NDArray[Any]) -> npt.ND
     return np.asarray(result * inside, dtype=np.float32)
 
 
+def blood_figures(prepared: Prepared) -> dict[str, float]:
+    """Haematocrit and arterial saturation, %, that `compute` takes for a visit."""
+    return {"Hct": _trait(prepared, "Hct", HCT), "O2sat": _trait(prepared, "O2sat", O2SAT)}
+
+
 def _trait(prepared: Prepared, name: str, usual: float) -> float:
     try:
         value = float(prepared.visit.traits.get(name, usual))

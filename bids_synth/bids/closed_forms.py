@@ -1,0 +1,61 @@
+"""Closed forms: maps that physics computes from acquired ones, with sidecars that say so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from bids_synth.bids.outputs import OutputNames, Region
+from bids_synth.bids.sidecars import read_sidecar, refuse_shadow, write_sidecar
+from bids_synth.bids.uris import bids_uri, bids_uris
+from bids_synth.visit import Prepared
+from bids_synth.volume import Volume, write_volume
+
+
+def write_closed_form(
+    quantity: str,
+    image: Volume,
+    prepared: Prepared,
+    output: Path,
+    *,
+    dataset: Path,
+    maps: Sequence[str],
+    constants: Mapping[str, float],
+    region: Region = "brain",
+) -> list[Path]:
+    """Write `cmro2` or `oef` as computed from `maps`, on the reference's native grid.
+
+    `constants` are the blood's figures that the formula used. Returns image and sidecar.
+    Raises VisitError rather than touch or imitate raw data.
+    """
+    if not image.grid.matches(prepared.native):
+        message = f"the closed form of {quantity} is not on the reference's native grid"
+        raise ValueError(message)
+    path = OutputNames(prepared.visit, prepared.reference).closed_form(quantity)
+    refuse_shadow(path, prepared.visit, output, dataset)
+    scans = prepared.visit.scans
+    inputs = [scans[m].path for m in maps]
+    inputs += [prepared.transforms[m] for m in maps if m in prepared.transforms]
+    reference = scans[prepared.reference].path
+    block = {
+        "Description": f"{quantity}, COMPUTED from {', '.join(maps)} by closed-form physics "
+        "(multiparametric qBOLD), no network; not acquired",
+        "Sources": bids_uris([*inputs, prepared.mask], output, dataset),
+        "SpatialReference": bids_uri(reference, output, dataset),
+        "SkullStripped": prepared.stripped or region == "brain",
+        "Units": image.unit,
+        "ClosedForm": {"SourceModalities": list(maps), **constants},
+        "PreparationKey": prepared.key,
+    }
+    sidecar = write_sidecar(path, block, output)
+    return [write_volume(image, output / path), sidecar]
+
+
+def closed_form_is_current(
+    quantity: str, prepared: Prepared, output: Path, *, constants: Mapping[str, float]
+) -> bool:
+    """Whether the map is there, of this preparation and these figures of the blood."""
+    path = output / OutputNames(prepared.visit, prepared.reference).closed_form(quantity)
+    block = read_sidecar(path) or {}
+    same = all(block.get("ClosedForm", {}).get(k) == v for k, v in constants.items())
+    return path.is_file() and same and block.get("PreparationKey") == prepared.key

@@ -1,0 +1,138 @@
+"""CMRO2 and OEF by physics as outputs: the formula resampled, BIDS, and a baseline of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from bids_fixtures import NATIVE, PREPARED, make_dataset, make_prepared, mask
+
+from bids_synth import physics
+from bids_synth.bids.derivatives import open_output, write_prepared
+from bids_synth.evaluate import closed_form_on_native
+from bids_synth.fill import Filler, computed_of
+from bids_synth.learn.baselines import Baselines
+from bids_synth.learn.closed_form import HCT, O2SAT, compute
+from bids_synth.prepare.resample import resample
+from bids_synth.recipe import load_recipe
+from bids_synth.scale import Scale
+from bids_synth.visit import Visit
+from bids_synth.volume import Volume, read_volume, write_volume
+
+VALIDATOR = Path(sys.executable).with_name("bids-validator-deno")
+LEVELS = {"cbf": 50.0, "cbv": 4.0, "T2map": 85.0, "T2starmap": 45.0, "cmro2": 999.0}
+SOURCES = ("cbf", "cbv", "T2map", "T2starmap")
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A visit with a real CMRO2 and all maps for its closed form; a filler for it."""
+    dataset, output = make_dataset(tmp_path / "raw"), tmp_path / "out"
+    open_output(output, dataset=dataset, version="0.1.0", derivatives={})
+    kinds = {"T1w": {}} | {m: {} for m in LEVELS}
+    prepared = make_prepared(tmp_path / "work", dataset, Visit("01", None, {}), kinds)
+    for seed, (name, level) in enumerate(LEVELS.items()):
+        values = level * (0.9 + 0.2 * np.random.default_rng(seed).random(PREPARED.shape))
+        write_volume(Volume(values.astype(np.float32), PREPARED), prepared.images[name])
+    prepared = write_prepared(prepared, output, dataset=dataset)
+    filler = Filler.__new__(Filler)
+    filler.recipe = load_recipe("cmro2")
+    filler.model = SimpleNamespace(recipe=filler.recipe)
+    filler.settings = SimpleNamespace(
+        output=output, dataset=dataset, overwrite=False, evaluate=False
+    )
+    return filler, prepared, output
+
+
+def by_hand(prepared, quantity, hct=HCT):
+    """Voxel by voxel from the files, through the physics alone."""
+    maps = {m: read_volume(prepared.images[m]).array for m in SOURCES}
+    inside = mask(PREPARED).array > 0
+    times = maps["T2map"], maps["T2starmap"]
+    if quantity == "oef":
+        found = physics.oef(maps["cbv"], *times, hct=hct, mask=inside)
+    else:
+        found = physics.cmro2(maps["cbf"], maps["cbv"], *times, hct=hct, o2sat=O2SAT, mask=inside)
+    return Volume((found * inside).astype(np.float32), PREPARED)
+
+
+def test_files_are_the_formula_on_the_native_grid_beside_a_real_cmro2(place):
+    filler, prepared, output = place
+    assert filler._compute(prepared) == ["sub-01: cmro2, oef by closed form"]
+    for quantity, unit in (("cmro2", "umol/100g/min"), ("oef", "fraction")):
+        path = output / f"sub-01/perf/sub-01_space-T1w_desc-closedform_{quantity}.nii.gz"
+        found = read_volume(path)
+        assert found.grid.matches(NATIVE)
+        wanted = resample(by_hand(prepared, quantity), NATIVE).array
+        assert wanted.max() > 0
+        np.testing.assert_allclose(found.array, wanted, rtol=1e-5)
+        block = json.loads(path.with_name(path.name.replace(".nii.gz", ".json")).read_text())
+        assert "Synthetic" not in block
+        assert "COMPUTED" in block["Description"]
+        assert block["Units"] == unit
+        assert block["ClosedForm"]["Hct"] == HCT
+        assert block["SpatialReference"] == "bids:raw:sub-01/anat/sub-01_T1w.nii.gz"
+        assert sum(uri.startswith("bids:raw:") for uri in block["Sources"]) == (
+            4 if quantity == "cmro2" else 3
+        )
+
+
+def test_what_is_there_is_computed_again_only_for_other_blood(place):
+    filler, prepared, _ = place
+    filler._compute(prepared)
+    assert filler._compute(prepared) == []
+    other = replace(prepared, visit=replace(prepared.visit, traits={"Hct": "36"}))
+    assert filler._compute(other) == ["sub-01: cmro2, oef by closed form"]
+    np.testing.assert_allclose(
+        compute("cmro2", other, mask(PREPARED).array),
+        by_hand(prepared, "cmro2", hct=36.0).array, rtol=1e-5,
+    )  # fmt: skip
+
+
+def test_only_what_the_maps_suffice_for(place):
+    filler, prepared, _ = place
+    scans = prepared.visit.scans
+    assert filler.wants(prepared.visit)
+    for lost, left in (("cbf", ["oef"]), ("cbv", []), ("T2map", [])):
+        visit = replace(prepared.visit, scans={m: s for m, s in scans.items() if m != lost})
+        assert computed_of(visit, filler.recipe) == left
+    assert computed_of(prepared.visit, load_recipe("cmro2-cgan")) == []
+
+
+def test_the_validator_accepts_them(place):
+    filler, prepared, output = place
+    filler._compute(prepared)
+
+    def errors():
+        run = subprocess.run(
+            [VALIDATOR, output, "--format", "json"], capture_output=True, text=True, check=False
+        )
+        issues = json.loads(run.stdout)["issues"]["issues"]
+        return [i["location"] for i in issues if i["severity"] == "error"]
+
+    assert errors() == []
+    ignored = (output / ".bidsignore").read_text().replace("*_oef", "*_none")
+    (output / ".bidsignore").write_text(ignored)
+    assert any("_oef" in location for location in errors())
+
+
+def test_the_baseline_is_the_closed_form(place):
+    _, prepared, _ = place
+    baselines = Baselines({}, None, None)
+    found = baselines.estimate(
+        "closed-form", prepared, "cmro2", sources=SOURCES, scale=Scale(7.0, 3.0)
+    )
+    np.testing.assert_allclose(found.array, by_hand(prepared, "cmro2").array, rtol=1e-5)
+    np.testing.assert_array_equal(found.array, compute("cmro2", prepared, mask(PREPARED).array))
+    assert found.unit == "umol/100g/min"
+
+
+def test_the_native_map_has_the_unit_of_its_quantity(place):
+    _, prepared, _ = place
+    assert closed_form_on_native("oef", prepared).unit == "fraction"
