@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
+from bids_synth.errors import VisitError
 from bids_synth.learn.baselines import Baselines, names_for
 from bids_synth.learn.closed_form import compute
+from bids_synth.learn.features import FeatureNetwork, axial_slices, load_features
 from bids_synth.learn.model import Model
+from bids_synth.measure.features import Seen, perceptual_distance
 from bids_synth.measure.protocol import PROTOCOLS, applies
+from bids_synth.measure.protocols.masked3d import real_scale
 from bids_synth.modality import MODALITIES
 from bids_synth.prepare.native import to_native
 from bids_synth.recipe import Recipe
@@ -20,6 +27,8 @@ from bids_synth.scale import Scale
 from bids_synth.synthetic import Synthetic
 from bids_synth.visit import Prepared
 from bids_synth.volume import Volume, read_mask, read_volume
+
+Vectors = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,8 @@ class Scored:
     """The withheld scan on the same grid."""
     rows: pd.DataFrame
     """Tidy scores of the model and of every baseline."""
+    seen: Seen | None = None
+    """Feature vectors of all methods, where the recipe gives a network for them."""
 
 
 def scenarios(prepared: Prepared, recipe: Recipe) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -54,7 +65,11 @@ def real_on_native(prepared: Prepared, target: str) -> Volume:
 
 
 def score_withheld(
-    made: Synthetic, model: Model, baselines: Baselines | None, prepared: Prepared
+    made: Synthetic,
+    model: Model,
+    baselines: Baselines | None,
+    prepared: Prepared,
+    features: FeatureNetwork | None = None,
 ) -> Scored:
     """Score what a model made of a withheld target, beside every baseline where they are given.
 
@@ -91,11 +106,53 @@ def score_withheld(
         if applies(protocol, modality.unit)
         for name, image in native.items()
     ]
+    seen = None
+    if features is not None:
+        distances, vectors = compare_features(features, real, native, mask)
+        for row in rows:
+            row["perceptual"] = distances[str(row["method"])]
+        sources = "+".join(made.sources)
+        seen = Seen(prepared.visit.participant, made.modality, sources, vectors)
     # Scales differ where the unit is arbitrary or a ratio, and there they are linear.
     gain = scale.gain / own.gain
     spread = made.spread.with_array(made.spread.array * gain) if made.spread else None
     synthetic = Synthetic(made.modality, made.sources, answers["model"], spread)
-    return Scored(on_native(synthetic, prepared), real, pd.DataFrame(rows))
+    return Scored(on_native(synthetic, prepared), real, pd.DataFrame(rows), seen)
+
+
+def evaluation_features(recipe: Recipe) -> FeatureNetwork | None:
+    """The network of `evaluation.features_from`; ModelError where the file cannot be used."""
+    path = recipe.evaluation.features_from
+    return load_features(Path(path)) if path else None
+
+
+def compare_features(
+    features: FeatureNetwork, real: Volume, images: Mapping[str, Volume], mask: Volume
+) -> tuple[dict[str, float], dict[str, tuple[Vectors, Vectors]]]:
+    """Method -> perceptual distance, the mean over axial slices, and -> vectors of the slices.
+
+    The real image's percentiles inside the mask are 0 and 1 for all. VisitError where the
+    masked slices are smaller than the network can see.
+    """
+    scale = real_scale(real.array[mask.array > 0])
+    truth = axial_slices(real, mask, scale)
+    if min(truth.shape[1:]) < features.stack.reduction:
+        message = (
+            f"slices of {truth.shape[1]} x {truth.shape[2]} voxels are too small for the network "
+            f"of evaluation.features_from; it needs {features.stack.reduction}"
+        )
+        raise VisitError(message)
+    wanted = features.vectors(truth)
+    distances, vectors = {}, {}
+    for method, image in images.items():
+        answer = axial_slices(image, mask, scale)
+        vectors[method] = (wanted, features.vectors(answer))
+        each = [
+            perceptual_distance(features.maps(a), features.maps(b), features.linear)
+            for a, b in zip(truth, answer, strict=True)
+        ]
+        distances[method] = float(np.mean(each))
+    return distances, vectors
 
 
 def on_native(made: Synthetic, prepared: Prepared) -> Synthetic:

@@ -15,13 +15,20 @@ from bids_synth.bids.closed_forms import closed_form_is_current, write_closed_fo
 from bids_synth.bids.copies import copy_is_current, write_copies
 from bids_synth.bids.derivatives import is_current, write_synthetic, written_synthetic
 from bids_synth.errors import Problem
-from bids_synth.evaluate import closed_form_on_native, on_native, real_on_native, score_withheld
+from bids_synth.evaluate import (
+    closed_form_on_native,
+    evaluation_features,
+    on_native,
+    real_on_native,
+    score_withheld,
+)
 from bids_synth.learn.baselines import load_baselines
 from bids_synth.learn.closed_form import NEEDED, blood_figures, can_compute
 from bids_synth.learn.model import load_model
 from bids_synth.learn.synthesize import load_synthesizer
 from bids_synth.learn.typical import figures
-from bids_synth.measure.table import summarise, write_rows
+from bids_synth.measure.features import Seen
+from bids_synth.measure.table import summarise, with_frechet, write_rows
 from bids_synth.measure.terminal import format_table
 from bids_synth.measure.verdict import judge
 from bids_synth.modality import MODALITIES
@@ -49,6 +56,8 @@ class VisitResult:
     """One line for every target."""
     rows: pd.DataFrame | None = None
     """Scores, where a target was real and `--evaluate` was given."""
+    seen: tuple[Seen, ...] = ()
+    """Feature vectors of the same, where the recipe gives a network for them."""
 
 
 def targets_of(visit: Visit, recipe: Recipe, *, evaluate: bool) -> list[str]:
@@ -77,6 +86,7 @@ class Filler:
         self.settings = settings
         self.synthesizer = load_synthesizer(self.model, settings.device)
         self.baselines = load_baselines(folder)
+        self.features = evaluation_features(recipe) if settings.evaluate else None
         self.dataset = dataset_name(settings.dataset)
 
     def targets(self, visit: Visit) -> list[str]:
@@ -96,6 +106,7 @@ class Filler:
             return VisitResult(visit, (f"{visit.label}: {', '.join(named)} up to date",))
         shown: list[tuple[Synthetic, Verdict, Volume | None]] = []
         rows: list[pd.DataFrame] = []
+        seen: list[Seen] = []
         for target in targets:
             made = self.synthesizer.synthesize(prepared, target)
             verdict = self._verdict(prepared, made)
@@ -105,15 +116,16 @@ class Filler:
             real = self._real(prepared, target)
             shown.append((native, verdict, real))
             if real is not None:
-                scored = score_withheld(made, self.model, self.baselines, prepared)
+                scored = score_withheld(made, self.model, self.baselines, prepared, self.features)
                 shown[-1] = (scored.synthetic, verdict, real)
                 rows.append(scored.rows)
+                seen += [scored.seen] if scored.seen else []
             lines.append(_line(visit, made, verdict))
         scores = pd.concat(rows, ignore_index=True) if rows else None
         self._draw(prepared, shown, scores)
         for line in lines:
             LOG.info("%s", line)
-        return VisitResult(visit, tuple(lines), scores)
+        return VisitResult(visit, tuple(lines), scores, tuple(seen))
 
     def report(
         self, results: Sequence[VisitResult], problems: Sequence[Problem]
@@ -139,7 +151,9 @@ class Filler:
         settings = self.settings
         write_rows(table, settings.output / "logs" / f"scores-{settings.run_id}.tsv")
         resamples = self.recipe.evaluation.bootstrap
-        return (format_table(summarise(table, resamples=resamples, seed=settings.seed)),)
+        summary = summarise(table, resamples=resamples, seed=settings.seed)
+        seen = [one for result in results for one in result.seen]
+        return (format_table(with_frechet(summary, seen)),)
 
     def _compute(self, prepared: Prepared) -> list[str]:
         """Write what closed-form physics gives of a visit; a line where anything was written."""

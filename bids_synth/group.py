@@ -62,6 +62,10 @@ def _check_fit(recipe: Recipe, visits: Sequence[Visit], settings: Settings) -> N
         from bids_synth.learn.model import load_model
 
         load_model(settings.init_from)
+    if recipe.evaluation.features_from:
+        from bids_synth.evaluate import evaluation_features
+
+        evaluation_features(recipe)
     if settings.tune and not recipe.tune:
         message = f"--tune: recipe {recipe.name} has no section [tune] that says what to try"
         raise UsageError(message)

@@ -9,11 +9,12 @@ from pathlib import Path
 import pandas as pd
 
 from bids_synth.ablation import WHOLE, Ablation, withheld_sets
-from bids_synth.evaluate import Scored, scenarios, score_withheld
+from bids_synth.evaluate import Scored, evaluation_features, scenarios, score_withheld
 from bids_synth.learn.baselines import load_baselines
 from bids_synth.learn.model import Model
 from bids_synth.learn.synthesize import Synthesizer, load_synthesizer
-from bids_synth.measure.table import COLUMNS, read_rows, summarise, write_rows
+from bids_synth.measure.features import Seen
+from bids_synth.measure.table import COLUMNS, read_rows, summarise, with_frechet, write_rows
 from bids_synth.measure.terminal import format_table
 from bids_synth.regional import Regional
 from bids_synth.report.group_page import Example, write_group_report
@@ -37,11 +38,13 @@ def score_and_report(
     """
     metrics = model.folder / "metrics.tsv"
     regional = Regional()
-    rows, examples, ablation = _score(model, held_out, settings, regional)
+    seen: list[Seen] = []
+    rows, examples, ablation = _score(model, held_out, settings, regional, seen)
     write_rows(rows, metrics)
     summary = summarise(
         read_rows(metrics), resamples=model.recipe.evaluation.bootstrap, seed=settings.seed
     )
+    summary = with_frechet(summary, seen)
     write_rows(summary, model.folder / "summary.tsv")
     shown = ablation.shown(model.recipe)
     if shown is not None:
@@ -61,10 +64,15 @@ def score_and_report(
 
 
 def _score(
-    model: Model, held_out: Sequence[Prepared], settings: Settings, regional: Regional
+    model: Model,
+    held_out: Sequence[Prepared],
+    settings: Settings,
+    regional: Regional,
+    seen: list[Seen],
 ) -> tuple[pd.DataFrame, list[Example], Ablation]:
     synthesizer = load_synthesizer(model, settings.device)
     baselines = load_baselines(model.folder)
+    features = evaluation_features(model.recipe)
     rows: list[pd.DataFrame] = []
     examples: list[Example] = []
     ablation = Ablation()
@@ -73,7 +81,8 @@ def _score(
         for target, sources in scenarios(prepared, model.recipe):
             LOG.info("scoring %s: %s from %s", prepared.label, target, " + ".join(sources))
             made = synthesizer.synthesize(prepared, target, sources=sources)
-            scored = score_withheld(made, model, baselines, prepared)
+            scored = score_withheld(made, model, baselines, prepared, features)
+            seen += [scored.seen] if scored.seen else []
             rows.append(scored.rows)
             regional.add(scored, prepared)
             if len(examples) < EXAMPLES:

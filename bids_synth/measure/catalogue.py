@@ -32,6 +32,8 @@ CATALOGUE: Mapping[str, Metric] = MappingProxyType(
             "Root mean square error, in the image's unit", 3, higher=False, has_unit=True
         ),
         "pearson": Metric("Pearson correlation", 3, higher=True),
+        "perceptual": Metric("Perceptual distance of axial slices", 3, higher=False),
+        "fid": Metric("Frechet distance of axial slices (FID)", 3, higher=False),
         "nmi": Metric("Normalised mutual information", 3, higher=True),
     }
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,19 @@ from scipy import linalg
 Features = npt.NDArray[Any]
 Array = npt.NDArray[np.float64]
 _TINY = 1e-10
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What a network saw in the slices of one withheld target."""
+
+    participant: str
+    """Label without `sub-`."""
+    target: str
+    sources: str
+    """Names joined by `+`."""
+    vectors: Mapping[str, tuple[Features, Features]]
+    """Method -> feature vectors (N, F) of the real and of its slices."""
 
 
 def frechet_distance(real: Features, synthetic: Features) -> float:
@@ -78,6 +92,31 @@ def perceptual_distance(
         )
         raise ValueError(message)
     return sum(_layer(*layer) for layer in zip(real, synthetic, weights, strict=True))
+
+
+def frechet_rows(seen: Sequence[Seen], protocol: str) -> list[dict[str, Any]]:
+    """Rows of a summary: one `fid` a target and method over all visits' slices, no interval.
+
+    Each of `seen` is participant, target, sources and method -> (real, synthetic) vectors.
+    """
+    rows = []
+    for target in dict.fromkeys(one.target for one in seen):
+        chosen = [one for one in seen if one.target == target]
+        sources = {one.sources for one in chosen}
+        for method in dict.fromkeys(m for one in chosen for m in one.vectors):
+            pairs = [one.vectors[method] for one in chosen if method in one.vectors]
+            real, synthetic = (np.concatenate(part) for part in zip(*pairs, strict=True))
+            people = {one.participant for one in chosen if method in one.vectors}
+            row: dict[str, Any] = {
+                "protocol": protocol,
+                "target": target,
+                "method": method,
+                "metric": "fid",
+            }
+            row["sources"] = sources.copy().pop() if len(sources) == 1 else "all"
+            row |= {"participants": len(people), "mean": frechet_distance(real, synthetic)}
+            rows.append(row)
+    return rows
 
 
 def _layer(real: Features, synthetic: Features, weights: Features) -> float:

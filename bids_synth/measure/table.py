@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,6 +14,7 @@ import pandas as pd
 from bids_synth.errors import UsageError
 from bids_synth.measure.bootstrap import interval
 from bids_synth.measure.catalogue import CATALOGUE, HIGHER_IS_BETTER, METRICS
+from bids_synth.measure.features import Seen, frechet_rows
 from bids_synth.volume import write_text
 
 KEYS = ("visit", "participant", "target", "sources", "method", "protocol")
@@ -47,6 +48,14 @@ def summarise(rows: Rows, *, resamples: int, seed: int) -> Summary:
                     row |= _against_best(values, metric, resamples, seed)
                 found.append(row)
     return pd.DataFrame(found, columns=list(_SUMMARY))
+
+
+def with_frechet(summary: Summary, seen: Sequence[Seen]) -> Summary:
+    """The summary with a row of `fid` for every target and method, under its first protocol."""
+    if not seen or summary.empty:
+        return summary
+    rows = frechet_rows(seen, str(summary["protocol"].iloc[0]))
+    return pd.concat([summary, pd.DataFrame(rows, columns=list(_SUMMARY))], ignore_index=True)
 
 
 _SUMMARY = (

@@ -10,7 +10,7 @@ import pandas as pd
 from bids_synth.measure.catalogue import CATALOGUE, HIGHER_IS_BETTER
 from bids_synth.measure.table import MODEL, Summary
 
-_SHOWN = ("psnr", "ssim", "ms_ssim", "nmae")
+_SHOWN = ("psnr", "ssim", "ms_ssim", "nmae", "perceptual", "fid")
 _INSTEAD = {"nmae": "mae"}
 """What is shown where a protocol does not define the first."""
 _GAP = "  "

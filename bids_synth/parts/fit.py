@@ -99,5 +99,7 @@ class EvaluationPart(Part):
     """Withhold one modality at a time, or every subset of them."""
     ablate: tuple[tuple[str, ...], ...] = ()
     """Sets of sources withheld in turn in the ablation study."""
+    features_from: str = Field("", exclude_if=lambda path: not path)
+    """A .safetensors file of a network for `fid` and `perceptual`; empty for neither."""
     bootstrap: int = Field(2000, ge=100)
     """Resamples of the 95 % interval over participants."""
