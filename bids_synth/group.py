@@ -69,6 +69,8 @@ def _check_fit(recipe: Recipe, visits: Sequence[Visit], settings: Settings) -> N
     if settings.tune and not recipe.tune:
         message = f"--tune: recipe {recipe.name} has no section [tune] that says what to try"
         raise UsageError(message)
+    if settings.tune:
+        recipe.check_search()
     split = _split(recipe, visits, settings)
     if settings.fold is not None and settings.fold >= len(split.folds):
         message = f"--fold {settings.fold}: expected 0 to {len(split.folds) - 1} (--split-file)"

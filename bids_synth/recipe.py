@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 import tomli_w
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from bids_synth.errors import RecipeError
+from bids_synth.errors import RecipeError, raise_all
 from bids_synth.modality import MODALITIES
 from bids_synth.parts.base import Part
 from bids_synth.parts.fit import EvaluationPart, ExtrasPart, FitPart, MissingPart, SynthesisPart
@@ -89,7 +89,7 @@ class Recipe(Part):
                 )
         problems += self._network_problems()
         if not problems:
-            problems += self._tune_problems()
+            problems += [told for key in self.tune if (told := misplaced(key))]
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -124,19 +124,20 @@ class Recipe(Part):
             )
         return problems
 
-    def _tune_problems(self) -> list[str]:
+    def check_search(self) -> None:
+        """Raise RecipeError where a value that `[tune]` would try is none of this recipe.
+
+        Asked only before a search: a recipe with another network or objective may keep it.
+        """
         problems = []
         for key, search in self.tune.items():
-            if told := misplaced(key):
-                problems.append(told)
-                continue
             for value in search.extremes:
                 try:
                     self.with_values({key: value})
                 except RecipeError as error:
                     problems.append(f"tune.{key}: {' '.join(str(error).split())}")
                     break
-        return problems
+        raise_all(RecipeError, problems, intro=f"recipe {self.name}, section [tune]:")
 
     @property
     def least_patch(self) -> list[int]:

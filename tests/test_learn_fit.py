@@ -176,7 +176,8 @@ def test_nothing_lands_elsewhere(tmp_path, monkeypatch, capfd):
         "weights/fold-0_member-0.safetensors",
         "weights/fold-0_member-1.safetensors",
     }
-    assert len(found - names) == 2
+    assert {Path(n).name.split(".")[0] for n in found - names} == {"events", "preview"}
+    assert len(found - names) == 4
     text = "".join((model.folder / n).read_text() for n in names if "weights" not in n)
     assert str(tmp_path) not in text
 

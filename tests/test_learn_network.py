@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ from torch import nn
 from bids_synth.learn.linear import add_grams, gram_of
 from bids_synth.learn.networks import NETWORKS, build_network
 from bids_synth.learn.networks.convolution import SmallConv3d, hasten
-from bids_synth.learn.objectives.regression import update_average
+from bids_synth.learn.objectives.objective import update_average
+from bids_synth.parts.network import NetworkPart
+from bids_synth.recipe import load_recipe, recipe_names
 
 
 def filled_network():
@@ -25,7 +28,11 @@ def filled_network():
 
 
 def test_every_network_of_a_recipe_can_be_built():
-    assert set(NETWORKS) == {"residual-unet"}
+    parts = get_args(get_args(NetworkPart)[0])
+    assert set(NETWORKS) == {part.model_fields["name"].default for part in parts}
+    for name in recipe_names():
+        with torch.device("meta"):
+            build_network(load_recipe(name))
 
 
 def test_items_of_a_batch_do_not_see_each_other():

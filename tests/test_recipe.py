@@ -32,7 +32,7 @@ def test_a_shipped_recipe_survives_its_own_toml(name: str, tmp_path: Path) -> No
         ({"network.blocks": "[1,1,1,1,1,1]", "fit.patch": "[16,16,16]"}, "not divisible"),
         ({f"objective.{k}": "0" for k in ("l1", "l2", "ssim")}, "at least one must be positive"),
         ({"preparation.reference": '["ct"]'}, "no sources of the recipe"),
-        ({"minimum": "9"}, "exceeds the 5 sources"),
+        ({"minimum": "9"}, "exceeds the 4 sources"),
         ({"version": "2"}, "version: "),
         ({"name.x": "1"}, "name is a value, not a section"),
     ],

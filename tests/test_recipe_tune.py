@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from bids_synth.errors import RecipeError
 from bids_synth.parts.tune import flat_keys
-from bids_synth.recipe import load_recipe, validate_recipe
+from bids_synth.recipe import Recipe, load_recipe, validate_recipe
 
 
-def with_space(space: dict) -> object:
+def with_space(space: dict) -> Recipe:
     data = load_recipe("impute").model_dump(mode="json", exclude={"tune"})
     return validate_recipe(data | {"tune": space}, origin="mine")
 
@@ -38,7 +38,7 @@ def with_space(space: dict) -> object:
 )
 def test_a_faulty_search_is_named_with_what_is_allowed(space: dict, told: str) -> None:
     with pytest.raises(RecipeError, match=told):
-        with_space(space)
+        with_space(space).check_search()
 
 
 def test_the_search_space_does_not_change_the_digest_and_survives_toml(tmp_path: Path) -> None:
@@ -64,6 +64,15 @@ def test_values_are_set_and_checked_together() -> None:
 def test_a_space_can_be_given_on_the_command_line() -> None:
     recipe = load_recipe("impute", {"tune.fit.flip.low": "0.1", "tune.fit.flip.high": "0.4"})
     assert (recipe.tune["fit.flip"].low, recipe.tune["fit.flip"].high) == (0.1, 0.4)
+
+
+def test_another_objective_may_keep_a_search_that_it_does_not_run() -> None:
+    recipe = load_recipe("cyclegan").model_dump(mode="json", exclude={"tune"})
+    kept = validate_recipe(
+        recipe | {"tune": load_recipe("impute").tune}, origin="cyclegan with the search of impute"
+    )
+    with pytest.raises(RecipeError, match=r"tune\.objective\.ssim: .*unknown key"):
+        kept.check_search()
 
 
 KEYS = st.lists(st.sampled_from("abc"), min_size=1, max_size=3).map(tuple)
