@@ -201,7 +201,7 @@ def test_the_cycles_loss_is_that_of_the_published_equation():
     torch.testing.assert_close(losses[1], judged)
 
 
-def inverting():
+def mapping():
     """Two generators of slices, four filters each, and nothing but the adversary and the cycle."""
     data = toy_of("cycle-gan").model_dump(mode="json")
     judge = {"filters": 8, "layers": 1, "tail": 1, "norm": "none", "learning_rate": 4e-3}
@@ -209,9 +209,9 @@ def inverting():
                          "discriminator": judge}  # fmt: skip
     data["network"] = {"name": "resnet-2d", "filters": 4, "blocks": 1}
     data["fit"] |= {"patch": [24, 24, 1]}
-    recipe = validate_recipe(data, origin="inverting")
+    recipe = validate_recipe(data, origin="mapping")
     torch.manual_seed(0)
-    objective = OBJECTIVES["cycle-gan"](recipe, build_network(recipe), steps=130, seed=1)
+    objective = OBJECTIVES["cycle-gan"](recipe, build_network(recipe), steps=300, seed=1)
     rates = [2e-3, 4e-3]
     optimizers = [
         torch.optim.Adam(p.parameters, lr=rate, betas=(0.5, 0.999))
@@ -228,31 +228,35 @@ def inverting():
     return objective
 
 
-def test_a_cycle_gan_learns_an_inversion_without_pairs():
+@pytest.mark.slow
+def test_a_cycle_gan_learns_a_map_of_intensities_without_pairs():
     rng = np.random.default_rng(0)
 
     def draw(count):
         slices = [field(rng, (24, 24, 1), (1.5, 1.5, 0)) ** 3 for _ in range(count)]
         return torch.from_numpy(np.stack(slices)).float()
 
-    objective, held_out = inverting(), draw(8)[:, None]
+    def other(image):
+        return 0.3 + 0.5 * image
+
+    objective, held_out = mapping(), draw(8)[:, None]
 
     def figures():
         with torch.no_grad():
             made = objective.network.translate(0, held_out)
-        pair = np.stack([made.flatten().numpy(), 1 - held_out.flatten().numpy()])
+        pair = np.stack([made.flatten().numpy(), other(held_out).flatten().numpy()])
         return float(np.abs(pair[0] - pair[1]).mean()), np.corrcoef(pair)[0, 1]
 
     before, earlier = figures()
-    for step in range(130):
+    for step in range(300):
         torch.manual_seed(step)
-        rows = torch.stack([draw(4), 1 - draw(4)], dim=1)
+        rows = torch.stack([draw(4), other(draw(4))], dim=1)
         objective.learn({"sources": rows, "mask": torch.ones_like(rows)})
     after, correlation = figures()
-    constant = float((held_out - held_out.mean()).abs().mean())
-    assert after < min(before / 2, constant)
+    constant = float((other(held_out) - other(held_out).mean()).abs().mean())
+    assert after < min(before / 3, constant)
     assert earlier < 0.3
-    assert correlation > 0.6
+    assert correlation > 0.5
 
 
 def test_a_discriminator_too_deep_for_its_patches_is_a_fault_of_the_recipe():

@@ -127,9 +127,9 @@ def test_choices_may_be_lists_and_are_checked_against_the_recipe(tmp_path: Path)
         "network.blocks": {"choices": [[1, 1, 1, 1, 1, 1], [1, 1]]},
     }
     with pytest.raises(UsageError, match="not divisible"):
-        searched(space)
+        searched(space).check_search()
     space["network.blocks"]["choices"] = [[1, 1, 1, 1], [1, 1]]
-    assert searched(space).tune
+    searched(space).check_search()
 
 
 def test_an_interrupted_trial_is_told_to_the_study(tmp_path: Path, monkeypatch) -> None:
