@@ -135,11 +135,15 @@ def prepare_visits(
     """
     check_skull_strip(skull_strip)
     log = ResourceLog(resources) if resources is not None else None
-    plugin = (
-        {"plugin": "Linear"}
-        if pdb
-        else _plugin(plugin_file, nprocs, memory_gb, alone=alone, log=log)
-    )
+    work.mkdir(parents=True, exist_ok=True)
+    given = plugin_file.absolute() if plugin_file is not None else None
+    # nipype's monitor leaves files in the folder that its workers start in.
+    with chdir(work):
+        plugin = (
+            {"plugin": "Linear"}
+            if pdb
+            else _plugin(given, nprocs, memory_gb, alone=alone, log=log)
+        )
     crashes = (crash_dir or work / "crashes").absolute()
     crashes.mkdir(parents=True, exist_ok=True)
     _quiet(crashes, stop=stop_on_first_crash or pdb)
@@ -159,8 +163,6 @@ def prepare_visits(
     if keys:
         LOG.info("preparing %d visit(s): %s", len(keys), ", ".join(keys))
         graph = crashes / "graph.dot" if write_graph else None
-        # nipype's monitor leaves files in the current folder.
-        work.mkdir(parents=True, exist_ok=True)
         with chdir(work), faults_as_raised() if pdb else nullcontext():
             _run(whole, plugin, graph=graph, raising=pdb)
     fresh = [path for path in crashes.iterdir() if path not in before]
