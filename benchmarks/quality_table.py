@@ -43,7 +43,7 @@ def quality_page(rows: pd.DataFrame, *, title: str, seconds: float, spacing: flo
     lines += ["", "Steps and seconds really spent:", ""]
     spent = rows.drop_duplicates(["task", "recipe"])
     lines += [
-        f"- {r.task}: `{r.recipe}`, {r.steps} steps a member, {r.seconds:.0f} s with validation"
+        f"- {r.task}: `{r.recipe}`, {r.steps} steps a member, {r.seconds:.0f} s of fitting"
         for r in spent.itertuples()
     ]
     return "\n".join(lines) + "\n"

@@ -7,8 +7,8 @@ if [ ! -d "$demo/bids" ]; then
 fi
 bids_synth "$demo/bids" "$demo/out" group --work-dir "$demo/work" \
     --set grid.spacing=2 --set network.filters=8 --set "fit.patch=[32, 32, 32]" \
-    --set fit.batch=2 --set fit.steps=400 --set fit.steps_per_epoch=100 --set fit.test=0.34 \
-    --set preparation.registration_spacing=3 --set synthesis.overlap=0.25
+    --set fit.batch=2 --set fit.steps=260 --set fit.steps_per_epoch=130 --set fit.test=0.34 \
+    --set preparation.registration_spacing=4 --set synthesis.overlap=0.25
 bids_synth "$demo/bids" "$demo/out" participant --work-dir "$demo/work"
 echo
 echo "Open in a browser:"
