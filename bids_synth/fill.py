@@ -19,7 +19,6 @@ from bids_synth.evaluate import (
     closed_form_on_native,
     evaluation_features,
     on_native,
-    real_on_native,
     score_withheld,
 )
 from bids_synth.learn.baselines import load_baselines
@@ -101,9 +100,9 @@ class Filler:
         """Make, judge, write, score and draw every target of a visit."""
         visit, targets = prepared.visit, self.targets(prepared.visit)
         lines = self._compute(prepared)
-        if not lines and self._all_current(prepared, targets):
+        if self._all_current(prepared, targets) and (targets or not lines):
             named = targets or computed_of(visit, self.recipe)
-            return VisitResult(visit, (f"{visit.label}: {', '.join(named)} up to date",))
+            return VisitResult(visit, (*lines, f"{visit.label}: {', '.join(named)} up to date"))
         shown: list[tuple[Synthetic, Verdict, Volume | None]] = []
         rows: list[pd.DataFrame] = []
         seen: list[Seen] = []
@@ -113,13 +112,13 @@ class Filler:
             native = on_native(made, prepared)
             files = self._write(native, prepared, verdict)
             self._copy(files, made, prepared)
-            real = self._real(prepared, target)
-            shown.append((native, verdict, real))
-            if real is not None:
+            if self._may_score(prepared, target):
                 scored = score_withheld(made, self.model, self.baselines, prepared, self.features)
-                shown[-1] = (scored.synthetic, verdict, real)
+                shown.append((scored.synthetic, verdict, scored.real))
                 rows.append(scored.rows)
                 seen += [scored.seen] if scored.seen else []
+            else:
+                shown.append((native, verdict, None))
             lines.append(_line(visit, made, verdict))
         scores = pd.concat(rows, ignore_index=True) if rows else None
         self._draw(prepared, shown, scores)
@@ -176,15 +175,15 @@ class Filler:
             written.append(quantity)
         return [f"{prepared.label}: {', '.join(written)} by closed form"] if written else []
 
-    def _real(self, prepared: Prepared, target: str) -> Volume | None:
-        """The acquired target, unless the model was fitted on this participant."""
+    def _may_score(self, prepared: Prepared, target: str) -> bool:
+        """Whether the target was acquired, and the model not fitted on this participant."""
         if not self.settings.evaluate or target not in prepared.images:
-            return None
+            return False
         participant = prepared.visit.participant
         if self.model.card.dataset == self.dataset and self.model.card.fitted_on(participant):
             LOG.warning("%s: the model was fitted on it; %s is not scored", prepared.label, target)
-            return None
-        return real_on_native(prepared, target)
+            return False
+        return True
 
     def _block(self, target: str, sources: Sequence[str]) -> dict[str, Any]:
         """The sidecar's `SynthesisModel`."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from bids_synth.bids.query import Discovery
-from bids_synth.errors import Problem, UsageError
+from bids_synth.errors import UsageError
 from bids_synth.recipe import Recipe
 from bids_synth.settings import Settings
 from bids_synth.split import Split
@@ -47,9 +47,13 @@ def run_group(settings: Settings) -> RunSummary:
     if settings.preproc_only:
         done = (f"{len(prepared)} of {len(visits)} visits are prepared",)
         return RunSummary(done=done, problems=problems)
+    items = [prepared[label] for label in sorted(prepared)]
+    split = _split(recipe, [item.visit for item in items], settings)
     if settings.tune:
-        return _tune(recipe, prepared, problems, settings)
-    return _fit_and_score(recipe, prepared, problems, settings)
+        from bids_synth.tuning import tune_and_report
+
+        return replace(tune_and_report(recipe, items, split, settings), problems=problems)
+    return replace(_fit_and_score(recipe, items, split, settings), problems=problems)
 
 
 def _check_fit(recipe: Recipe, visits: Sequence[Visit], settings: Settings) -> None:
@@ -125,15 +129,13 @@ def _planned(
 
 def _fit_and_score(
     recipe: Recipe,
-    prepared: Mapping[str, Prepared],
-    problems: tuple[Problem, ...],
+    items: Sequence[Prepared],
+    split: Split,
     settings: Settings,
 ) -> RunSummary:
     from bids_synth.learn.fit import fit_model
     from bids_synth.measure.protocol import prepared_score
 
-    items = [prepared[label] for label in sorted(prepared)]
-    split = _split(recipe, [item.visit for item in items], settings)
     folder = settings.models / recipe.name
     model = fit_model(
         recipe,
@@ -152,26 +154,13 @@ def _fit_and_score(
     )
     if len(model.card.weights) < len(split.folds) * recipe.fit.members:
         line = f"fold {settings.fold} is fitted; when all are, run group without --fold to collect"
-        return RunSummary(done=(line,), problems=problems)
+        return RunSummary(done=(line,))
     from bids_synth.scoring import score_and_report
 
     held_out = [item for item in items if item.visit.participant in split.test]
     table, page = score_and_report(model, held_out, settings)
     done = (f"model {model.name}: {folder}",)
-    return RunSummary(done=done, problems=problems, tables=(table,), reports=(page,))
-
-
-def _tune(
-    recipe: Recipe,
-    prepared: Mapping[str, Prepared],
-    problems: tuple[Problem, ...],
-    settings: Settings,
-) -> RunSummary:
-    from bids_synth.tuning import tune_and_report
-
-    items = [prepared[label] for label in sorted(prepared)]
-    split = _split(recipe, [item.visit for item in items], settings)
-    return replace(tune_and_report(recipe, items, split, settings), problems=problems)
+    return RunSummary(done=done, tables=(table,), reports=(page,))
 
 
 def _split(recipe: Recipe, visits: Sequence[Visit], settings: Settings) -> Split:

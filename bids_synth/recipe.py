@@ -16,9 +16,16 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from bids_synth.errors import RecipeError, raise_all
 from bids_synth.modality import MODALITIES
-from bids_synth.parts.base import Part
+from bids_synth.parts.base import Line, Part
 from bids_synth.parts.fit import EvaluationPart, ExtrasPart, FitPart, MissingPart, SynthesisPart
-from bids_synth.parts.network import PLANAR, NetworkPart, ResidualUNetPart
+from bids_synth.parts.network import (
+    MOST_ATTENDING,
+    MOST_INPUTS,
+    PLANAR,
+    AttentionUNetPart,
+    NetworkPart,
+    ResidualUNetPart,
+)
 from bids_synth.parts.objective import (
     CycleGanPart,
     ObjectivePart,
@@ -27,8 +34,11 @@ from bids_synth.parts.objective import (
 )
 from bids_synth.parts.preparation import GridPart, PreparationPart
 from bids_synth.parts.tune import SearchPart, flat_keys, misplaced
+from bids_synth.scale import Scale, scale_of_unit
 
 RECIPE_VERSION: Literal[1] = 1
+LARGEST = 2**20
+"""Bytes of a recipe's file beyond which it is not read."""
 Role = Literal["either", "source", "target", "reference"]
 
 
@@ -36,10 +46,10 @@ class Recipe(Part):
     """A synthesis task: modalities and roles, grid, preparation, network, schedule, scores."""
 
     version: Literal[1] = RECIPE_VERSION
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
-    task: str
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=64)
+    task: Line
     """One line: what is made from what."""
-    source: str = ""
+    source: Line = ""
     """The paper or system that the recipe follows."""
     modalities: dict[str, Role]
     """Modality -> role; `either` is source where present and target where absent, a `reference`
@@ -87,7 +97,7 @@ class Recipe(Part):
                     f"evaluation.ablate: {list(chosen)} must name sources "
                     f"({', '.join(self.sources)}) and leave at least {self.minimum}"
                 )
-        problems += self._network_problems()
+        problems += [*self._network_problems(), *self._size_problems()]
         if not problems:
             problems += [told for key in self.tune if (told := misplaced(key))]
         if problems:
@@ -121,6 +131,22 @@ class Recipe(Part):
             problems.append(
                 f"objective.discriminator: {judge.layers} layers and a tail of {judge.tail} need "
                 f"patches of at least {judge.least}; take fewer layers or a larger fit.patch"
+            )
+        return problems
+
+    def _size_problems(self) -> list[str]:
+        """What would fill the memory whatever the network's own keys are."""
+        problems = []
+        if isinstance(self.network, ResidualUNetPart) and len(self.inputs) > MOST_INPUTS:
+            problems.append(
+                f"modalities: network residual-unet takes at most {MOST_INPUTS} sources and "
+                f"extras, got {len(self.inputs)}"
+            )
+        attending = math.prod(self.fit.patch) // self.network.divisor**3
+        if isinstance(self.network, AttentionUNetPart) and attending > MOST_ATTENDING:
+            problems.append(
+                f"fit.patch: attention would span {attending} voxels, at most {MOST_ATTENDING}; "
+                "take a smaller patch or more network.levels"
             )
         return problems
 
@@ -180,9 +206,15 @@ class Recipe(Part):
 
     def unit(self, modality: str) -> str:
         """Unit in which a synthetic image is written."""
-        known = MODALITIES[modality]
-        ratio = self.preparation.suvr != "none" and known.datatype == "pet"
-        return "SUVR" if ratio else known.unit
+        return "SUVR" if self._is_ratio(modality) else MODALITIES[modality].unit
+
+    def shared_scale(self, modality: str) -> Scale | None:
+        """Scale of all images of a modality, from `unit`; None where each image has its own."""
+        log = modality in self.preparation.log
+        return scale_of_unit(MODALITIES[modality], log=log, suvr=self._is_ratio(modality))
+
+    def _is_ratio(self, modality: str) -> bool:
+        return self.preparation.suvr != "none" and MODALITIES[modality].datatype == "pet"
 
     def with_values(self, values: Mapping[str, Any]) -> Recipe:
         """The recipe with other values of dotted keys and no search space; or RecipeError."""
@@ -241,7 +273,7 @@ def load_recipe(name_or_path: str | Path, overrides: Mapping[str, str] | None = 
     text, origin = _read(str(name_or_path))
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         message = f"{origin}: is not valid TOML: {error}"
         raise RecipeError(message) from error
     for key, value in (overrides or {}).items():
@@ -269,16 +301,20 @@ def _read(name: str) -> tuple[str, str]:
         message = f"--recipe {name}: no such recipe; known: {known}; or give a .toml file"
         raise RecipeError(message)
     try:
+        if path.exists() and (not path.is_file() or path.stat().st_size > LARGEST):
+            message = f"--recipe {path}: is no file of at most {LARGEST // 2**20} MiB"
+            raise RecipeError(message)
         return path.read_text(encoding="utf-8"), str(path)
-    except OSError as error:
-        message = f"--recipe {path}: cannot be read ({error.strerror})"
+    except (OSError, UnicodeDecodeError) as error:
+        told = getattr(error, "strerror", None) or "it is no text in UTF-8"
+        message = f"--recipe {path}: cannot be read ({told})"
         raise RecipeError(message) from error
 
 
 def _override(data: dict[str, Any], key: str, value: str) -> None:
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         parsed = value
     _place(data, key, parsed)
 

@@ -83,6 +83,18 @@ def fit_scale(
     return Scale(low, high - low)
 
 
+def scale_of_unit(modality: Modality, *, log: bool = False, suvr: bool = False) -> Scale | None:
+    """The scale that every image of a modality shares; None where each image has its own.
+
+    With `suvr` the values are uptake ratios, whatever the mean that they were divided by.
+    """
+    if suvr:
+        return Scale(0.0, SUVR)
+    if modality.scale != "window" or modality.window is None:
+        return None
+    return fit_scale(modality, np.empty(0), log=log)
+
+
 def typical_scale(scales: Sequence[Scale]) -> Scale:
     """The median scale of a population: the unit in which a missing image is written."""
     if not scales:

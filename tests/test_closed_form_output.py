@@ -95,6 +95,32 @@ def test_what_is_there_is_computed_again_only_for_other_blood(place):
     )  # fmt: skip
 
 
+def test_other_blood_renews_the_formula_and_leaves_what_the_model_made(place, monkeypatch):
+    """The answer of the model does not wait for the formula: nothing is synthesised here."""
+    filler, prepared, _ = place
+    monkeypatch.setattr(Filler, "_current", lambda *_: True)
+    filler.recipe = load_recipe("cmro2")
+    visit = replace(
+        prepared.visit, scans={m: s for m, s in prepared.visit.scans.items() if m != "cmro2"}
+    )
+    lacking = replace(prepared, visit=visit)
+    assert filler.fill(lacking).lines == (
+        "sub-01: cmro2, oef by closed form",
+        "sub-01: cmro2 up to date",
+    )
+    assert filler.fill(lacking).lines == ("sub-01: cmro2 up to date",)
+
+
+def test_a_visit_with_nothing_to_make_is_still_computed_and_drawn(place, monkeypatch):
+    filler, prepared, _ = place
+    drawn = []
+    monkeypatch.setattr(Filler, "_draw", lambda *arguments: drawn.append(arguments[2]))
+    assert filler.fill(prepared).lines == ("sub-01: cmro2, oef by closed form",)
+    assert drawn == [[]]
+    assert filler.fill(prepared).lines == ("sub-01: cmro2, oef up to date",)
+    assert len(drawn) == 1
+
+
 def test_only_what_the_maps_suffice_for(place):
     filler, prepared, _ = place
     scans = prepared.visit.scans

@@ -9,8 +9,11 @@ from monai.metrics.regression import compute_ssim_and_cs
 from skimage.metrics import structural_similarity
 
 from bids_synth.learn.losses import masked_l1, masked_ssim, ssim_map
-from bids_synth.learn.objectives.paired import paired_loss
+from bids_synth.learn.objectives.paired import emphasis_of, paired_loss
+from bids_synth.modality import MODALITIES
 from bids_synth.parts.objective import RegressionPart
+from bids_synth.recipe import load_recipe, validate_recipe
+from bids_synth.scale import fit_scale
 
 
 def pair(seed=0, shape=(1, 1, 20, 18, 22)):
@@ -72,3 +75,23 @@ def test_images_that_are_not_scored_have_no_gradient():
     paired_loss(made, batch, RegressionPart()).backward()
     felt = made.grad.abs().amax(dim=(2, 3, 4)) > 0
     assert torch.equal(felt, scored)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "above", "scale"),
+    [
+        ("ct", 300.0, fit_scale(MODALITIES["ct"], np.empty(0))),
+        ("cmro2", 150.0, fit_scale(MODALITIES["cmro2"], np.empty(0), log=True)),
+        # Half of this image's mean is an uptake ratio of 0.5.
+        ("pet", 0.5, fit_scale(MODALITIES["pet"], np.array([0.4, 1.6]), suvr=True)),
+        ("impute", 0.7, None),
+    ],
+)
+def test_emphasis_begins_at_a_value_in_the_unit_of_the_target(recipe, above, scale):
+    data = load_recipe(recipe).model_dump(mode="json")
+    data["objective"]["emphasis"] = {"above": above, "weight": 3.0}
+    changed = validate_recipe(data, origin=recipe)
+    rows = emphasis_of(changed, changed.objective)
+    wanted = above if scale is None else float(scale.apply(np.array([above]))[0])
+    np.testing.assert_allclose(rows[:, 0], wanted, rtol=1e-6)
+    assert (rows[:, 1] == 3).all()

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save_file
 from bids_synth.errors import ModelError, UsageError, VisitError
 from bids_synth.grid import Grid
 from bids_synth.learn.closed_form import can_compute, compute
-from bids_synth.learn.linear import Gramian, add_grams, gram_of
+from bids_synth.learn.linear import Gramian, add_grams, gram_of, gramian_of_means
 from bids_synth.learn.population import Population, empty_population
 from bids_synth.learn.store import scaled_image
 from bids_synth.modality import MODALITIES
@@ -122,21 +122,31 @@ def names_for(target: str, sources: Collection[str]) -> tuple[str, ...]:
 
 
 def fit_baselines(recipe: Recipe, training: Sequence[Prepared]) -> Baselines:
-    """All three baselines in one pass over the training visits; one visit in memory."""
+    """All three baselines in one pass over the training visits; one visit in memory.
+
+    A recipe without pairs has baselines without pairs: its linear one learns from mean images.
+    """
     names = tuple(recipe.modalities)
     grams, population = [], empty_population()
     errors: dict[str, dict[str, list[float]]] = {t: {} for t in recipe.targets}
     for prepared in sorted(training, key=lambda p: p.label):
         mask = read_mask(prepared.mask).array
         images = {m: scaled_image(prepared, m, mask) for m in names if m in prepared.images}
-        grams.append((tuple(images), gram_of(names, images, mask)))
+        if not recipe.unpaired:
+            grams.append((tuple(images), gram_of(names, images, mask)))
         for target in (t for t in recipe.targets if t in images):
             population.add(prepared, target, images[target], mask)
-            for source in (s for s in recipe.sources if s in images and s != target):
+            for source in () if recipe.unpaired else _others(recipe, target, images):
                 error = np.abs(images[source] - images[target])[mask > 0].mean()
                 errors[target].setdefault(source, []).append(float(error))
     distances = {t: {s: float(np.mean(e)) for s, e in d.items()} for t, d in errors.items()}
+    if recipe.unpaired:
+        return Baselines(distances, gramian_of_means(names, population), population)
     return Baselines(distances, add_grams(names, grams), population)
+
+
+def _others(recipe: Recipe, target: str, images: Collection[str]) -> list[str]:
+    return [s for s in recipe.sources if s in images and s != target]
 
 
 def load_baselines(folder: Path) -> Baselines:

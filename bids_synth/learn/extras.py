@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bids_synth.learn.closed_form import FASTEST, can_compute, compute
+from bids_synth.learn.closed_form import FASTEST, NEEDED, can_compute, compute
 from bids_synth.learn.population import Population, empty_population
 from bids_synth.learn.store import scaled_image
 from bids_synth.modality import MODALITIES
 from bids_synth.recipe import Recipe
-from bids_synth.scale import DECADES, Scale, fit_scale
-from bids_synth.visit import Prepared
+from bids_synth.scale import DECADES, Scale
+from bids_synth.visit import Prepared, Visit
 from bids_synth.volume import read_mask
 
 GROUPS = 5
@@ -31,6 +31,12 @@ def given_extras(recipe: Recipe, sources: Collection[str]) -> list[str]:
         for name in recipe.extras.names(recipe.targets)
         if not name.startswith("closed-") or can_compute(name[7:], sources)
     ]
+
+
+def known_traits(recipe: Recipe, visit: Visit) -> list[str]:
+    """Traits of a participant that decide the maps, empty where they are not known."""
+    names = [*recipe.extras.scalars, *(("Hct", "O2sat") if recipe.extras.closed_form else ())]
+    return [visit.traits.get(name, "") for name in names]
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +75,7 @@ class Extras:
         population = self.without.get(prepared.visit.participant, self.population)
         digest = hashlib.sha256(self.recipe.extras.model_dump_json().encode())
         digest.update(str(self.recipe.preparation.log).encode())
-        digest.update(str(sorted(prepared.visit.traits.items())).encode())
+        digest.update(str(known_traits(self.recipe, prepared.visit)).encode())
         for name in sorted(population.images) if self.recipe.extras.mean else ():
             digest.update(name.encode() + population.images[name].tobytes())
         return digest.hexdigest()
@@ -77,10 +83,10 @@ class Extras:
 
 def closed_scale(recipe: Recipe, quantity: str) -> Scale:
     """How a map of the closed form is scaled: as the target that it stands for."""
-    log = bool(recipe.preparation.log)
-    if quantity in MODALITIES:
-        return fit_scale(MODALITIES[quantity], np.empty(0), log=log)
-    if log:
+    scale = recipe.shared_scale(quantity) if quantity in MODALITIES else None
+    if scale is not None:
+        return scale
+    if set(NEEDED[quantity]) & set(recipe.preparation.log):
         return Scale(float(np.log(FASTEST / DECADES)), float(np.log(DECADES)), log=True)
     return Scale(0.0, FASTEST)
 

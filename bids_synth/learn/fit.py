@@ -6,10 +6,9 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -17,19 +16,20 @@ from bids_synth.errors import ModelError, UsageError
 from bids_synth.learn.baselines import fit_baselines
 from bids_synth.learn.device import resolve_device
 from bids_synth.learn.export import Fitted, export, population_scales
-from bids_synth.learn.extras import extras_of
-from bids_synth.learn.linear import gramian_of_inputs
+from bids_synth.learn.extras import extras_of, known_traits
+from bids_synth.learn.linear import Gramian, gramian_of_inputs, gramian_of_means
 from bids_synth.learn.member import Member, fit_member, initial_network
 from bids_synth.learn.model import Model, load_model
+from bids_synth.learn.population import population_of
 from bids_synth.learn.proxy import choose_selection
 from bids_synth.learn.selection import Score
 from bids_synth.learn.slice_features import features_digest, features_of
-from bids_synth.learn.store import open_store
+from bids_synth.learn.store import Stored, open_store
 from bids_synth.recipe import Recipe
 from bids_synth.split import Split
 from bids_synth.visit import Prepared
 
-VERSION = 3
+VERSION = 4
 """Changes when the same inputs would give other weights, so that fits are not taken up."""
 
 
@@ -125,19 +125,13 @@ def fit_key(
         "version": VERSION,
         "recipe": recipe.digest(),
         "split": split.to_tsv(),
-        "visits": [(p.label, p.key, _known(p, recipe)) for p in visits],
+        "visits": [(p.label, p.key, known_traits(recipe, p.visit)) for p in visits],
         "seed": seed,
         "start": start,
     }
     if digest := features_digest(recipe):
         parts["features"] = digest
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def _known(prepared: Prepared, recipe: Recipe) -> list[str]:
-    """Traits of the participant that the network sees."""
-    names = [*recipe.extras.scalars, *(("Hct", "O2sat") if recipe.extras.closed_form else ())]
-    return [prepared.visit.traits.get(name, "") for name in names]
 
 
 def fit_fold(
@@ -166,15 +160,23 @@ def fit_fold(
         [p for p in visits if _is_in(p, fold.validation)], modalities, work, extras
     )
     selection = choose_selection(recipe, training, validation, score, device)
-    table = gramian_of_inputs(recipe, training).table(recipe.inputs, recipe.targets)
+    gramian = cache(partial(_gramian, recipe, chosen, training))
     place, key = members[0].place, members[0].key
     kept = place.with_name(f"fold-{members[0].fold}_segmenter.safetensors")
     features = features_of(recipe, training, kept, key=key, seed=members[0].own_seed)
     for member in members:
-        initial = _initial(member, table, init_from)
+        initial = _initial(member, gramian, init_from)
         fit_member(
             member, training, selection, initial, quiet=quiet, features=features, watch=watch
         )
+
+
+def _gramian(recipe: Recipe, chosen: Sequence[Prepared], training: Sequence[Stored]) -> Gramian:
+    if recipe.unpaired:
+        return gramian_of_means(
+            tuple(recipe.modalities), population_of(chosen, tuple(recipe.modalities))
+        )
+    return gramian_of_inputs(recipe, training)
 
 
 def _forget(members: Sequence[Member]) -> None:
@@ -184,10 +186,10 @@ def _forget(members: Sequence[Member]) -> None:
 
 
 def _initial(
-    member: Member, table: npt.NDArray[np.float32], init_from: Path | None
+    member: Member, gramian: Callable[[], Gramian], init_from: Path | None
 ) -> Callable[[], nn.Module]:
     if init_from is None:
-        return lambda: initial_network(member, table)
+        return lambda: initial_network(member, gramian)
     return lambda: _network_of(load_model(init_from), member)
 
 

@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bids_synth.learn.population import Population
 from bids_synth.learn.store import Stored
 from bids_synth.recipe import Recipe
 
 Gram = npt.NDArray[np.float64]
+SHARED = 0.9
+"""Share of the participants that must have a voxel for its mean to count."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +84,25 @@ def gramian_of_inputs(recipe: Recipe, training: Sequence[Stored]) -> Gramian:
         there = tuple(name for name in names if name in images)
         grams.append((there, gram_of(names, images, np.asarray(visit.mask))))
     return add_grams(names, grams)
+
+
+def gramian_of_means(modalities: Sequence[str], population: Population) -> Gramian:
+    """From the mean images in template space: what can be said of two modalities without pairs.
+
+    Participants lie in one anatomy there, so a voxel of one mean image answers to the same voxel
+    of the other although nobody has both. Only voxels that most participants share are summed.
+    Empty where a modality was never seen.
+    """
+    names = tuple(modalities)
+    if not set(names) <= set(population.images):
+        return Gramian(names, {})
+    weights = [population.weights[name] for name in names]
+    shared = np.all([weight > SHARED * weight.max() for weight in weights], axis=0)
+    means = {
+        name: population.images[name] / np.where(shared, weight, 1)
+        for name, weight in zip(names, weights, strict=True)
+    }
+    return Gramian(names, {names: gram_of(names, means, shared)})
 
 
 def gram_of(

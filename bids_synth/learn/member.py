@@ -23,7 +23,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from bids_synth.learn.dataset import EpochSampler, Patches
-from bids_synth.learn.networks import build_network
+from bids_synth.learn.linear import Gramian
+from bids_synth.learn.networks import build_network, start_linear
 from bids_synth.learn.objectives import OBJECTIVES
 from bids_synth.learn.progress import Progress
 from bids_synth.learn.proxy import ProxySelection
@@ -73,13 +74,12 @@ class Member:
         return data if data.get("key") == self.key and self.weights.is_file() else None
 
 
-def initial_network(member: Member, table: np.ndarray) -> nn.Module:
-    """Weights from the member's seed alone; `table` is the linear answer to start from."""
+def initial_network(member: Member, gramian: Callable[[], Gramian]) -> nn.Module:
+    """Weights from the member's seed alone; `gramian` gives the linear answer to start from."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(member.own_seed)
         network = build_network(member.recipe)
-    if "linear" in dict(network.named_buffers()):
-        network.get_buffer("linear").copy_(torch.from_numpy(table))
+    start_linear(network, member.recipe, gramian)
     return network
 
 

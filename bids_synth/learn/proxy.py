@@ -12,9 +12,8 @@ import torch
 from torch import nn
 
 from bids_synth.errors import UsageError
-from bids_synth.learn.patches import slide
 from bids_synth.learn.scenarios import each_target
-from bids_synth.learn.selection import MOST, OVERLAP, Score, Selection, blocks_of, selection_of
+from bids_synth.learn.selection import MOST, Score, Selection, made_by, selection_of
 from bids_synth.learn.store import Stored
 from bids_synth.recipe import Recipe
 
@@ -38,18 +37,8 @@ class ProxySelection:
         return float(np.mean([self._score(network, *task) for task in self.tasks]))
 
     def _score(self, network: nn.Module, visit: Stored, source: str) -> float:
-        recipe = self.recipe
-        (target,) = (m for m in recipe.targets if m != source)
-        images = np.zeros((len(recipe.inputs), *visit.mask.shape), dtype=np.float32)
-        images[recipe.inputs.index(source)] = visit.images[source]
-        made = slide(
-            blocks_of(network, recipe, [source], [target], self.device),
-            images,
-            visit.mask,
-            patch=recipe.fit.patch,
-            overlap=OVERLAP,
-            device=self.device,
-        )[0]
+        (target,) = (m for m in self.recipe.targets if m != source)
+        made = made_by(network, self.recipe, visit, [source], target, self.device)
         given = np.asarray(visit.images[source], np.float32)
         return proxy_score(given, made, np.asarray(visit.mask) > 0, self.quantiles[target])
 

@@ -44,20 +44,8 @@ class Selection:
         return float(np.mean([self._score(network, *task) for task in self.tasks]))
 
     def _score(self, network: nn.Module, visit: Stored, scenario: Scenario) -> float:
-        recipe, (target,) = self.recipe, scenario.scored
-        images = np.zeros((len(recipe.inputs), *visit.mask.shape), dtype=np.float32)
-        for source in scenario.sources:
-            images[recipe.inputs.index(source)] = visit.images[source]
-        for name in given_extras(recipe, scenario.sources):
-            images[recipe.inputs.index(name)] = visit.extras[name]
-        synthetic = slide(
-            blocks_of(network, recipe, scenario.sources, [target], self.device),
-            images,
-            visit.mask,
-            patch=recipe.fit.patch,
-            overlap=OVERLAP,
-            device=self.device,
-        )[0]
+        (target,) = scenario.scored
+        synthetic = made_by(network, self.recipe, visit, scenario.sources, target, self.device)
         mask = np.asarray(visit.mask) > 0
         if visit is self.tasks[0][0] and scenario is self.tasks[0][1]:
             self._remember(visit, scenario, synthetic * mask)
@@ -93,6 +81,25 @@ def selection_of(
         )
         raise UsageError(message)
     return Selection(recipe, tuple(tasks), score, device)
+
+
+def made_by(
+    network: nn.Module,
+    recipe: Recipe,
+    visit: Stored,
+    sources: Sequence[str],
+    target: str,
+    device: torch.device,
+) -> npt.NDArray[np.float32]:
+    """What the network makes of a stored visit: the whole target (I, J, K), scaled."""
+    images = np.zeros((len(recipe.inputs), *visit.mask.shape), dtype=np.float32)
+    for source in sources:
+        images[recipe.inputs.index(source)] = visit.images[source]
+    for name in given_extras(recipe, sources):
+        images[recipe.inputs.index(name)] = visit.extras[name]
+    blocks, patch = blocks_of(network, recipe, sources, [target], device), recipe.fit.patch
+    made = slide(blocks, images, visit.mask, patch=patch, overlap=OVERLAP, device=device)
+    return np.asarray(made[0])
 
 
 def blocks_of(

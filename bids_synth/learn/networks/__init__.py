@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
+from bids_synth.learn.linear import Gramian
 from bids_synth.learn.networks.excitation_unet import ExcitationUNet
 from bids_synth.learn.networks.pix2pix_unet import Pix2PixUNet
 from bids_synth.learn.networks.residual_unet import ResidualUNet
@@ -40,18 +41,32 @@ def build_network(recipe: Recipe) -> nn.Module:
     A recipe without pairs has two of them, one for each direction between its modalities.
     """
     network = NETWORKS[recipe.network.name]
-    if not recipe.unpaired:
-        return network(**network_parameters(recipe))
-    both = TwoWay(generator=network, **network_parameters(recipe))
-    for name, table in both.named_buffers():
-        if name.endswith(".linear"):
-            _pass_on(table)
-    return both
+    if recipe.unpaired:
+        return TwoWay(generator=network, **network_parameters(recipe))
+    return network(**network_parameters(recipe))
 
 
-def _pass_on(table: torch.Tensor) -> None:
-    """Without pairs there is no least-squares answer: the one source is passed on as it is."""
-    table[1, 0, 0] = 1.0
+def start_linear(network: nn.Module, recipe: Recipe, gramian: Callable[[], Gramian]) -> None:
+    """Let a network that keeps a linear answer begin with that of the training participants.
+
+    `gramian` is called only where there is such a network.
+    """
+    if isinstance(network, TwoWay):
+        for n, way in enumerate(network.ways):
+            _fill(way, gramian, recipe.sources[n : n + 1], recipe.targets[1 - n : 2 - n])
+    else:
+        _fill(network, gramian, recipe.inputs, recipe.targets)
+
+
+def _fill(
+    network: nn.Module,
+    gramian: Callable[[], Gramian],
+    sources: Sequence[str],
+    targets: Sequence[str],
+) -> None:
+    if "linear" in dict(network.named_buffers(recurse=False)):
+        table = gramian().table(sources, targets)
+        network.get_buffer("linear").copy_(torch.from_numpy(table))
 
 
 def laid_out(network: nn.Module, recipe: Recipe) -> nn.Module:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import nn
 
 from bids_synth.errors import RecipeError
 from bids_synth.learn.dataset import Item
 from bids_synth.learn.losses import masked_bce, masked_l1, masked_l2, masked_ssim
-from bids_synth.modality import MODALITIES
 from bids_synth.parts.objective import PairedLosses
 from bids_synth.recipe import Recipe
 
@@ -68,8 +68,9 @@ def emphasis_of(recipe: Recipe, weights: PairedLosses) -> torch.Tensor | None:
         return None
     above, rows = weights.emphasis.above, []
     for target in recipe.targets:
-        low, high = MODALITIES[target].window or (0.0, 1.0)
-        rows.append(((above - low) / (high - low), weights.emphasis.weight))
+        scale = recipe.shared_scale(target)
+        scaled = above if scale is None else float(scale.apply(np.array([above]))[0])
+        rows.append((scaled, weights.emphasis.weight))
     return torch.tensor(rows)
 
 
