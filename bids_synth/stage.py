@@ -152,13 +152,14 @@ def write_methods(recipe: Recipe, settings: Settings) -> RunSummary:
 
 
 def dataset_name(dataset: Path) -> str:
-    """Name of a dataset by its description, else by its folder."""
+    """Name of a dataset by its description, else by its folder; one line of printable text."""
     try:
         description = json.loads((dataset / "dataset_description.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        return dataset.name
+    except (OSError, ValueError, RecursionError):
+        description = None
     name = description.get("Name") if isinstance(description, dict) else None
-    return str(name) if name else dataset.name
+    words = " ".join(str(name or dataset.name).split())
+    return "".join(letter if letter.isprintable() else "?" for letter in words)[:500]
 
 
 def in_batches(visits: Sequence[Visit], size: int) -> Iterator[Sequence[Visit]]:

@@ -8,6 +8,20 @@ from pathlib import Path
 _FORMAT = "%(asctime)s %(name)s %(levelname)s: %(message)s"
 
 
+def shown(text: str) -> str:
+    r"""The text with all that a terminal would obey, or could not write, spelled out.
+
+    >>> print(shown("a file named \x1b[2J"))
+    a file named \x1b[2J
+    """
+    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+
+
+class _Shown(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return shown(super().format(record))
+
+
 def start_log(folder: Path, run_id: str, *, verbose: int) -> Path:
     """Send the package's messages to the terminal and to a file in `folder`; returns it.
 
@@ -16,9 +30,9 @@ def start_log(folder: Path, run_id: str, *, verbose: int) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"bids_synth-{run_id}.log"
     to_file = logging.FileHandler(path, encoding="utf-8", delay=True)
-    to_file.setFormatter(logging.Formatter(_FORMAT))
+    to_file.setFormatter(_Shown(_FORMAT))
     to_terminal = logging.StreamHandler()
-    to_terminal.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    to_terminal.setFormatter(_Shown("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
     to_terminal.setLevel(logging.DEBUG if verbose else logging.INFO)
     to_terminal.addFilter(lambda record: not record.exc_info)
     log = logging.getLogger("bids_synth")

@@ -6,14 +6,17 @@ import hashlib
 import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import PurePosixPath
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from bids_synth.learn.typical import Range
+from bids_synth.parts.base import Line
 from bids_synth.scale import Scale
 
 CARD_FORMAT: Literal[1] = 1
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 LIBRARIES = ("torch", "monai", "lightning", "numpy", "antspyx")
 INTENDED_USE = (
     "Research: filling in images that a visit lacks, where a stand-in is better than leaving "
@@ -33,7 +36,7 @@ class FileEntry(Entry):
 
     file: str
     """Path inside the folder."""
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    sha256: Digest
 
     @field_validator("file")
     @classmethod
@@ -60,26 +63,26 @@ class Card(Entry):
     """What a model is, what it was fitted on and which files it consists of."""
 
     format: Literal[1] = CARD_FORMAT
-    name: str
-    version: str
+    name: Name
+    version: Line
     """Version of bids_synth that fitted it."""
-    created: str
+    created: Line
     """UTC date and time, ISO 8601."""
-    dataset: str
+    dataset: Line
     """Name of the dataset it was fitted on."""
-    tracer: str = Field("", pattern=r"^[a-zA-Z0-9]*$")
+    tracer: str = Field("", pattern=r"^[a-zA-Z0-9]*$", max_length=40)
     """Tracer of the PETs it was fitted on, as BIDS names it; empty where there is none."""
-    licence: str = LICENCE
-    intended_use: str = INTENDED_USE
-    recipe: str = Field(pattern=r"^[0-9a-f]{64}$")
-    """Digest of `recipe.toml`."""
-    fit: str = Field(pattern=r"^[0-9a-f]{64}$")
+    licence: Line = LICENCE
+    intended_use: Line = INTENDED_USE
+    recipe: Digest
+    """sha256 of the text of `recipe.toml`."""
+    fit: Digest
     """Digest of all that decides the fit: recipe, split, prepared images, seed."""
     network: dict[str, bool | int | float | str | list[int]]
     """What the networks are built from."""
     scales: dict[str, Scale]
     """Modality -> median scale of the training images: the unit of synthetic ones."""
-    weights: list[WeightsEntry] = Field(min_length=1)
+    weights: list[WeightsEntry] = Field(min_length=1, max_length=400)
     baselines: list[FileEntry]
     """`baselines.json` and its arrays."""
     salt: str
@@ -90,7 +93,16 @@ class Card(Entry):
     """Hashed labels of participants that selected the weights."""
     ranges: dict[str, Range]
     """Figures of the training visits, for out-of-distribution checks."""
-    libraries: dict[str, str]
+    libraries: dict[str, Line]
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Card:
+        files = [w.file for w in self.weights]
+        places = [(w.fold, w.member) for w in self.weights]
+        if len(set(files)) < len(files) or len(set(places)) < len(places):
+            message = "weights: a file, or a member of a fold, is listed twice"
+            raise ValueError(message)
+        return self
 
     def fitted_on(self, participant: str) -> bool:
         """True where the participant (label without `sub-`) taught or selected the model."""

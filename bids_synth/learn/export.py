@@ -122,7 +122,7 @@ def _card(fitted: Fitted, folder: Path, name: str, weights: list[WeightsEntry]) 
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         dataset=fitted.dataset,
         tracer=tracer_of(fitted.recipe, fitted.training),
-        recipe=fitted.recipe.digest(),
+        recipe=sha256_of(folder / "recipe.toml"),
         fit=fitted.key,
         network=network_parameters(fitted.recipe),
         scales=population_scales(fitted.recipe, fitted.training),

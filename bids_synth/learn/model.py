@@ -8,21 +8,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import ValidationError
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import nn
 
 from bids_synth.errors import ModelError, RecipeError, raise_all
 from bids_synth.learn.baselines import Baselines, load_baselines
-from bids_synth.learn.card import CARD_FORMAT, Card, FileEntry
-from bids_synth.learn.networks import build_network, laid_out, network_parameters
+from bids_synth.learn.budget import empty_network, size_problems, tensors_of
+from bids_synth.learn.card import CARD_FORMAT, Card
+from bids_synth.learn.networks import laid_out, network_parameters
+from bids_synth.learn.sealed import (
+    baselines_fault,
+    file_fault,
+    read_text,
+    sha256_of,
+    tensor_fault,
+)
 from bids_synth.recipe import Recipe, load_recipe
 from bids_synth.scale import Scale
 
-MOST_SOURCES = 16
-"""Sources beyond which the linear table of a stranger's model would fill the memory."""
+__all__ = ["Model", "load_model", "sha256_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +66,7 @@ class Model:
         """Every fold's and member's network with its weights, in evaluation mode."""
         networks = []
         for entry in self.card.weights:
-            network = _empty_network(self.recipe)
+            network = empty_network(self.recipe)
             network.load_state_dict(load_file(self.folder / entry.file), assign=True)
             network.requires_grad_(requires_grad=False).eval()
             networks.append(laid_out(network, self.recipe))
@@ -72,31 +77,32 @@ def load_model(folder: Path) -> Model:
     """Check and open a model folder; nothing in it is executed.
 
     Raises ModelError where a file is absent or altered, a version or key is unknown, a file
-    name leads outside, or the tensors are not those of the recipe's network.
+    name leads outside, the networks would be too large, or the tensors are not the recipe's.
     """
     card = _read_card(folder)
     recipe = _read_recipe(folder, card)
-    problems = [p for e in (*card.weights, *card.baselines) if (p := _file_problem(folder, e))]
+    problems = [p for e in (*card.weights, *card.baselines) if (p := file_fault(folder, e))]
+    if not problems and (told := baselines_fault(folder, card.baselines)):
+        problems = [told]
     raise_all(ModelError, problems, intro=f"{folder}: is not a whole model:")
-    wanted = _shapes(recipe)
-    problems = [p for e in card.weights if (p := _tensor_problem(folder / e.file, wanted))]
+    raise_all(
+        ModelError,
+        size_problems(recipe, networks=len(card.weights)),
+        intro=f"{folder}: is too large to use:",
+    )
+    wanted = tensors_of(recipe)
+    problems = [p for e in card.weights if (p := tensor_fault(folder / e.file, wanted))]
     raise_all(ModelError, problems, intro=f"{folder}: weights do not fit the recipe's network:")
     return Model(folder, recipe, card)
-
-
-def sha256_of(path: Path) -> str:
-    """Digest of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_card(folder: Path) -> Card:
     path = folder / "model.json"
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(folder, path.name)
+    except ModelError as error:
         message = (
-            f"{path}: cannot be read ({error}); expected a model folder made by "
+            f"{error}; expected a model folder made by "
             "`bids_synth ... group`: fit one, or give --model its path"
         )
         raise ModelError(message) from error
@@ -111,64 +117,24 @@ def _read_card(folder: Path) -> Card:
 def _explain(fault: Mapping[str, Any]) -> str:
     where = ".".join(str(part) for part in fault["loc"]) or "model.json"
     if fault["type"] == "extra_forbidden":
-        return f"{where}: unknown key; the model may be of a newer bids_synth: update it"
+        return f"{where:.80}: unknown key; the model may be of a newer bids_synth: update it"
     return f"{where}: {fault['msg'].removeprefix('Value error, ')}"
 
 
 def _read_recipe(folder: Path, card: Card) -> Recipe:
     path = folder / "recipe.toml"
+    text = read_text(folder, path.name)
     try:
         recipe = load_recipe(path)
     except RecipeError as error:
         message = f"{path}: the model's recipe is refused: {error}"
         raise ModelError(message) from error
     problems = []
-    if recipe.digest() != card.recipe:
-        problems.append("recipe.toml is not the one the model was fitted with (digest differs)")
+    if hashlib.sha256(text.encode()).hexdigest() != card.recipe:
+        problems.append("recipe.toml is not the one the model was fitted with (sha256 differs)")
     if network_parameters(recipe) != card.network:
         problems.append("model.json describes another network than recipe.toml")
     if lacking := sorted(set(recipe.modalities) - set(card.scales)):
         problems.append(f"model.json has no scale for {', '.join(lacking)}")
-    if len(recipe.sources) > MOST_SOURCES:
-        problems.append(f"recipe.toml has more than {MOST_SOURCES} sources")
     raise_all(ModelError, problems, intro=f"{folder}: is inconsistent:")
     return recipe
-
-
-def _file_problem(folder: Path, entry: FileEntry) -> str | None:
-    path = folder / entry.file
-    if not path.resolve().is_relative_to(folder.resolve()):
-        return f"{entry.file} leads outside the model folder"
-    if not path.is_file():
-        return f"{entry.file} is missing; copy the whole folder again"
-    found = sha256_of(path)
-    if found != entry.sha256:
-        return (
-            f"{entry.file} has been altered: sha256 {found[:12]}..., expected "
-            f"{entry.sha256[:12]}...; copy the folder again or fit anew"
-        )
-    return None
-
-
-def _shapes(recipe: Recipe) -> dict[str, tuple[list[int], str]]:
-    names = {torch.float32: "F32", torch.int64: "I64"}
-    tensors = _empty_network(recipe).state_dict()
-    return {name: (list(t.shape), names[t.dtype]) for name, t in tensors.items()}
-
-
-def _empty_network(recipe: Recipe) -> nn.Module:
-    with torch.device("meta"):
-        return build_network(recipe)
-
-
-def _tensor_problem(path: Path, wanted: Mapping[str, tuple[list[int], str]]) -> str | None:
-    try:
-        with safe_open(path, framework="pt") as file:
-            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-            found = {n: (list(s.get_shape()), str(s.get_dtype())) for n, s in slices.items()}
-    except (SafetensorError, OSError) as error:
-        return f"{path.name} is not a safetensors file ({error})"
-    if found == dict(wanted):
-        return None
-    wrong = sorted(n for n in {*found, *wanted} if found.get(n) != wanted.get(n))
-    return f"{path.name} has other tensors than the recipe's network: {', '.join(wrong[:3])}"

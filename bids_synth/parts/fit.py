@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from math import prod
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from bids_synth.parts.base import Part
+from bids_synth.parts.base import MOST_NAMES, Line, Part
 
 Patch = tuple[int, int, int]
+Column = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_. -]*$", max_length=64)]
+"""Name of a column of participants.tsv; it becomes part of a file's name."""
+MOST_VOXELS = 2**23
+"""Of a patch, about 203 a side: the maps of a network are many times larger."""
 
 
 class MissingPart(Part):
@@ -26,7 +31,7 @@ class ExtrasPart(Part):
 
     mean: bool = False
     """The mean target of the training participants, laid over the visit."""
-    scalars: dict[str, dict[str, float]] = Field(default_factory=dict)
+    scalars: dict[Column, dict[str, float]] = Field(default_factory=dict, max_length=16)
     """Column of participants.tsv -> number of each of its values; unknown values are 0."""
     closed_form: bool = False
     """R2' and CMRO2 by their closed form, where the sources for them are given."""
@@ -44,10 +49,10 @@ class FitPart(Part):
     patch: Patch = (64, 64, 64)
     """Voxels of a patch; synthesis uses the same, since normalisation sees the patch. A last
     length of 1 is an axial slice, for 2D networks."""
-    batch: int = Field(1, ge=1)
-    steps: int = Field(20000, ge=1)
+    batch: int = Field(1, ge=1, le=256)
+    steps: int = Field(20000, ge=1, le=10_000_000)
     """Optimiser steps of each member."""
-    steps_per_epoch: int = Field(250, ge=1)
+    steps_per_epoch: int = Field(250, ge=1, le=1_000_000)
     """Steps between two looks at the validation participants."""
     learning_rate: float = Field(1e-3, gt=0.0)
     beta: float = Field(0.9, ge=0.0, lt=1.0)
@@ -68,7 +73,7 @@ class FitPart(Part):
     """Fraction of the participants that selects weights."""
     test: float = Field(0.2, ge=0.0, lt=0.5)
     """Fraction of the participants that only the final scores see."""
-    stratify: tuple[str, ...] = ("site", "sex", "age")
+    stratify: tuple[Line, ...] = Field(("site", "sex", "age"), max_length=MOST_NAMES)
     """Columns of participants.tsv over which the parts of the split are balanced."""
 
     @field_validator("patch")
@@ -80,6 +85,9 @@ class FitPart(Part):
                 "each length must be a multiple of 8 and at least 16 (or the last one 1), got "
                 f"{list(patch)}"
             )
+            raise ValueError(message)
+        if prod(patch) > MOST_VOXELS:
+            message = f"expected at most {MOST_VOXELS} voxels, got {prod(patch)}"
             raise ValueError(message)
         return patch
 
@@ -94,12 +102,14 @@ class SynthesisPart(Part):
 class EvaluationPart(Part):
     """How held-out visits are scored."""
 
-    protocols: tuple[Literal["masked3d", "synthrad", "slices", "affine-free"], ...] = ("masked3d",)
+    protocols: tuple[Literal["masked3d", "synthrad", "slices", "affine-free"], ...] = Field(
+        ("masked3d",), max_length=4
+    )
     scenarios: Literal["one-missing", "all"] = "one-missing"
     """Withhold one modality at a time, or every subset of them."""
-    ablate: tuple[tuple[str, ...], ...] = ()
+    ablate: tuple[tuple[str, ...], ...] = Field((), max_length=256)
     """Sets of sources withheld in turn in the ablation study."""
-    features_from: str = Field("", exclude_if=lambda path: not path)
+    features_from: str = ""
     """A .safetensors file of a network for `fid` and `perceptual`; empty for neither."""
-    bootstrap: int = Field(2000, ge=100)
+    bootstrap: int = Field(2000, ge=100, le=100_000)
     """Resamples of the 95 % interval over participants."""

@@ -18,7 +18,9 @@ class ResidualUNetPart(Part):
     name: Literal["residual-unet"] = "residual-unet"
     filters: int = Field(16, ge=4, le=128, multiple_of=4)
     """Feature maps at full resolution; they double at every level."""
-    blocks: tuple[int, ...] = (1, 1, 1, 1)
+    blocks: tuple[Annotated[int, Field(ge=1, le=8)], ...] = Field(
+        (1, 1, 1, 1), min_length=1, max_length=6
+    )
     """Residual blocks per level going down; the number of levels is its length."""
 
     @property
@@ -125,5 +127,9 @@ NetworkPart = Annotated[
     | ExcitationUNetPart,
     Field(discriminator="name"),
 ]
+MOST_INPUTS = 16
+"""Sources and extras of a residual-unet, whose linear table doubles with each of them."""
+MOST_ATTENDING = 2**15
+"""Voxels of the deepest maps of an attention-unet, which all look at one another."""
 PLANAR = ("unet-2d", "pix2pix-unet", "resnet-2d")
 """Networks that see one axial slice: patches one voxel high."""

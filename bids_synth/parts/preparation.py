@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from bids_synth.parts.base import Part
+from bids_synth.parts.base import MOST_NAMES, Part
 
 
 class GridPart(Part):
@@ -27,10 +27,10 @@ class PreparationPart(Part):
     """N4 (Tustison 2010) on every MRI; off because it lowered scores of an earlier system."""
     registration_spacing: float = Field(2.0, ge=0.5, le=4.0)
     """Voxel size of the copies on which rigid registration runs, mm."""
-    reference: tuple[str, ...] = ()
+    reference: tuple[str, ...] = Field((), max_length=MOST_NAMES)
     """Modalities in order of preference as reference; the recipe's order where empty."""
     suvr: Literal["none", "mask"] = "none"
     """Region whose mean uptake a PET is divided by: the whole mask, a pseudo-reference that
     needs no atlas; `none` keeps the PET's own unit."""
-    log: tuple[str, ...] = ()
+    log: tuple[str, ...] = Field((), max_length=MOST_NAMES)
     """Modalities of which the logarithm is scaled."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from bids_synth.parts.base import Part
 
@@ -26,7 +26,7 @@ class SearchPart(Part):
     """Try small values as densely as large ones."""
     step: int | float | None = None
     """Distance of neighbouring values, counted from `low`."""
-    choices: tuple[Value, ...] = ()
+    choices: tuple[Value, ...] = Field((), max_length=1000)
     """Values without an order; instead of a range."""
 
     @model_validator(mode="after")
