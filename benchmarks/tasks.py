@@ -29,36 +29,43 @@ class Task:
 
 
 _SMALL = {"network.filters": "8", "fit.patch": "[32, 32, 32]", "fit.batch": "2"}
+_PLANAR = {
+    "network.filters": "32",
+    "objective.discriminator.filters": "32",
+    "fit.patch": "[64, 64, 1]",
+    "fit.batch": "4",
+}
 
 TASKS = (
     Task(
         "any-missing",
         ("T1w", "T2w"),
-        Entry("mmgan", {"fit.patch": "[64, 64, 1]"}),
+        Entry("mmgan", _PLANAR),
         Entry("impute", _SMALL),
     ),
     Task(
         "unpaired",
         ("T1w", "T2w"),
-        Entry("cyclegan", {"fit.patch": "[64, 64, 1]"}),
-        Entry("cyclegan-structure", {"network.filters": "8", "fit.patch": "[24, 24, 24]"}),
+        Entry("cyclegan", {**_PLANAR, "network.blocks": "6", "fit.batch": "1"}),
+        Entry("cyclegan-structure", {"network.filters": "8", "fit.patch": "[32, 32, 32]"}),
     ),
     Task(
         "ct",
         ("T1w", "ct"),
-        Entry("pix2pix-ct", {"fit.patch": "[64, 64, 1]", "network.downs": "6"}),
+        Entry("pix2pix-ct", {**_PLANAR, "network.downs": "6"}),
         Entry("ct", _SMALL),
     ),
     Task(
         "pet",
         ("T1w", "pet"),
-        Entry("mri2pet", {"fit.patch": "[48, 48, 48]"}),
-        Entry("pet", {"network.filters": "8", "fit.patch": "[32, 32, 32]", "fit.batch": "2"}),
+        # Tens of steps instead of thousands: each must be longer.
+        Entry("mri2pet", {"fit.patch": "[32, 32, 32]", "fit.learning_rate": "1e-3"}),
+        Entry("pet", _SMALL),
     ),
     Task(
         "cmro2",
         ("cbf", "cbv", "T2map", "T2starmap", "cmro2"),
         Entry("cmro2-cgan", {"grid.spacing": "4.0", "fit.batch": "1"}),
-        Entry("cmro2", {"network.filters": "8", "fit.patch": "[32, 32, 32]", "fit.batch": "2"}),
+        Entry("cmro2", _SMALL),
     ),
 )
