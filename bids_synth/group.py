@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bids_synth.bids.query import Discovery
-from bids_synth.errors import UsageError
+from bids_synth.errors import RecipeError, UsageError, raise_all
 from bids_synth.recipe import Recipe
 from bids_synth.settings import Settings
 from bids_synth.split import Split
@@ -62,6 +62,9 @@ def _check_fit(recipe: Recipe, visits: Sequence[Visit], settings: Settings) -> N
         from bids_synth.learn.device import resolve_device
 
         resolve_device(settings.device)
+    from bids_synth.learn.budget import size_problems
+
+    raise_all(RecipeError, size_problems(recipe), intro=f"recipe {recipe.name}:")
     if settings.init_from is not None:
         from bids_synth.learn.model import load_model
 

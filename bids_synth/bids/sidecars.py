@@ -17,7 +17,7 @@ from bids_synth.bids.outputs import sidecar_of
 from bids_synth.errors import UsageError, VisitError
 from bids_synth.grid import Grid
 from bids_synth.visit import Visit
-from bids_synth.volume import write_text
+from bids_synth.volume import stays_inside, write_text
 
 
 def write_sidecar(image: PurePosixPath, content: Mapping[str, Any], output: Path) -> Path:
@@ -49,6 +49,9 @@ def refuse_shadow(path: PurePosixPath, visit: Visit, output: Path, dataset: Path
         refuse_raw_folder(output, dataset)
     except UsageError as error:
         raise VisitError(str(error)) from error
+    if not stays_inside((output / path).parent, output):
+        message = f"{(output / path).parent}: is a link out of the output; make it a folder there"
+        raise VisitError(message)
     raw_names = {scan.path.name for scan in visit.scans.values()}
     marked = "desc" in parse_name(path).entities or path.name.endswith("_xfm.txt")
     if not marked or path.name in raw_names or (dataset / path).exists():

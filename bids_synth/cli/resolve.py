@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 
 from bids_synth import __version__
+from bids_synth.cli.folders import link_problems, work_problems
 from bids_synth.cli.spaces import output_spaces
 from bids_synth.errors import UsageError, raise_all
 from bids_synth.settings import Settings
@@ -127,7 +128,7 @@ def _folder_problems(dataset: Path, output: Path, work: Path) -> list[str]:
             problems.append(f"{name} {folder}: {existing} is no folder; give a folder")
         elif not os.access(existing, os.W_OK | os.X_OK):
             problems.append(f"{name} {folder}: {existing} cannot be written; give another folder")
-    return problems
+    return [*problems, *work_problems(work, output), *link_problems(output)]
 
 
 def _option_problems(arguments: argparse.Namespace) -> list[str]:

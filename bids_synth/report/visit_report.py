@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from bids_synth.errors import VisitError
 from bids_synth.modality import MODALITIES
 from bids_synth.report.fragments import methods_html, scores_html, summary_html
 from bids_synth.report.planes import Window
@@ -22,7 +23,7 @@ from bids_synth.report.synthetic_figures import (
 )
 from bids_synth.synthetic import Synthetic, Verdict
 from bids_synth.visit import Prepared, Visit
-from bids_synth.volume import Volume, read_mask, read_volume, write_text
+from bids_synth.volume import Volume, read_mask, read_volume, stays_inside, write_text
 
 _DESCS = ("scans", "flicker", "synth", "histogram", "spread", "summary", "methods", "scores")
 
@@ -54,6 +55,9 @@ def write_visit_figures(output: Path, report: VisitReport) -> tuple[Path, ...]:
     """
     prepared = report.prepared
     folder = output / f"sub-{report.visit.participant}" / "figures"
+    if not stays_inside(folder, output):
+        message = f"{folder}: is a link out of the output; make it a folder there"
+        raise VisitError(message)
     mask = read_mask(prepared.mask)
     images = {m: _read(path, m) for m, path in prepared.images.items()}
 
@@ -100,7 +104,9 @@ def file_name(label: str, desc: str, modality: str, extension: str = ".svg") -> 
 
 
 def _remove_others(folder: Path, label: str, kept: Collection[str]) -> None:
-    ours = re.compile(rf"{label}(_ce-[A-Za-z0-9]+)?_desc-({'|'.join(_DESCS)})_[A-Za-z0-9]+\.\w+")
+    ours = re.compile(
+        rf"{re.escape(label)}(_ce-[A-Za-z0-9]+)?_desc-({'|'.join(_DESCS)})_[A-Za-z0-9]+\.\w+"
+    )
     for path in folder.iterdir():
         if path.name not in kept and ours.fullmatch(path.name):
             path.unlink()
