@@ -112,6 +112,11 @@ def write_text(text: str, path: Path) -> Path:
     return path
 
 
+def stays_inside(path: Path, root: Path) -> bool:
+    """True where no link on the way to a path leads out of `root`; the path need not be there."""
+    return path.resolve().is_relative_to(root.resolve())
+
+
 def _umask() -> int:
     current = os.umask(0)
     os.umask(current)
