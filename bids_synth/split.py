@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,10 +88,11 @@ def read_split(path: Path) -> Split:
     """
     try:
         text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        message = f"{path}: cannot be read ({error.strerror})"
+        rows = list(csv.DictReader(io.StringIO(text), delimiter="\t"))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        told = getattr(error, "strerror", None) or error
+        message = f"{path}: cannot be read ({told})"
         raise UsageError(message) from error
-    rows = list(csv.DictReader(io.StringIO(text), delimiter="\t"))
     columns = [c for c in (rows[0] if rows else {}) if c and (c == "part" or c[:5] == "fold-")]
     if not columns or "participant_id" not in rows[0]:
         message = f"{path}: expected tab-separated columns participant_id and part (or fold-0 ...)"
@@ -103,8 +105,8 @@ def read_split(path: Path) -> Split:
 
 
 def _from_rows(rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> Split:
-    labels = [row["participant_id"].removeprefix("sub-") for row in rows]
-    if repeated := sorted({label for label in labels if labels.count(label) > 1}):
+    labels = [(row["participant_id"] or "").removeprefix("sub-") for row in rows]
+    if repeated := sorted(label for label, count in Counter(labels).items() if count > 1):
         message = f"participants listed twice: {repeated}"
         raise ValueError(message)
     wrong = sorted({str(row[c]) for row in rows for c in columns} - {*PARTS, "n/a"})

@@ -76,7 +76,7 @@ def _read_json(path: Path) -> Any:
     except OSError as error:
         message = f"--bids-filter-file {path}: cannot be read ({error.strerror})"
         raise UsageError(message) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         message = f"--bids-filter-file {path}: is not valid JSON: {error}"
         raise UsageError(message) from error
 

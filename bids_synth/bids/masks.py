@@ -57,7 +57,7 @@ def _derivative_fault(path: Path) -> str | None:
         description = json.loads((path / "dataset_description.json").read_text(encoding="utf-8"))
     except OSError:
         return "is no derivative dataset: it has no readable dataset_description.json"
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return f"its dataset_description.json is not valid JSON: {error}"
     keys = description.keys() if isinstance(description, dict) else set()
     made = {"GeneratedBy", "PipelineDescription"} & keys

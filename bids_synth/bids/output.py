@@ -108,7 +108,12 @@ def _description(
 ) -> dict[str, Any]:
     raw = _read_description(dataset / "dataset_description.json")
     others = {name: dataset_link(path, output) for name, path in derivatives.items()}
-    links = {**existing.get("DatasetLinks", {}), "raw": dataset_link(dataset, output), **others}
+    known = existing.get("DatasetLinks")
+    links = {
+        **(known if isinstance(known, dict) else {}),
+        "raw": dataset_link(dataset, output),
+        **others,
+    }
     generator = {"Name": "bids_synth", "Version": version} | _code_url()
     source = {"URL": links["raw"]} | ({"DOI": raw["DatasetDOI"]} if "DatasetDOI" in raw else {})
     return {
@@ -132,13 +137,15 @@ def _code_url() -> dict[str, str]:
 def _read_description(path: Path) -> dict[str, Any]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return data if isinstance(data, dict) else {}
 
 
 def _warn_of_other_version(existing: Mapping[str, Any], version: str, output: Path) -> None:
-    made = [g for g in existing.get("GeneratedBy", []) if g.get("Name") == "bids_synth"]
+    makers = existing.get("GeneratedBy")
+    known = [g for g in makers if isinstance(g, dict)] if isinstance(makers, list) else []
+    made = [g for g in known if g.get("Name") == "bids_synth"]
     if made and made[0].get("Version") != version:
         _LOG.warning(
             "%s: holds results of bids_synth %s, this is %s; use another folder or --overwrite",

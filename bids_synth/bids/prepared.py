@@ -24,6 +24,7 @@ from bids_synth.grid import Grid
 from bids_synth.modality import MODALITIES
 from bids_synth.scale import Scale
 from bids_synth.visit import Prepared, Visit
+from bids_synth.volume import stays_inside
 
 MANIFEST = "Preparation"
 """Key, in the sidecar of the mask on the prepared grid, of all that rebuilds a Prepared."""
@@ -70,9 +71,11 @@ def find_prepared(visit: Visit, output: Path, *, key: str) -> Prepared | None:
         if isinstance(manifest, dict) and manifest.get("Key") == key:
             try:
                 found = _from_manifest(manifest, visit, output)
-            except (KeyError, TypeError, ValueError):
+                files, digests = _flat(found), dict(manifest["SHA256"])
+            except (AttributeError, KeyError, TypeError, ValueError):
                 continue
-            if _untouched(_flat(found), manifest.get("SHA256", {})):
+            inside = all(stays_inside(file, output) for file in files.values())
+            if inside and _untouched(files, digests):
                 return found
     return None
 
@@ -189,8 +192,8 @@ def _from_manifest(manifest: Mapping[str, Any], visit: Visit, output: Path) -> P
         transforms={m: files[f"transform {m}"] for m in manifest["Transforms"]},
         template=files["template"],
         scales={m: Scale(**scale) for m, scale in manifest["Scales"].items()},
-        quality=dict(manifest["Quality"]),
-        stripped=manifest["Stripped"],
+        quality={str(name): float(value) for name, value in manifest["Quality"].items()},
+        stripped=bool(manifest["Stripped"]),
         key=manifest["Key"],
     )
 

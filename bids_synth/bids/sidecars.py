@@ -31,7 +31,7 @@ def read_sidecar(image: Path) -> dict[str, Any] | None:
     path = image.with_name(image.name.split(".", 1)[0] + ".json")
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return data if isinstance(data, dict) else None
 

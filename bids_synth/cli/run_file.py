@@ -92,7 +92,8 @@ def _words(path: Path, level: str) -> list[str]:
     data = _read(path)
     strangers = [name for name in data if name not in (*SECTIONS, *WRITTEN_ONLY)]
     problems = [f"[{name}]: unknown section; allowed: {', '.join(SECTIONS)}" for name in strangers]
-    same = dict(data.get("run") or {}).get("analysis_level", level) == level
+    run = data.get("run")
+    same = not isinstance(run, dict) or run.get("analysis_level", level) == level
     words: list[str] = []
     for section, keys in SECTIONS.items():
         values = data.get(section, {})
@@ -113,7 +114,7 @@ def _read(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         message = f"--config-file {path}: cannot be read ({error.strerror})"
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         message = f"--config-file {path}: is not valid TOML: {error}"
     raise UsageError(message)
 

@@ -156,7 +156,7 @@ def load_baselines(folder: Path) -> Baselines:
         data = json.loads(path.read_text(encoding="utf-8"))
         tensors = load_file(folder / "weights" / "baselines.safetensors")
         return _from_files(data, tensors)
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+    except (OSError, LookupError, TypeError, ValueError, SafetensorError) as error:
         message = f"{path}: the model's baselines cannot be read ({error}); fit the model again"
         raise ModelError(message) from error
 
