@@ -121,6 +121,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     title = "the demo" if options.dataset is None else options.dataset.name
+    said = f"--seconds {options.seconds:.0f} --spacing {options.spacing:g}"
+    if options.dataset is not None:
+        said = f"--dataset {options.dataset.name} --tasks {' '.join(options.tasks)} {said}"
     options.dataset = options.dataset or demo(options.out, options)
     began = time.perf_counter()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -129,7 +132,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         tables.append(run_task(task, options.out, options))
         rows = pd.concat(tables, ignore_index=True)
         rows.to_csv(options.out / "quality.tsv", sep="\t", index=False, na_rep="n/a")
-        page = quality_page(rows, title=title, seconds=options.seconds, spacing=options.spacing)
+        page = quality_page(
+            rows, title=title, options=said, seconds=options.seconds, spacing=options.spacing
+        )
         (options.page or options.out / "quality.md").write_text(page)
     print(f"{(time.perf_counter() - began) / 60:.0f} minutes")
 
