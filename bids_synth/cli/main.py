@@ -1,4 +1,7 @@
-"""From arguments to exit code: 0 done, 1 some visit failed, 2 wrong usage, 70 our fault."""
+"""From arguments to exit code: 0 done, 1 some visit failed, 2 wrong usage, 70 our fault.
+
+75: a scheduler asked the run to end, and the same command goes on; 130: the user did.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,14 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from bids_synth.cli.logs import shown
 from bids_synth.cli.parser import build_parser
 from bids_synth.errors import BidsSynthError, UsageError
+from bids_synth.signals import EX_TEMPFAIL, Preempted, obeying
 
 if TYPE_CHECKING:
     from bids_synth.settings import Settings
@@ -38,10 +44,15 @@ def run_command(arguments: Sequence[str]) -> int:
         settings = resolve(parsed)
         if parsed.clean_workdir:
             clean_work(settings.work)
-        return _run(settings, parsed)
+        with obeying():
+            return _run(settings, parsed)
     except BidsSynthError as error:
         _say(f"bids_synth: {error}")
         return error.exit_code
+    except Preempted:
+        _end_children()
+        _say("bids_synth: asked to end by a signal; run the same command again to continue")
+        return EX_TEMPFAIL
     except KeyboardInterrupt:
         _say("bids_synth: interrupted; run the same command again to continue")
         return 130
@@ -98,6 +109,15 @@ def _start(settings: Settings) -> RunSummary:
     return run_participant(settings)
 
 
+def _end_children() -> None:
+    """Steps of preparation that go on would hold this process beyond the scheduler's patience."""
+    import psutil
+
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
+
+
 def contain_caches(work: Path) -> None:
     """Keep every cache of every library below the work directory, HOME untouched.
 
@@ -115,4 +135,4 @@ def contain_caches(work: Path) -> None:
 
 
 def _say(text: str, *, to: TextIO | None = None) -> None:
-    print(text, file=to or sys.stderr, flush=True)
+    print(shown(text), file=to or sys.stderr, flush=True)

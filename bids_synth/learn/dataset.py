@@ -111,10 +111,18 @@ class Patches(Dataset[Item]):
 
 
 class EpochSampler(Sampler[int]):
-    """The numbers of one epoch's items; Lightning calls `set_epoch`, also after a resume."""
+    """The numbers of one epoch's items; Lightning calls `set_epoch`, also after a resume.
 
-    def __init__(self, per_epoch: int) -> None:
-        self.per_epoch = per_epoch
+    `per_epoch` and `done` count the items of all processes; those before `done` have been
+    learned and are not drawn again. Of every `batch` items for each of `ranks` processes, the
+    process `rank` takes its block: together they draw what one process would of a larger batch.
+    """
+
+    def __init__(
+        self, per_epoch: int, *, done: int = 0, batch: int = 1, rank: int = 0, ranks: int = 1
+    ) -> None:
+        self.per_epoch, self.done = per_epoch, done
+        self.batch, self.rank, self.ranks = batch, rank, ranks
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -122,8 +130,11 @@ class EpochSampler(Sampler[int]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.per_epoch
+        return self.per_epoch // self.ranks
 
     def __iter__(self) -> Iterator[int]:
         first = self.epoch * self.per_epoch
-        return iter(range(first, first + self.per_epoch))
+        for start in range(first, first + self.per_epoch, self.batch * self.ranks):
+            if start >= self.done:
+                own = start + self.rank * self.batch
+                yield from range(own, own + self.batch)

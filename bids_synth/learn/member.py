@@ -28,12 +28,13 @@ from bids_synth.learn.networks import build_network, start_linear
 from bids_synth.learn.objectives import OBJECTIVES
 from bids_synth.learn.progress import Progress
 from bids_synth.learn.proxy import ProxySelection
-from bids_synth.learn.record import Record
+from bids_synth.learn.record import STATE, Record
 from bids_synth.learn.schedule import schedule_of
 from bids_synth.learn.selection import Selection
 from bids_synth.learn.store import Stored
 from bids_synth.learn.unpaired import UnpairedPatches
 from bids_synth.recipe import Recipe
+from bids_synth.signals import Preempted, asked, held
 from bids_synth.volume import write_text
 
 
@@ -97,7 +98,8 @@ def fit_member(
 
     `features` is what the objective compares images by, where the recipe asks for it.
     `watch` is told epoch and validation score after each look, and may raise to end the fit.
-    Raises KeyboardInterrupt where the user stopped it; its state is kept.
+    Raises KeyboardInterrupt where the user stopped it, and Preempted where a scheduler did; its
+    state is kept, in the latter case that of the last step.
     """
     if member.fitted() is not None:
         return
@@ -115,7 +117,7 @@ def fit_member(
         "rows": record.rows,
     }
     write_text(json.dumps(data), member.place / "fitted.json")
-    (member.place / "last.ckpt").unlink(missing_ok=True)
+    (member.place / STATE).unlink(missing_ok=True)
 
 
 def _run(
@@ -133,21 +135,24 @@ def _run(
     batch = recipe.fit.batch
     kind = UnpairedPatches if recipe.unpaired else Patches
     patches = kind(recipe, training, seed=member.own_seed, total=schedule.steps * batch)
-    loader = DataLoader(patches, batch, sampler=EpochSampler(schedule.per_epoch * batch))
+    done = _step_of(state)
+    sampler = EpochSampler(schedule.per_epoch * batch, done=done * batch, batch=batch)
+    loader = DataLoader(patches, batch, sampler=sampler)
     objective, more = OBJECTIVES[recipe.objective.name], {}
     if features is not None:
         more["features"] = features
     module = objective(recipe, network, steps=schedule.steps, seed=member.own_seed, **more)
     title = f"fold {member.fold} member {member.number}"
     bars: list[Callback] = [] if quiet else [Progress(record, schedule, title)]
-    loop = _loop(member, device, [*bars, record], schedule.epochs, _step_of(state))
+    loop = _loop(member, device, [*bars, record], schedule.epochs, done)
     on_interrupt = signal.getsignal(signal.SIGINT)
     try:
-        loop.fit(module, loader, ckpt_path=state, weights_only=True)
+        with held():
+            loop.fit(module, loader, ckpt_path=state, weights_only=True)
     except SystemExit as error:
         # Lightning turns Ctrl-C into an exit and leaves further ones ignored.
         signal.signal(signal.SIGINT, on_interrupt)
-        raise KeyboardInterrupt from error
+        raise (Preempted if asked() else KeyboardInterrupt) from error
 
 
 def _loop(
@@ -177,7 +182,7 @@ def _loop(
 
 def _last_state(member: Member) -> Path | None:
     """The saved state of this very fit; anything else in the folder is removed."""
-    path, mark = member.place / "last.ckpt", member.place / "key.txt"
+    path, mark = member.place / STATE, member.place / "key.txt"
     known = mark.read_text("utf-8") if mark.is_file() else ""
     if known == member.key:
         return path if path.is_file() else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import isfinite, nan
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,14 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from torch import nn
 
+from bids_synth.learn.distributed import agreed
 from bids_synth.learn.preview import FILE, add_preview
+from bids_synth.signals import Preempted, asked, claim, released
 from bids_synth.volume import write_text
 
 Row = dict[str, float | int]
+STATE = "last.ckpt"
+"""Name of the state from which a fit goes on."""
 COLUMNS = (
     "fold",
     "member",
@@ -37,6 +41,9 @@ class Record(Callback):  # type: ignore[misc]
 
     `data_wait_fraction` counts everything between two steps, the fetching of patches and
     Lightning's own work alike, against the time of the whole loop without validation.
+
+    Where a scheduler asks the run to end, the state is saved after the step that is going on
+    and Preempted is raised; validation is broken off and done again by the next run.
     """
 
     def __init__(
@@ -58,6 +65,7 @@ class Record(Callback):  # type: ignore[misc]
         self.best_epoch = -1
         self.loss: torch.Tensor | None = None
         self._losses: list[torch.Tensor] = []
+        self._due: dict[str, float] | None = None
         self._began = self._ended = self._waited = 0.0
 
     def state_dict(self) -> dict[str, Any]:
@@ -67,6 +75,8 @@ class Record(Callback):  # type: ignore[misc]
             "best": self.best,
             "best_score": self.best_score,
             "best_epoch": self.best_epoch,
+            "losses": [float(loss) for loss in self._losses],
+            "due": self._due,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -75,58 +85,99 @@ class Record(Callback):  # type: ignore[misc]
         self.best = state_dict["best"]
         self.best_score = state_dict["best_score"]
         self.best_epoch = state_dict["best_epoch"]
+        self._losses = [torch.tensor(loss) for loss in state_dict.get("losses", [])]
+        self._due = state_dict.get("due")
+
+    def on_fit_start(self, loop: Trainer, module: Any) -> None:
+        """Close the epoch whose validation was broken off."""
+        if self._due is not None:
+            self._close_epoch(loop, module)
+        leave_if_asked()
+
+    def on_train_start(self, *_: Any) -> None:
+        """Take the signals from Lightning, and start the clocks, also in mid-epoch."""
+        claim()
+        self._start_clocks()
 
     def on_train_epoch_start(self, *_: Any) -> None:
-        """Start the clocks."""
-        self._losses, self._waited = [], 0.0
-        self._began = self._ended = time.perf_counter()
+        """Forget the losses of the last epoch."""
+        self._losses = []
+        self._start_clocks()
 
     def on_train_batch_start(self, *_: Any) -> None:
         """Count the time since the last step as waiting."""
         self._waited += time.perf_counter() - self._ended
 
-    def on_train_batch_end(self, loop: Trainer, module: Any, outputs: Any, *_: Any) -> None:
-        """Remember the loss; log it now and then."""
+    def on_train_batch_end(
+        self, loop: Trainer, module: Any, outputs: Any, _: Any, number: int
+    ) -> None:
+        """Remember the loss; log it now and then; save and end where that was asked."""
         self.loss = outputs["loss"].detach()
         self._losses.append(self.loss)
         if loop.logger is not None and module.steps_done % 25 == 0:
             loop.logger.log_metrics({"loss": float(self.loss)}, module.steps_done)
+        if number + 1 < loop.num_training_batches:
+            leave_if_asked(lambda: save_state(loop, self.place / STATE))
         self._ended = time.perf_counter()
 
     def on_train_epoch_end(self, loop: Trainer, module: Any) -> None:
         """Score the averaged weights, keep them where they are the best, save everything."""
-        spent = max(self._ended - self._began, 1e-9)
-        average = module.average
-        score = self.validate(average)
+        self._due = {
+            "epoch": loop.current_epoch,
+            "rate": loop.optimizers[0].param_groups[0]["lr"],
+            "waited": self._waited,
+            "spent": max(self._ended - self._began, 1e-9),
+        }
+        epoch = loop.current_epoch
+        try:
+            score = self._close_epoch(loop, module)
+        finally:
+            save_state(loop, self.place / STATE)
+        leave_if_asked()
+        if self.watch is not None:
+            self.watch(epoch, score)
+
+    def _start_clocks(self) -> None:
+        self._waited = 0.0
+        self._began = self._ended = time.perf_counter()
+
+    def _close_epoch(self, loop: Trainer, module: Any) -> float:
+        """The score of the epoch that is due; Preempted, and it stays due, where broken off."""
+        due, average = self._due or {}, module.average
+        epoch = int(due["epoch"])
+        try:
+            with released():
+                score = self.validate(average)
+        except Preempted:
+            agreed(answer=True)
+            raise
         if score > self.best_score or not self.best:
-            self.best_score, self.best_epoch = score, loop.current_epoch
+            self.best_score, self.best_epoch = score, epoch
             self.best = {
                 k: v.detach().cpu().clone(memory_format=torch.contiguous_format)
                 for k, v in average.state_dict().items()
             }
-        self._add_row(loop, module, score, spent)
+        self._add_row(loop, module, score, due)
+        self._losses, self._due = [], None
         write_text(rows_to_tsv(self.rows), self.place / "training.tsv")
         if look := getattr(self.validate, "look", None):
-            add_preview(look, self.place / FILE, loop.current_epoch, score)
-        save_state(loop, self.place / "last.ckpt")
-        if self.watch is not None:
-            self.watch(loop.current_epoch, score)
+            add_preview(look, self.place / FILE, epoch, score)
+        return score
 
-    def _add_row(self, loop: Trainer, module: Any, score: float, spent: float) -> None:
-        rate = loop.optimizers[0].param_groups[0]["lr"]
+    def _add_row(self, loop: Trainer, module: Any, score: float, due: Mapping[str, float]) -> None:
         health = module.health()
         values = (
             self.fold,
             self.member,
-            loop.current_epoch,
+            int(due["epoch"]),
             module.steps_done,
-            float(torch.stack(self._losses).mean()),
+            float(torch.stack([loss.cpu() for loss in self._losses]).mean()),
             score,
-            float(rate),
+            float(due["rate"]),
             health.get("discriminator_loss", nan),
             health.get("discriminator_accuracy", nan),
-            self._waited / spent,
-            spent,
+            due["waited"] / due["spent"],
+            due["spent"],
         )
         row: Row = dict(zip(COLUMNS, values, strict=True))
         self.rows.append(row)
@@ -134,6 +185,14 @@ class Record(Callback):  # type: ignore[misc]
             figures = {c: float(row[c]) for c in COLUMNS[4:]} | dict(health)
             logged = {f"epoch/{name}": v for name, v in figures.items() if isfinite(v)}
             loop.logger.log_metrics(logged, module.steps_done)
+
+
+def leave_if_asked(save: Callable[[], None] | None = None) -> None:
+    """Raise Preempted, in all processes of a fit at the same step, where any was asked to end."""
+    if agreed(asked()):
+        if save is not None:
+            save()
+        raise Preempted
 
 
 def save_state(loop: Trainer, path: Path) -> None:

@@ -118,7 +118,7 @@ class Health:
         """Mean loss and accuracy of the epoch that is over; nothing where it did not learn."""
         if not self._steps:
             return {}
-        loss, accuracy = torch.stack(self._steps).mean(dim=0).tolist()
+        loss, accuracy = torch.stack([s.cpu() for s in self._steps]).mean(dim=0).tolist()
         self._steps.clear()
         sure, blind = accuracy > SURE, loss >= NEAR * DEAD[self.gan]
         self.dead_epochs = self.dead_epochs + 1 if sure or blind else 0
@@ -127,13 +127,15 @@ class Health:
             LOG.warning("%s", self._warning(loss, accuracy))
         return {"discriminator_loss": loss, "discriminator_accuracy": accuracy}
 
-    def state(self) -> list[int]:
-        """What a resumed fit needs to go on."""
-        return [self.dead_epochs, int(self.told)]
+    def state(self) -> list[float]:
+        """What a resumed fit needs to go on, also in mid-epoch."""
+        steps = [figure for step in self._steps for figure in step.tolist()]
+        return [self.dead_epochs, int(self.told), *steps]
 
-    def resume(self, state: Sequence[int]) -> None:
+    def resume(self, state: Sequence[float]) -> None:
         """Take it up."""
         self.dead_epochs, self.told = int(state[0]), bool(state[1])
+        self._steps = list(torch.tensor(state[2:]).reshape(-1, 2))
 
     def _warning(self, loss: float, accuracy: float) -> str:
         figures = f"loss {loss:.3f}, accuracy {accuracy:.3f}"
