@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,23 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 from nibabel.filebasedimages import ImageFileError
+from nibabel.imageglobals import LoggingOutputSuppressor
+from nibabel.spatialimages import HeaderDataError
 
 from bids_synth.errors import VisitError
 from bids_synth.grid import Grid, reorient
+
+UNREADABLE = (
+    OSError,
+    EOFError,
+    ImageFileError,
+    HeaderDataError,
+    ValueError,
+    TypeError,
+    OverflowError,
+    zlib.error,
+)
+"""What reading a file that is no NIfTI, or half of one, raises."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,11 +79,14 @@ def read_volume(path: Path, *, unit: str = "arbitrary") -> Volume:
     grid = _grid_of(image, path)
     try:
         array = np.asarray(image.dataobj, dtype=np.float32).reshape(grid.shape)
-    except (OSError, EOFError, ValueError, TypeError) as error:
-        message = f"{path}: its voxels cannot be read ({error}); replace the file"
+    except UNREADABLE as error:
+        message = f"{path}: its voxels cannot be read ({one_line(error)}); replace the file"
         raise VisitError(message) from error
-    if not np.isfinite(array).all():
-        message = f"{path}: has NaN or infinite voxels; expected finite numbers; repair the file"
+    if lost := int(array.size - np.isfinite(array).sum()):
+        message = (
+            f"{path}: {lost:,} of {array.size:,} voxels are NaN or infinite; expected finite "
+            "numbers; set them to the background's value"
+        )
         raise VisitError(message)
     return Volume(array, grid, unit)
 
@@ -84,6 +102,8 @@ def write_volume(volume: Volume, path: Path) -> Path:
     image = nib.nifti1.Nifti1Image(volume.array, volume.grid.affine)
     image.set_sform(volume.grid.affine, code=1)
     image.set_qform(volume.grid.affine, code=1)
+    if not np.allclose(image.get_qform(), volume.grid.affine, rtol=0, atol=1e-3):
+        image.set_qform(None, code=0)  # A quaternion holds no shear, as of a tilted gantry.
     image.header.set_xyzt_units("mm")
     path.parent.mkdir(parents=True, exist_ok=True)
     suffix = ".nii.gz" if path.name.endswith(".gz") else ".nii"
@@ -112,6 +132,11 @@ def write_text(text: str, path: Path) -> Path:
     return path
 
 
+def one_line(error: Exception) -> str:
+    """The words of an error without their line breaks."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def stays_inside(path: Path, root: Path) -> bool:
     """True where no link on the way to a path leads out of `root`; the path need not be there."""
     return path.resolve().is_relative_to(root.resolve())
@@ -125,13 +150,21 @@ def _umask() -> int:
 
 def _open(path: Path) -> Any:
     try:
-        return nib.load(path)  # type: ignore[attr-defined]
+        with LoggingOutputSuppressor():
+            image: Any = nib.load(path)  # type: ignore[attr-defined]
+        kind = image.get_data_dtype().kind
     except FileNotFoundError as error:
         message = f"{path}: the file is not there; fetch it (`datalad get`) or remove the link"
         raise VisitError(message) from error
-    except (OSError, EOFError, ImageFileError, ValueError) as error:
-        message = f"{path}: is not a readable NIfTI ({error}); replace the file"
+    except UNREADABLE as error:
+        message = f"{path}: is not a readable NIfTI ({one_line(error)}); replace the file"
         raise VisitError(message) from error
+    if kind not in "iuf":
+        message = (
+            f"{path}: has complex or colour voxels; expected one real number in each; save it so"
+        )
+        raise VisitError(message)
+    return image
 
 
 def _grid_of(image: Any, path: Path) -> Grid:

@@ -15,7 +15,7 @@ import pytest
 from prepare_phantom import dice, make_scan, make_visit, motion, rms_error, truth_mask
 
 from bids_synth.errors import UsageError, VisitError
-from bids_synth.prepare import steps
+from bids_synth.prepare import admit, steps
 from bids_synth.prepare.itk import read_itk
 from bids_synth.prepare.key import preparation_key
 from bids_synth.prepare.native import to_native
@@ -196,11 +196,11 @@ def test_unusable_scans_are_refused_with_their_name(tmp_path, fault, monkeypatch
     path = tmp_path / "sub-01_T1w.nii.gz"
     array = np.ones((8, 8, 8, 3) if fault == "4d" else (8, 8, 8), np.float32)
     array[0, 0, 0] = np.nan if fault == "nan" else 2
-    nib.Nifti1Image(array, np.eye(4)).to_filename(path)
+    nib.Nifti1Image(array, np.diag([10, 10, 10, 1])).to_filename(path)
     if fault == "text":
         path.write_text("not an image")
     if fault == "huge":
-        monkeypatch.setattr(steps, "LARGEST", 100)
+        monkeypatch.setattr(admit, "LARGEST", 100)
     with pytest.raises(VisitError, match=r"sub-01_T1w\.nii\.gz"):
         steps.read_scan(path, "T1w")
 
@@ -237,7 +237,7 @@ def test_unusable_plugin_files_are_wrong_usage(done, tmp_path):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from bids_synth.prepare import steps
+from bids_synth.prepare import admit, steps
 from bids_synth.prepare.workflow import prepare_visits
 from bids_synth.recipe import load_recipe
 from bids_synth.visit import Scan, Visit

@@ -18,6 +18,27 @@ from bids_synth.parts.preparation import GridPart, PreparationPart
 from bids_synth.prepare import steps
 
 
+class _AdmitInput(BaseInterfaceInputSpec):  # type: ignore[misc]
+    scans = traits.List(File(exists=True), mandatory=True)
+    modalities = traits.List(traits.Str, mandatory=True)
+
+
+class _AdmitOutput(TraitedSpec):  # type: ignore[misc]
+    admitted = File(exists=True)
+
+
+class AdmitScans(SimpleInterface):  # type: ignore[misc]
+    """All scans of a visit looked at before any of them is registered."""
+
+    input_spec, output_spec = _AdmitInput, _AdmitOutput
+
+    def _run_interface(self, runtime: Any) -> Any:
+        paths = map(Path, self.inputs.scans)
+        scans = dict(zip(self.inputs.modalities, paths, strict=True))
+        self._results["admitted"] = str(steps.admit(scans, Path(runtime.cwd)))
+        return runtime
+
+
 class _RegionInput(BaseInterfaceInputSpec):  # type: ignore[misc]
     reference = File(exists=True, mandatory=True)
     modality = traits.Str(mandatory=True)
@@ -25,6 +46,7 @@ class _RegionInput(BaseInterfaceInputSpec):  # type: ignore[misc]
     option = traits.Str(mandatory=True, desc="--skull-strip")
     given = File(exists=True, desc="mask of another pipeline")
     seed = traits.Int(mandatory=True)
+    admitted = File(exists=True, mandatory=True, desc="that the visit's scans can be read")
 
 
 class _RegionOutput(TraitedSpec):  # type: ignore[misc]

@@ -13,6 +13,7 @@ from bids_synth.errors import VisitError
 from bids_synth.grid import Grid
 from bids_synth.modality import MODALITIES
 from bids_synth.parts.preparation import GridPart, PreparationPart
+from bids_synth.prepare.admit import admit_scans, read_scan
 from bids_synth.prepare.bias import correct_bias
 from bids_synth.prepare.find_brain import find_brain
 from bids_synth.prepare.itk import read_itk, write_itk
@@ -23,31 +24,13 @@ from bids_synth.prepare.rigid import register_rigid
 from bids_synth.prepare.similarity import mutual_information
 from bids_synth.scale import fit_scale
 from bids_synth.settings import SkullStrip
-from bids_synth.volume import Volume, read_grid, read_mask, read_volume, write_text, write_volume
-
-LARGEST = 100_000_000
-"""Voxels of a scan above which it is refused: 400 MB as float32, 464 cubed."""
-FEWEST_SLICES = 5
-"""Voxels along an axis below which a scan is no volume."""
+from bids_synth.volume import read_grid, read_mask, read_volume, write_text, write_volume
 
 
-def read_scan(path: Path, modality: str) -> Volume:
-    """Read a scan that can be prepared; VisitError for one that cannot."""
-    shape = read_grid(path).shape
-    if min(shape) < FEWEST_SLICES:
-        message = f"{path}: has only {min(shape)} slice(s), expected a volume; choose another scan"
-        raise VisitError(message)
-    if np.prod(shape) > LARGEST:
-        message = (
-            f"{path}: {shape} are more than {LARGEST:,} voxels; expected a head; crop or "
-            "downsample it first"
-        )
-        raise VisitError(message)
-    volume = read_volume(path, unit=MODALITIES[modality].unit)
-    if volume.array.min() == volume.array.max():
-        message = f"{path}: all voxels are {volume.array.flat[0]:g}, expected an image"
-        raise VisitError(message)
-    return volume
+def admit(scans: Mapping[str, Path], folder: Path) -> Path:
+    """A file that names the scans, all of which can be read and prepared."""
+    admit_scans(scans)
+    return write_text("\n".join(scans), folder / "admitted.txt")
 
 
 def find_region(

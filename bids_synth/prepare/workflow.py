@@ -7,6 +7,7 @@ import os
 os.environ.setdefault("NO_ET", "1")  # nipype would ask a server for its newest version.
 
 import logging
+import math
 import re
 from collections.abc import Sequence
 from contextlib import chdir, nullcontext
@@ -23,6 +24,7 @@ from bids_synth.errors import Problem, UsageError, VisitError
 from bids_synth.prepare.debug import faults_as_raised
 from bids_synth.prepare.external import check_skull_strip
 from bids_synth.prepare.interfaces import (
+    AdmitScans,
     CollectPrepared,
     FindRegion,
     PlaceMask,
@@ -56,6 +58,8 @@ def init_prepare_wf(
         raise VisitError(message)
     scans = {m: visit.scans[m].path for m in recipe.modalities if m in visit.scans}
     part = recipe.preparation
+    admit = _node(AdmitScans(), "admit", max(scans.values(), key=_voxels), factor=4)
+    admit.inputs.trait_set(scans=[str(path) for path in scans.values()], modalities=list(scans))
     region = _node(FindRegion(), "region", scans[reference], factor=10, least=1.4)
     region.inputs.trait_set(
         reference=str(scans[reference]), modality=reference,
@@ -64,6 +68,7 @@ def init_prepare_wf(
     )  # fmt: skip
     if visit.brain_mask is not None and visit.mask_of == reference:
         region.inputs.given = str(visit.brain_mask)
+    workflow.connect(admit, "admitted", region, "admitted")
     place = pe.Node(PlaceMask(grid=recipe.grid.model_dump_json()), name="mask", mem_gb=0.5)
     workflow.connect(region, "native_mask", place, "native_mask")
     moving = [m for m in scans if m != reference]
@@ -184,13 +189,15 @@ def workflow_name(visit: Visit) -> str:
 
 def _node(interface: Any, name: str, scan: Path, *, factor: float, least: float = 0.3) -> Any:
     """A node that plans with `least` GB and `factor` float32 copies of its scan."""
+    memory = least + factor * 4 * _voxels(scan) / 1e9
+    return pe.Node(interface, name=name, mem_gb=memory, n_procs=1)
+
+
+def _voxels(scan: Path) -> float:
     try:
-        voxels = 1.0
-        for length in read_grid(scan).shape:
-            voxels *= length
+        return float(math.prod(read_grid(scan).shape))
     except VisitError:
-        voxels = 1e7  # The step itself will say what is wrong with the file.
-    return pe.Node(interface, name=name, mem_gb=least + factor * 4 * voxels / 1e9, n_procs=1)
+        return 1e7  # The step itself will say what is wrong with the file.
 
 
 def _plugin(
