@@ -82,8 +82,6 @@ def test_faults_are_told(path, tmp_path):
         evaluation_features(recipe(tmp_path / "bad.safetensors"))
 
 
-def test_a_recipe_without_features_keeps_its_digest(path):
-    plain = load_recipe("impute")
-    assert "features_from" not in plain.model_dump(mode="json")["evaluation"]
-    assert recipe(path).digest() != plain.digest()
+def test_features_are_part_of_the_recipe(path):
+    assert recipe(path).digest() != load_recipe("impute").digest()
     assert "w.safetensors" in recipe(path).to_toml()

@@ -10,6 +10,8 @@ from bids_synth.parts.base import Part
 
 Output = Literal["linear", "relu", "sigmoid", "tanh"]
 """What a network does to its last maps; `tanh` is brought to [0, 1]."""
+Initial = Literal["usual", "normal"]
+"""First weights: PyTorch's, or those of pix2pix, CycleGAN and MM-GAN, from N(0, 0.02)."""
 
 
 class ResidualUNetPart(Part):
@@ -42,6 +44,7 @@ class UNet2DPart(Part):
     """Last activation; `relu` as published."""
     dropout: float = Field(0.2, ge=0.0, lt=1.0)
     """Chance of dropping a value, from the fourth level down."""
+    initial: Initial = "usual"
 
     @property
     def divisor(self) -> int:
@@ -62,6 +65,7 @@ class Pix2PixUNetPart(Part):
     """Last activation; the published `tanh` cannot leave [0, 1]."""
     dropout: float = Field(0.5, ge=0.0, lt=1.0)
     """Chance of dropping a value in the deep levels of the decoder, while fitting."""
+    initial: Initial = "usual"
 
     @property
     def divisor(self) -> int:
@@ -78,6 +82,7 @@ class ResNet2DPart(Part):
     """Residual blocks; the published ones are 6 and 9, the T1w-T2w system's 6 and 7."""
     output: Output = "linear"
     """Last activation; the published `tanh` cannot leave [0, 1]."""
+    initial: Initial = "usual"
 
     @property
     def divisor(self) -> int:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from bids_synth.parts.base import Part
+from bids_synth.parts.network import Initial
 
 
 class EmphasisPart(Part):
@@ -30,6 +31,8 @@ class DiscriminatorPart(Part):
     """Norm between its convolutions; of one item alone."""
     spectral: bool = False
     """Spectral normalisation of its weights (Miyato 2018, arXiv:1802.05957)."""
+    initial: Initial = "usual"
+    """First weights, before they are normalised."""
     learning_rate: float = Field(2e-4, gt=0.0)
     gradient_penalty: float = Field(0.0, ge=0.0)
     """Weight of the penalty on gradients at real images (R1, Mescheder 2018)."""

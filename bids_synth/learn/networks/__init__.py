@@ -10,6 +10,7 @@ from torch import nn
 
 from bids_synth.learn.linear import Gramian
 from bids_synth.learn.networks.excitation_unet import ExcitationUNet
+from bids_synth.learn.networks.initial import draw_normal
 from bids_synth.learn.networks.pix2pix_unet import Pix2PixUNet
 from bids_synth.learn.networks.residual_unet import ResidualUNet
 from bids_synth.learn.networks.residual_unet3d import ResidualUNet3D
@@ -31,7 +32,7 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
 
 def network_parameters(recipe: Recipe) -> dict[str, Any]:
     """What the network of a recipe is built from."""
-    own = recipe.network.model_dump(mode="json", exclude={"name"})
+    own = recipe.network.model_dump(mode="json", exclude={"name", "initial"})
     return {"sources": len(recipe.inputs), "targets": len(recipe.targets), **own}
 
 
@@ -40,10 +41,10 @@ def build_network(recipe: Recipe) -> nn.Module:
 
     A recipe without pairs has two of them, one for each direction between its modalities.
     """
-    network = NETWORKS[recipe.network.name]
-    if recipe.unpaired:
-        return TwoWay(generator=network, **network_parameters(recipe))
-    return network(**network_parameters(recipe))
+    kind, keys = NETWORKS[recipe.network.name], network_parameters(recipe)
+    network = TwoWay(generator=kind, **keys) if recipe.unpaired else kind(**keys)
+    published = getattr(recipe.network, "initial", "usual") == "normal"
+    return draw_normal(network) if published else network
 
 
 def start_linear(network: nn.Module, recipe: Recipe, gramian: Callable[[], Gramian]) -> None:

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from bids_synth.errors import RecipeError
+from bids_synth.learn.networks.initial import draw_normal
 from bids_synth.learn.networks.layout import as_slices
 from bids_synth.learn.networks.parts import level_widths, norm_of
 
@@ -24,6 +25,7 @@ class PatchDiscriminator(nn.Module):
     candidate and condition. With `spectral`, every weight is divided by its largest singular
     value (Miyato 2018, arXiv:1802.05957). With `keep`, the tail keeps the size, as MM-GAN's does
     (a map of 1/16 of the image for 4 layers); otherwise each of its convolutions takes one voxel.
+    `initial` is "usual" or "normal", for the published weights: see `draw_normal`.
 
     With 3 layers, a tail of 2 and InstanceNorm (whose convolutions keep their biases, although
     it cancels them) there are 2,764,737 parameters for three images, the published 2.765 million
@@ -43,21 +45,23 @@ class PatchDiscriminator(nn.Module):
         norm: str = "instance",
         spectral: bool = False,
         keep: bool = False,
+        initial: str = "usual",
     ) -> None:
         super().__init__()
         _check(spatial_dims, layers, tail)
         self.spatial_dims = spatial_dims
         widths = [*level_widths(layers + tail - 1, filters), outputs]
+        draw = draw_normal if initial == "normal" else _as_it_is
         parts: list[nn.Module] = []
         for level, (before, after) in enumerate(zip([maps, *widths], widths, strict=False)):
             halves, inner = level < layers, 0 < level < len(widths) - 1
             if keep and not halves:
                 parts.append(_ROW_BEFORE[spatial_dims]())
             bias = not (inner and norm == "group")
-            convolution = _convolution(spatial_dims, before, after, halves=halves, bias=bias)
+            convolution = draw(_convolution(spatial_dims, before, after, halves=halves, bias=bias))
             parts.append(spectral_norm(convolution) if spectral else convolution)
             if inner:
-                parts.append(norm_of(norm, after, spatial_dims))
+                parts.append(draw(norm_of(norm, after, spatial_dims)))
             if level < len(widths) - 1:
                 parts.append(nn.LeakyReLU(0.2))
         self.body = nn.Sequential(*parts)
@@ -91,6 +95,10 @@ _ROW_BEFORE: dict[int, Callable[[], nn.Module]] = {
     3: lambda: nn.ConstantPad3d((1, 0) * 3, 0.0),
 }
 """Dimensions -> one more row of zeros before each axis, so that a kernel of 4 keeps the size."""
+
+
+def _as_it_is(module: nn.Module) -> nn.Module:
+    return module
 
 
 def _check(spatial_dims: int, layers: int, tail: int) -> None:

@@ -87,6 +87,7 @@ def build_discriminator(
             norm=part.norm,
             spectral=part.spectral,
             keep=keep,
+            initial=part.initial,
         )
     return laid_out(network, recipe)
 
