@@ -8,12 +8,12 @@ BIN = $(VENV)/bin
 
 setup: $(VENV)/.ready
 
-# torch goes first and alone: an open range elsewhere would take another build of it.
+# torch goes first and alone: every platform takes its own build of it, with what that needs.
 $(VENV)/.ready: requirements.lock requirements-test.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet "$$(grep '^torch==' requirements.lock)"
-	$(BIN)/pip install --quiet -r requirements-test.lock
+	$(BIN)/pip install --quiet "$$(grep -o 'torch==[0-9.]*' pyproject.toml)"
+	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements.lock -r requirements-test.lock
 	$(BIN)/pip install --quiet --no-deps --editable .
 	touch $@
 
