@@ -49,6 +49,9 @@ def fit(entry: Entry, place: Path, options: argparse.Namespace, *, steps: int, n
         "group",
     ]
     command += ["--recipe", entry.recipe, "-w", str(place / "work")]
+    if steps == TRIAL:
+        # One fold of two is fitted and nothing is scored.
+        command += ["--folds", "2", "--fold", "0"]
     for key, value in values.items():
         command += ["--set", f"{key}={value}"]
     with (place / f"{name}.log").open("ab") as log:
