@@ -13,7 +13,7 @@ from learn_kill import fit_toys
 
 from bids_synth.learn.objectives.objective import Objective
 from bids_synth.learn.selection import Selection
-from bids_synth.signals import Preempted, asked, held, obeying, released
+from bids_synth.signals import Preempted, held, obeying, released
 
 CASES = [
     ("regression", signal.SIGTERM),
