@@ -163,11 +163,11 @@ def on_native(made: Synthetic, prepared: Prepared) -> Synthetic:
     return Synthetic(made.modality, made.sources, image, spread)
 
 
-def closed_form_on_native(quantity: str, prepared: Prepared) -> Volume:
-    """CMRO2 or OEF of a visit by physics alone, on the reference's native grid."""
+def closed_form_image(quantity: str, prepared: Prepared) -> Volume:
+    """CMRO2 or OEF of a visit by physics alone, on the prepared grid."""
     values = compute(quantity, prepared, read_mask(prepared.mask).array)
     unit = MODALITIES[quantity].unit if quantity in MODALITIES else "fraction"
-    return to_native(Volume(values, prepared.grid, unit), prepared)
+    return Volume(values, prepared.grid, unit)
 
 
 def _rescaled(image: Volume, modality: str, old: Scale, new: Scale, prepared: Prepared) -> Volume:

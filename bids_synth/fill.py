@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bids_synth.bids.closed_forms import closed_form_is_current, write_closed_form
+from bids_synth.bids.closed_forms import computed_of, current_closed_form, write_closed_form
 from bids_synth.bids.copies import copy_is_current, write_copies
 from bids_synth.bids.derivatives import is_current, write_synthetic, written_synthetic
 from bids_synth.errors import Problem
 from bids_synth.evaluate import (
-    closed_form_on_native,
+    closed_form_image,
     evaluation_features,
     on_native,
     score_withheld,
 )
 from bids_synth.learn.baselines import load_baselines
-from bids_synth.learn.closed_form import NEEDED, blood_figures, can_compute
+from bids_synth.learn.closed_form import blood_figures
 from bids_synth.learn.model import load_model
 from bids_synth.learn.synthesize import load_synthesizer
 from bids_synth.learn.typical import figures
@@ -31,6 +31,8 @@ from bids_synth.measure.table import summarise, with_frechet, write_rows
 from bids_synth.measure.terminal import format_table
 from bids_synth.measure.verdict import judge
 from bids_synth.modality import MODALITIES
+from bids_synth.physics import NEEDED
+from bids_synth.prepare.native import to_native
 from bids_synth.prepare.to_template import to_template
 from bids_synth.recipe import Recipe
 from bids_synth.report.participant_page import write_participant_report
@@ -42,8 +44,6 @@ from bids_synth.visit import Prepared, Visit
 from bids_synth.volume import Volume, read_mask
 
 LOG = logging.getLogger(__name__)
-COMPUTED = ("cmro2", "oef")
-"""What physics alone gives, written beside what the model makes."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +68,6 @@ def targets_of(visit: Visit, recipe: Recipe, *, evaluate: bool) -> list[str]:
         if (evaluate or target not in visit.scans)
         and sum(source != target for source in present) >= recipe.minimum
     ]
-
-
-def computed_of(visit: Visit, recipe: Recipe) -> list[str]:
-    """What closed-form physics gives of a visit, whether or not it was acquired too."""
-    present = [m for m in recipe.sources if m in visit.scans]
-    return [q for q in COMPUTED if recipe.extras.closed_form and can_compute(q, present)]
 
 
 class Filler:
@@ -111,7 +105,7 @@ class Filler:
             verdict = self._verdict(prepared, made)
             native = on_native(made, prepared)
             files = self._write(native, prepared, verdict)
-            self._copy(files, made, prepared)
+            self._copy(_images(files, made), prepared)
             if self._may_score(prepared, target):
                 scored = score_withheld(made, self.model, self.baselines, prepared, self.features)
                 shown.append((scored.synthetic, verdict, scored.real))
@@ -158,13 +152,13 @@ class Filler:
         """Write what closed-form physics gives of a visit; a line where anything was written."""
         settings, constants, written = self.settings, blood_figures(prepared), []
         for quantity in computed_of(prepared.visit, self.recipe):
-            if not settings.overwrite and closed_form_is_current(
-                quantity, prepared, settings.output, constants=constants
-            ):
+            found = current_closed_form(quantity, prepared, settings.output, constants=constants)
+            if found and not settings.overwrite and self._copies_are_current(found):
                 continue
-            write_closed_form(
+            image = closed_form_image(quantity, prepared)
+            path, _ = write_closed_form(
                 quantity,
-                closed_form_on_native(quantity, prepared),
+                to_native(image, prepared),
                 prepared,
                 settings.output,
                 dataset=settings.dataset,
@@ -172,6 +166,7 @@ class Filler:
                 constants=constants,
                 region=self.model.recipe.preparation.mask,
             )
+            self._copy({path: (image, 0.0)}, prepared)
             written.append(quantity)
         return [f"{prepared.label}: {', '.join(written)} by closed form"] if written else []
 
@@ -212,8 +207,11 @@ class Filler:
             found[1], key=prepared.key, model=self._block(target, sources)
         ):
             return False
+        return self._copies_are_current(found[0])
+
+    def _copies_are_current(self, original: Path) -> bool:
         spaces, output = self.settings.spaces, self.settings.output
-        return all(copy_is_current(found[0], space, output) for space in spaces)
+        return all(copy_is_current(original, space, output) for space in spaces)
 
     def _verdict(self, prepared: Prepared, made: Synthetic) -> Verdict:
         spread = None
@@ -228,18 +226,17 @@ class Filler:
             found.pop("mask_volume", None)  # The limits of the verdict are those of a brain.
         return judge(found, typical, spread)
 
-    def _copy(self, files: Sequence[Path], made: Synthetic, prepared: Prepared) -> None:
-        """Write the image and its spread in every template that was asked for."""
-        images = [path for path in files if path.suffix != ".json"]
-        background = MODALITIES[made.modality].background
-        values = [(made.image, background), (made.spread, 0.0)]
+    def _copy(self, images: Mapping[Path, tuple[Volume, float]], prepared: Prepared) -> None:
+        """Write images, each with its background, in every template that was asked for.
+
+        The keys are the originals; the values lie on the prepared grid, to be resampled once.
+        """
         for space in self.settings.spaces:
             volumes = {
                 path: to_template(
                     volume, prepared, space, seed=self.settings.seed, background=outside
                 )
-                for path, (volume, outside) in zip(images, values, strict=False)
-                if volume is not None
+                for path, (volume, outside) in images.items()
             }
             write_copies(volumes, prepared, space, self.settings.output)
 
@@ -296,6 +293,14 @@ def rewrite_reports(
         write_participant_report(output, participant, sessions_per_page=sessions_per_page)
         for participant in participants
     )
+
+
+def _images(files: Sequence[Path], made: Synthetic) -> dict[Path, tuple[Volume, float]]:
+    """Files of a synthetic image and its spread -> their values and backgrounds."""
+    paths = [path for path in files if path.suffix != ".json"]
+    values = [(made.image, MODALITIES[made.modality].background), (made.spread, 0.0)]
+    pairs = zip(paths, values, strict=False)
+    return {path: (volume, outside) for path, (volume, outside) in pairs if volume is not None}
 
 
 def _line(visit: Visit, made: Synthetic, verdict: Verdict) -> str:

@@ -6,6 +6,7 @@ Closed forms of Epp and others (two modes of haemodynamics, doi:10.18112/openneu
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,19 @@ import numpy.typing as npt
 
 Map = npt.NDArray[Any]
 
+NEEDED = {
+    "r2prime": ("T2map", "T2starmap"),
+    "oef": ("cbv", "T2map", "T2starmap"),
+    "cmro2": ("cbf", "cbv", "T2map", "T2starmap"),
+}
+"""Quantity -> the maps that its closed form needs."""
 LEAST_CAP = 1.5
 """Lowest value at which OEF is capped."""
+
+
+def can_compute(quantity: str, given: Collection[str]) -> bool:
+    """True where all maps that the closed form needs are given."""
+    return quantity in NEEDED and set(NEEDED[quantity]) <= set(given)
 
 
 def blood_frequency(hct: float) -> float:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bids_synth.bids.plan import format_plan, plan
+from bids_synth.bids.plan import format_plan, plan, plan_json
+from bids_synth.bids.query import Discovery
 from bids_synth.recipe import load_recipe, validate_recipe
 from bids_synth.visit import Scan, Visit
 
@@ -47,6 +49,25 @@ def test_nothing_is_made_twice_or_from_too_little(present, evaluate, minimum):
     assert not row.targets or len(present) >= minimum
     assert not row.evaluated or len(present) > minimum
     assert set(row.targets) in (set(), set(MODALITIES) - present)
+
+
+def test_what_physics_computes_is_named_beside_what_networks_make():
+    recipe = load_recipe("cmro2")
+    maps = ("cbf", "cbv", "T2map", "T2starmap")
+    for present, action, targets, computed, why in (
+        (maps, "synthesise", ("cmro2",), ("cmro2", "oef"), "; cmro2, oef by closed form"),
+        ((*maps, "cmro2"), "compute", (), ("cmro2", "oef"), "cmro2, oef by closed form"),
+        (maps[1:], "synthesise", ("cmro2",), ("oef",), "; oef by closed form"),
+        (maps[2:], "synthesise", ("cmro2",), (), "cmro2 from T2map+T2starmap"),
+    ):
+        (row,) = plan([visit(*present)], recipe, evaluate=False)
+        assert (row.action, row.targets, row.computed) == (action, targets, computed)
+        assert row.why.endswith(why)
+    found = Discovery((visit(*maps, "cmro2"),))
+    (told,) = json.loads(plan_json(found, recipe, Path(), evaluate=False))["visits"]
+    assert (told["action"], told["computed"]) == ("compute", ["cmro2", "oef"])
+    (row,) = plan([visit(*maps)], load_recipe("cmro2-cgan"), evaluate=False)
+    assert row.computed == ()
 
 
 def test_the_table_is_aligned_and_counts():

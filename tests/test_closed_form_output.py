@@ -14,16 +14,20 @@ import pytest
 from bids_fixtures import NATIVE, PREPARED, make_dataset, make_prepared, mask
 
 from bids_synth import physics
+from bids_synth.bids.closed_forms import computed_of
 from bids_synth.bids.derivatives import open_output, write_prepared
-from bids_synth.evaluate import closed_form_on_native
-from bids_synth.fill import Filler, computed_of
+from bids_synth.evaluate import closed_form_image
+from bids_synth.fill import Filler
 from bids_synth.learn.baselines import Baselines
 from bids_synth.learn.closed_form import HCT, O2SAT, compute
+from bids_synth.prepare.itk import write_itk
 from bids_synth.prepare.resample import resample
+from bids_synth.prepare.to_template import space_grid, to_template
 from bids_synth.recipe import load_recipe
 from bids_synth.scale import Scale
+from bids_synth.settings import OutputSpace
 from bids_synth.visit import Visit
-from bids_synth.volume import Volume, read_volume, write_volume
+from bids_synth.volume import Volume, read_grid, read_volume, write_volume
 
 VALIDATOR = Path(sys.executable).with_name("bids-validator-deno")
 LEVELS = {"cbf": 50.0, "cbv": 4.0, "T2map": 85.0, "T2starmap": 45.0, "cmro2": 999.0}
@@ -45,7 +49,7 @@ def place(tmp_path):
     filler.recipe = load_recipe("cmro2")
     filler.model = SimpleNamespace(recipe=filler.recipe)
     filler.settings = SimpleNamespace(
-        output=output, dataset=dataset, overwrite=False, evaluate=False
+        output=output, dataset=dataset, overwrite=False, evaluate=False, spaces=(), seed=1
     )
     return filler, prepared, output
 
@@ -159,6 +163,32 @@ def test_the_baseline_is_the_closed_form(place):
     assert found.unit == "umol/100g/min"
 
 
-def test_the_native_map_has_the_unit_of_its_quantity(place):
+def test_a_map_has_the_unit_of_its_quantity(place):
     _, prepared, _ = place
-    assert closed_form_on_native("oef", prepared).unit == "fraction"
+    assert closed_form_image("oef", prepared).unit == "fraction"
+
+
+def test_copies_in_a_template_are_resampled_once_and_kept_current(place):
+    filler, prepared, output = place
+    filler._compute(prepared)
+    shift = np.eye(4) + np.array([0, 0, 0, 2.0]) * np.eye(4)[:, :1]
+    write_itk(shift, prepared.template)
+    filler.settings.spaces = (space := OutputSpace("MNI152NLin2009aSym", "4"),)
+    assert filler._compute(prepared) == ["sub-01: cmro2, oef by closed form"]
+    for quantity in ("cmro2", "oef"):
+        original = f"sub-01/perf/sub-01_space-T1w_desc-closedform_{quantity}.nii.gz"
+        path = output / original.replace("space-T1w", f"space-{space.name}_res-4")
+        wanted = to_template(by_hand(prepared, quantity), prepared, space, seed=1)
+        assert wanted.array.max() > 0
+        assert read_grid(path).matches(space_grid(space))
+        np.testing.assert_allclose(read_volume(path).array, wanted.array, rtol=1e-5)
+        block = json.loads(path.with_name(path.name.replace(".nii.gz", ".json")).read_text())
+        assert block["Sources"][0] == f"bids::{original}"
+        assert block["ClosedForm"]["Hct"] == HCT
+    assert filler._compute(prepared) == []
+    path.unlink()
+    assert filler._compute(prepared) == ["sub-01: oef by closed form"]
+    assert path.is_file()
+    run = subprocess.run([VALIDATOR, output, "--format", "json"], capture_output=True, check=False)
+    found = json.loads(run.stdout)["issues"]["issues"]
+    assert [i for i in found if i["severity"] == "error"] == []

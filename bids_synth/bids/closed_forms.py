@@ -8,8 +8,19 @@ from pathlib import Path
 from bids_synth.bids.outputs import OutputNames, Region
 from bids_synth.bids.sidecars import read_sidecar, refuse_shadow, write_sidecar
 from bids_synth.bids.uris import bids_uri, bids_uris
-from bids_synth.visit import Prepared
+from bids_synth.physics import can_compute
+from bids_synth.recipe import Recipe
+from bids_synth.visit import Prepared, Visit
 from bids_synth.volume import Volume, write_volume
+
+COMPUTED = ("cmro2", "oef")
+"""What physics alone gives, written beside what the model makes."""
+
+
+def computed_of(visit: Visit, recipe: Recipe) -> list[str]:
+    """What closed-form physics gives of a visit, whether or not it was acquired too."""
+    present = [m for m in recipe.sources if m in visit.scans]
+    return [q for q in COMPUTED if recipe.extras.closed_form and can_compute(q, present)]
 
 
 def write_closed_form(
@@ -51,11 +62,12 @@ def write_closed_form(
     return [write_volume(image, output / path), sidecar]
 
 
-def closed_form_is_current(
+def current_closed_form(
     quantity: str, prepared: Prepared, output: Path, *, constants: Mapping[str, float]
-) -> bool:
-    """Whether the map is there, of this preparation and these figures of the blood."""
+) -> Path | None:
+    """The map, where it is there and of this preparation and these figures of the blood."""
     path = output / OutputNames(prepared.visit, prepared.reference).closed_form(quantity)
     block = read_sidecar(path) or {}
     same = all(block.get("ClosedForm", {}).get(k) == v for k, v in constants.items())
-    return path.is_file() and same and block.get("PreparationKey") == prepared.key
+    current = path.is_file() and same and block.get("PreparationKey") == prepared.key
+    return path if current else None

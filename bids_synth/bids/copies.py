@@ -1,4 +1,4 @@
-"""Copies: a synthetic image in a template, beside the one on the reference's own grid."""
+"""Copies: a synthetic or computed image in a template, beside that on the reference's grid."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bids_synth.settings import OutputSpace
 from bids_synth.visit import Prepared
 from bids_synth.volume import Volume, write_volume
 
-_SAME = ("PreparationKey", "SynthesisModel")
+_SAME = ("PreparationKey", "SynthesisModel", "ClosedForm")
 """Keys in which the sidecar of a copy agrees with that of its original."""
 _TEMPLATEFLOW = "https://templateflow.s3.amazonaws.com"
 
@@ -66,11 +66,12 @@ def copy_of(original: PurePosixPath | Path, space: OutputSpace) -> PurePosixPath
 
 
 def copy_is_current(original: Path, space: OutputSpace, output: Path) -> bool:
-    """Whether the copy is there and of the same preparation and model as its original."""
+    """Whether the copy is there, of the same preparation and model or formula as its original."""
     copy = output / copy_of(original.relative_to(output), space)
     here: dict[str, Any] = read_sidecar(original) or {}
     there: dict[str, Any] = read_sidecar(copy) or {}
-    return copy.is_file() and all(key in there and there[key] == here.get(key) for key in _SAME)
+    known = "PreparationKey" in there and copy.is_file()
+    return known and all(there.get(key) == here.get(key) for key in _SAME)
 
 
 def _resolution(volume: Volume, space: OutputSpace) -> str:

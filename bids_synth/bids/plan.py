@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from bids_synth.bids.closed_forms import computed_of
 from bids_synth.bids.query import Discovery, content_fault
 from bids_synth.recipe import Recipe
 from bids_synth.visit import Visit
 
-Action = Literal["synthesise", "evaluate", "complete", "prepare only", "skipped"]
+Action = Literal["synthesise", "evaluate", "compute", "complete", "prepare only", "skipped"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class PlanRow:
     """The row in one word."""
     why: str
     """The reason, in one sentence."""
+    computed: tuple[str, ...] = ()
+    """What closed-form physics will give, without a network."""
 
 
 def plan(visits: Sequence[Visit], recipe: Recipe, *, evaluate: bool) -> list[PlanRow]:
@@ -62,6 +65,7 @@ def plan_json(found: Discovery, recipe: Recipe, dataset: Path, *, evaluate: bool
                 "lacking": visit.missing(recipe.targets),
                 "targets": row.targets,
                 "evaluated": row.evaluated,
+                "computed": row.computed,
                 "action": "blocked" if faults else row.action,
                 "reason": "; ".join(faults) or row.why,
                 "files": [_relative(path, dataset) for path in files],
@@ -87,8 +91,9 @@ def _row(visit: Visit, recipe: Recipe, *, evaluate: bool) -> PlanRow:
         for m in recipe.targets
         if evaluate and m in present and len(set(sources) - {m}) >= recipe.minimum
     )
-    action, why = _reason(sources, missing, targets, scored, recipe)
-    return PlanRow(visit.label, present, targets, scored, action, why)
+    computed = tuple(computed_of(visit, recipe))
+    action, why = _reason(sources, missing, targets, scored, computed, recipe)
+    return PlanRow(visit.label, present, targets, scored, action, why, computed)
 
 
 def _reason(
@@ -96,11 +101,12 @@ def _reason(
     missing: tuple[str, ...],
     targets: tuple[str, ...],
     scored: tuple[str, ...],
+    computed: tuple[str, ...],
     recipe: Recipe,
 ) -> tuple[Action, str]:
     if not sources:
         return "skipped", f"has none of the sources {', '.join(recipe.sources)}"
-    if missing and not targets:
+    if missing and not targets and not computed:
         needs = f"{recipe.name} needs {recipe.minimum} sources and it has {'+'.join(sources)}"
         return "prepare only", f"lacks {', '.join(missing)}, but {needs}"
     parts = []
@@ -108,9 +114,12 @@ def _reason(
         parts.append(f"{', '.join(targets)} from {'+'.join(sources)}")
     if scored:
         parts.append(f"scores {', '.join(scored)}, each from the others")
+    if computed:
+        parts.append(f"{', '.join(computed)} by closed form")
     if not parts:
         return "complete", "lacks nothing that the recipe makes"
-    return ("synthesise" if targets else "evaluate"), "; ".join(parts)
+    made: Action = "synthesise" if targets else "evaluate" if scored else "compute"
+    return made, "; ".join(parts)
 
 
 def format_plan(rows: Sequence[PlanRow]) -> str:

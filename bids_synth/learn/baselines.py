@@ -15,11 +15,12 @@ from safetensors.numpy import load_file, save_file
 
 from bids_synth.errors import ModelError, UsageError, VisitError
 from bids_synth.grid import Grid
-from bids_synth.learn.closed_form import can_compute, compute
+from bids_synth.learn.closed_form import compute
 from bids_synth.learn.linear import Gramian, add_grams, gram_of, gramian_of_means
 from bids_synth.learn.population import Population, empty_population
 from bids_synth.learn.store import scaled_image
 from bids_synth.modality import MODALITIES
+from bids_synth.physics import can_compute
 from bids_synth.recipe import Recipe
 from bids_synth.scale import Scale
 from bids_synth.visit import Prepared

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -12,12 +11,6 @@ from bids_synth import physics
 from bids_synth.visit import Prepared
 from bids_synth.volume import read_volume
 
-NEEDED = {
-    "r2prime": ("T2map", "T2starmap"),
-    "oef": ("cbv", "T2map", "T2starmap"),
-    "cmro2": ("cbf", "cbv", "T2map", "T2starmap"),
-}
-"""Quantity -> the maps that its closed form needs."""
 HCT, O2SAT = 42.0, 98.0
 """Haematocrit and arterial saturation, %, of participants whose own are not known."""
 LEAST_CBV = 0.5
@@ -26,17 +19,12 @@ FASTEST = 30.0
 """R2' in 1/s that a network sees as 1."""
 
 
-def can_compute(quantity: str, given: Collection[str]) -> bool:
-    """True where all maps that the closed form needs are given."""
-    return quantity in NEEDED and set(NEEDED[quantity]) <= set(given)
-
-
 def compute(quantity: str, prepared: Prepared, mask: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     """The quantity on the prepared grid: R2' in 1/s, OEF as a fraction, CMRO2 in umol/100g/min.
 
     Hct and O2sat are columns of participants.tsv where it has them. 0 outside the mask.
     """
-    maps = {m: read_volume(prepared.images[m]).array for m in NEEDED[quantity]}
+    maps = {m: read_volume(prepared.images[m]).array for m in physics.NEEDED[quantity]}
     if quantity == "r2prime":
         return np.asarray(physics.r2prime(maps["T2map"], maps["T2starmap"]) * mask, np.float32)
     inside = (mask > 0) & (maps["cbv"] >= LEAST_CBV)

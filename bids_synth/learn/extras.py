@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bids_synth.learn.closed_form import FASTEST, NEEDED, can_compute, compute
+from bids_synth.learn.closed_form import FASTEST, compute
 from bids_synth.learn.population import Population, empty_population
 from bids_synth.learn.store import scaled_image
 from bids_synth.modality import MODALITIES
+from bids_synth.physics import NEEDED, can_compute
 from bids_synth.recipe import Recipe
 from bids_synth.scale import DECADES, Scale
 from bids_synth.visit import Prepared, Visit
