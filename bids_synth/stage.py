@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from bids_synth.admission import admitted
 from bids_synth.bids.query import Discovery, query, read_filters
 from bids_synth.errors import Problem, UsageError
 from bids_synth.prepare.external import check_skull_strip
@@ -53,7 +54,8 @@ def limited(recipe: Recipe, modalities: Sequence[str]) -> Recipe:
 def discover(settings: Settings, recipe: Recipe) -> Discovery:
     """The visits that were asked for; UsageError where there is none.
 
-    Also where the tool of `--skull-strip` is not installed: before hours of work.
+    Visits with a scan whose header is refused are among the problems. UsageError also where
+    the tool of `--skull-strip` is not installed: before hours of work.
     """
     check_skull_strip(settings.skull_strip)
     found = query(
@@ -66,6 +68,7 @@ def discover(settings: Settings, recipe: Recipe) -> Discovery:
         database=settings.database,
         wipe_database=settings.wipe_database,
     )
+    found = admitted(found, planning=settings.dry_run)
     for note in found.notes:
         LOG.warning("%s", note)
     if not found.visits and not found.problems:

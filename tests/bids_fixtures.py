@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 
 from bids_synth.grid import Grid
@@ -16,18 +19,27 @@ from bids_synth.visit import Prepared, Scan, Visit
 from bids_synth.volume import Volume, write_text, write_volume
 
 NATIVE = Grid((6, 5, 4), np.array([[-1, 0, 0, 3], [0, 1, 0, -2], [0, 0, 3, -6], [0, 0, 0, 1.0]]))
+HEAD = Grid((8, 8, 8), np.diag([10.0, 10.0, 10.0, 1.0]))
 PREPARED = Grid((4, 4, 4), np.diag([1.5, 1.5, 1.5, 1.0]))
 
 
 def make_dataset(root: Path, *paths: str) -> Path:
-    """A raw dataset whose images are two bytes long: discovery opens none."""
+    """A raw dataset whose images are a few hundred bytes of nothing; discovery opens none."""
     root.mkdir(parents=True, exist_ok=True)
     description = {"Name": "Tiny", "BIDSVersion": "1.10.0", "DatasetDOI": "doi:10.1/x"}
     write_text(json.dumps(description), root / "dataset_description.json")
     for path in paths:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_text("x")
+        (root / path).write_bytes(blank(packed=path.endswith(".gz")))
     return root
+
+
+@cache
+def blank(*, packed: bool) -> bytes:
+    """A NIfTI as large as a head, in which nothing is."""
+    image = nib.Nifti1Image(np.zeros(HEAD.shape, np.uint8), HEAD.affine)
+    image.set_qform(HEAD.affine, code=1)
+    return gzip.compress(image.to_bytes()) if packed else image.to_bytes()
 
 
 def volume(grid: Grid, seed: int = 0, *, unit: str = "arbitrary") -> Volume:

@@ -11,6 +11,7 @@ from typing import Any
 
 from bids.layout import Query
 
+from bids_synth.bids.faults import description_notes, home_of, misplaced, table_notes
 from bids_synth.bids.filters import ANY, Filters, Label, read_filters
 from bids_synth.bids.index import index
 from bids_synth.bids.labels import unknown_participants, unknown_sessions
@@ -26,6 +27,7 @@ __all__ = ["Discovery", "Filters", "query", "read_filters"]
 
 Key = tuple[str, str | None]
 Found = dict[Key, dict[str, list[Scan]]]
+Strays = dict[Key, list[str]]
 
 _DERIVED = frozenset({"desc", "space", "res", "den", "label", "from", "to"})
 _PHASE_PARTS = frozenset({"phase", "real", "imag"})
@@ -71,13 +73,24 @@ def query(
         dataset, participants=participants, database=database, wipe=wipe_database
     )
     found: Found = defaultdict(dict)
+    strays: Strays = defaultdict(list)
     for modality in (MODALITIES[name] for name in recipe.modalities):
         query_filters = filters.queries.get(modality.name, {}) if filters else {}
-        for scan in _scans(layout, dataset, modality, query_filters, participants, sessions):
-            key = scan.entities["sub"], scan.entities.get("ses")
-            found[key].setdefault(modality.name, []).append(scan)
+        for path, name in _named(layout, dataset, modality, query_filters):
+            relative = path.relative_to(dataset)
+            key = home_of(relative)
+            if not _asked(key, participants, sessions):
+                continue
+            if fault := misplaced(path, relative, name):
+                strays[key].append(fault)
+                found.setdefault(key, {})
+            else:
+                scan = _scan(path, name, modality)
+                found[key].setdefault(modality.name, []).append(scan)
     traits, trait_notes = read_traits(dataset)
-    discovery = _discovery(found, MaskFinder(dataset, derivatives), traits)
+    trait_notes += table_notes(dataset, traits, participants)
+    trait_notes += description_notes(dataset)
+    discovery = _discovery(found, strays, MaskFinder(dataset, derivatives), traits)
     silent = _silent(participants, found, recipe)
     filter_notes = filters.notes if filters else ()
     return Discovery(
@@ -116,28 +129,29 @@ def _check(
     raise_all(UsageError, problems, intro="bids_dir and its options:")
 
 
-def _scans(
-    layout: Any,
-    dataset: Path,
-    modality: Modality,
-    filters: Mapping[str, tuple[Label, ...]],
-    participants: Sequence[str],
-    sessions: Sequence[str],
-) -> list[Scan]:
+def _named(
+    layout: Any, dataset: Path, modality: Modality, filters: Mapping[str, tuple[Label, ...]]
+) -> list[tuple[Path, Name]]:
+    """Every file of a modality, with what its name says."""
     entities: dict[str, Any] = {"suffix": modality.suffix, "extension": [".nii", ".nii.gz"]}
     entities |= {name: _term(label) for name, label in modality.entities.items()}
     entities |= {name: _terms(labels) for name, labels in filters.items()}
     paths = [Path(path) for path in layout.get(return_type="filename", **entities)]
-    scans = []
-    for path in paths:
-        name = _raw_name(path, dataset, modality, filters)
-        if name is None or (participants and name.participant not in participants):
-            continue
-        if sessions and name.session not in sessions:
-            continue
-        own = {"sub": name.participant} | ({"ses": name.session} if name.session else {})
-        scans.append(Scan(modality.name, path, own | dict(name.entities)))
-    return scans
+    names = [(path, _raw_name(path, dataset, modality, filters)) for path in paths]
+    return [(path, name) for path, name in names if name is not None]
+
+
+def _asked(key: Key, participants: Sequence[str], sessions: Sequence[str]) -> bool:
+    participant, session = key
+    wrong = (participants and participant not in participants) or (
+        sessions and session not in sessions
+    )
+    return not wrong
+
+
+def _scan(path: Path, name: Name, modality: Modality) -> Scan:
+    own = {"sub": name.participant} | ({"ses": name.session} if name.session else {})
+    return Scan(modality.name, path, own | dict(name.entities))
 
 
 def _terms(labels: Sequence[Label]) -> Any:
@@ -167,7 +181,10 @@ def _raw_name(
 
 
 def _discovery(
-    found: Found, masks: MaskFinder, traits: Mapping[str, Mapping[str, str]]
+    found: Found,
+    strays: Strays,
+    masks: MaskFinder,
+    traits: Mapping[str, Mapping[str, str]],
 ) -> Discovery:
     visits: list[Visit] = []
     unusable: list[Visit] = []
@@ -187,6 +204,7 @@ def _discovery(
         files = [scan.path for scan in scans.values()]
         files += [visit.brain_mask] if visit.brain_mask else []
         faults = [fault for file in files if (fault := content_fault(file))]
+        faults += strays.get((participant, session), [])
         problems += [Problem(visit.label, fault) for fault in faults]
         (unusable if faults else visits).append(visit)
     return Discovery(tuple(visits), tuple(problems), tuple(notes), tuple(unusable))

@@ -13,20 +13,36 @@ def read_traits(dataset: Path) -> tuple[dict[str, dict[str, str]], list[str]]:
     with scalars needs it.
     """
     path = dataset / "participants.tsv"
+    if path.is_symlink() and not path.exists():
+        return {}, [f"{path}: is ignored, its content is not there; run `datalad get {path}`"]
     if not path.is_file():
         return {}, []
     try:
-        rows = list(csv.DictReader(path.read_text("utf-8-sig").splitlines(), delimiter="\t"))
+        lines = path.read_text("utf-8-sig").splitlines()
+        reader = csv.DictReader(lines, delimiter="\t", strict=True)
+        rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        return {}, [f"{path}: is ignored, it cannot be read as a table ({error})"]
-    if rows and "participant_id" not in rows[0]:
+        return {}, [f"{path}: is ignored, it cannot be read as a table ({error}); repair it"]
+    if "participant_id" not in (reader.fieldnames or ()):
         return {}, [f"{path}: is ignored, it has no column participant_id (tab-separated)"]
-    traits = {}
-    for row in rows:
+    return _by_participant(rows, path)
+
+
+def _by_participant(
+    rows: list[dict[str, str]], path: Path
+) -> tuple[dict[str, dict[str, str]], list[str]]:
+    traits: dict[str, dict[str, str]] = {}
+    notes = []
+    for number, row in enumerate(rows, start=2):
         label = (row.pop("participant_id") or "").strip().removeprefix("sub-")
-        traits[label] = {
-            column: value.strip()
-            for column, value in row.items()
-            if isinstance(column, str) and isinstance(value, str) and value.strip() != "n/a"
-        }
-    return traits, []
+        if not label:
+            notes.append(f"{path}: line {number} is ignored, it has no participant_id")
+        elif label in traits:
+            notes.append(f"{path}: line {number} is ignored, sub-{label} has a row above it")
+        else:
+            traits[label] = {
+                column: value.strip()
+                for column, value in row.items()
+                if isinstance(column, str) and isinstance(value, str) and value.strip() != "n/a"
+            }
+    return traits, notes

@@ -1,0 +1,63 @@
+"""Admission: the headers of all scans looked at before anything is planned or prepared."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bids_synth.bids.faults import sidecar_notes
+from bids_synth.bids.query import Discovery
+from bids_synth.errors import Problem, VisitError
+from bids_synth.prepare.admit import admit_header
+from bids_synth.visit import Visit
+from bids_synth.volume import read_grid
+
+MOST = 2000
+"""Scans of a dry run above which no header is read: about a millisecond each, many times that
+on a network disk. A run that does the work always reads them."""
+
+
+def admitted(found: Discovery, *, planning: bool) -> Discovery:
+    """The discovery, visits with a scan or mask whose header is refused among its problems.
+
+    Notes gain what is odd but accepted. Where only a plan is wanted (`planning`) of a dataset
+    with many scans, it comes back as it is, with a note that says so.
+    """
+    count = sum(len(visit.scans) for visit in found.visits)
+    if planning and count > MOST:
+        note = (
+            f"the headers of {count:,} scans are not looked at in a dry run of more than "
+            f"{MOST:,}; a run names those that cannot be used"
+        )
+        return replace(found, notes=(*found.notes, note))
+    visits: list[Visit] = []
+    unusable: list[Visit] = []
+    problems, notes = [], []
+    for visit in found.visits:
+        faults, odd = _looked_at(visit)
+        notes += odd
+        problems += [Problem(visit.label, fault) for fault in faults]
+        (unusable if faults else visits).append(visit)
+    return Discovery(
+        tuple(visits),
+        (*found.problems, *problems),
+        (*found.notes, *notes),
+        (*found.unusable, *unusable),
+    )
+
+
+def _looked_at(visit: Visit) -> tuple[list[str], list[str]]:
+    """Reasons to refuse a visit, and what is odd about it, all by headers and sidecars."""
+    faults: list[str] = []
+    notes: list[str] = []
+    for scan in visit.scans.values():
+        notes += sidecar_notes(scan.path)
+        try:
+            notes += admit_header(scan.path)
+        except VisitError as error:
+            faults.append(str(error))
+    if visit.brain_mask is not None:
+        try:
+            read_grid(visit.brain_mask)
+        except VisitError as error:
+            faults.append(str(error))
+    return faults, notes
