@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
+import pytest
 import torch
+from learn_objective_toys import toy_of
 from learn_toys import make_visit, minus_error, toy_recipe, toy_split
 
 from bids_synth.learn.fit import fit_model
+from bids_synth.learn.model import load_model
 from bids_synth.learn.preview import add_preview, middle_slice, read_preview
+from bids_synth.learn.proxy import ProxySelection, choose_selection
 from bids_synth.learn.selection import selection_of
 from bids_synth.learn.store import open_store
 
@@ -16,6 +22,13 @@ def look(value):
     names = {"source_name": np.array("T1w"), "target_name": np.array("T2w")}
     one = np.full((5, 6), value, np.float16)
     return {"source": one, "real": one, "synthetic": one, **names}
+
+
+class Half(torch.nn.Module):
+    """Answers 0.5 everywhere."""
+
+    def forward(self, window, available):
+        return torch.full_like(window, 0.5)
 
 
 def test_a_resumed_fit_replaces_what_came_after_its_state(tmp_path):
@@ -58,10 +71,6 @@ def test_the_selection_keeps_the_slice_that_it_scored(tmp_path):
         scored.append((real, synthetic))
         return minus_error(real, synthetic, mask)
 
-    class Half(torch.nn.Module):
-        def forward(self, window, available):
-            return torch.full_like(window, 0.5)
-
     selection = selection_of(recipe, store, score, torch.device("cpu"))
     assert selection.look == {}
     selection(Half())
@@ -75,6 +84,59 @@ def test_the_selection_keeps_the_slice_that_it_scored(tmp_path):
     assert str(kept["target_name"]) == scenario.scored[0]
     source = store[0].images[scenario.sources[0]]
     np.testing.assert_array_equal(kept["source"], middle_slice(source))
+
+
+def test_without_pairs_source_and_synthetic_are_kept_and_nothing_real(tmp_path):
+    recipe = toy_of("cycle-gan")
+    visits = [
+        make_visit(tmp_path, "a", modalities=("T1w",)),
+        make_visit(tmp_path, "b", modalities=("T2w",)),
+    ]
+    store = open_store(visits, ("T1w", "T2w"), tmp_path / "work")
+    selection = choose_selection(recipe, store, store, minus_error, torch.device("cpu"))
+    assert isinstance(selection, ProxySelection)
+    assert selection.look == {}
+    selection(Half())
+    kept = selection.look
+    assert {*kept} == {"source", "synthetic", "source_name", "target_name"}
+    visit, source = selection.tasks[0]
+    assert str(kept["source_name"]) == source
+    assert {source, str(kept["target_name"])} == {"T1w", "T2w"}
+    np.testing.assert_array_equal(kept["source"], middle_slice(visit.images[source]))
+    np.testing.assert_array_equal(kept["synthetic"], middle_slice(0.5 * (visit.mask > 0)))
+    add_preview(kept, tmp_path / "preview.npz", 0, 1.0)
+    assert "real" not in read_preview(tmp_path / "preview.npz")
+
+
+@pytest.mark.parametrize("objective", ["regression", "cycle-gan"])
+def test_a_recipe_can_leave_it_out(tmp_path, objective):
+    recipe = toy_of(objective, preview=False)
+    if objective == "cycle-gan":
+        visits = [
+            make_visit(tmp_path, n, modalities=(m,)) for n, m in (("a", "T1w"), ("b", "T2w"))
+        ]
+    else:
+        visits = [make_visit(tmp_path, "a")]
+    store = open_store(visits, tuple(recipe.modalities), tmp_path / "work")
+    selection = choose_selection(recipe, store, store, minus_error, torch.device("cpu"))
+    selection(Half())
+    assert selection.look == {}
+
+
+def test_a_model_is_whole_without_what_tells_of_participants(tmp_path):
+    people = [make_visit(tmp_path / "data", p) for p in "abcde"]
+    folder = tmp_path / "models" / "toy"
+    model = fit_model(
+        toy_recipe(steps=1, steps_per_epoch=1, members=1), people, toy_split(), minus_error,
+        folder=folder, work=tmp_path / "work", seed=1, device="cpu", quiet=True,
+    )  # fmt: skip
+    (folder / "split.tsv").unlink()
+    shutil.rmtree(folder / "logs")
+    again = load_model(folder)
+    assert again.sha256 == model.sha256
+    assert again.fitted_on("a")
+    assert again.baselines()
+    assert len(again.networks()) == 1
 
 
 def test_the_model_folder_has_one_slice_an_epoch(tmp_path):

@@ -61,6 +61,22 @@ def test_one_frame_an_epoch_and_the_curves_beside(model, tmp_path, capsys):
     assert np.abs(frames[0] - frames[-1])[:, -third:].mean() < 2
 
 
+def test_a_fit_without_pairs_shows_source_and_synthetic(model, tmp_path):
+    whole = arrays()
+    whole.pop("real")
+    np.savez(model / "logs" / "fold-0_member-0" / "preview.npz", **whole)
+    path = write_gif(model, tmp_path / "fit.gif")
+    with Image.open(path) as film:
+        assert film.n_frames == EPOCHS
+        bright = []
+        for number in range(EPOCHS):
+            film.seek(number)
+            half = film.size[0] // 2
+            bright.append(np.asarray(film.convert("L"), np.float64)[60:, half:].mean())
+    assert bright == sorted(bright)
+    assert bright[-1] > 4 * bright[0]
+
+
 def test_a_folder_without_previews_is_told(model, tmp_path, capsys):
     with pytest.raises(ModelError, match=r"member-1/preview\.npz is not there"):
         write_gif(model, tmp_path / "x.gif", member="fold-0_member-1")

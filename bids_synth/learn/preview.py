@@ -15,7 +15,8 @@ FILE = "preview.npz"
 SIDE = 128
 """Most pixels of a side; larger slices are thinned by a whole number."""
 Look = dict[str, npt.NDArray[Any]]
-"""`source`, `real` and `synthetic` slices (H, W), and `source_name` and `target_name`."""
+"""`source`, `synthetic` and, where there is one, `real` slices (H, W), and `source_name` and
+`target_name`."""
 
 
 def middle_slice(image: npt.NDArray[Any]) -> npt.NDArray[np.float16]:
@@ -29,13 +30,24 @@ def middle_slice(image: npt.NDArray[Any]) -> npt.NDArray[np.float16]:
     return np.array(axial[::step, ::step], dtype=np.float16)
 
 
+def look_at(images: Mapping[str, npt.NDArray[Any]], real: npt.NDArray[Any] | None = None) -> Look:
+    """Slices of a source and of the synthetic target, by modality in this order, and of the
+    real target where it was acquired.
+    """
+    (source, given), (target, made) = images.items()
+    look = {"source": middle_slice(given), "synthetic": middle_slice(made)}
+    if real is not None:
+        look["real"] = middle_slice(real)
+    return {**look, "source_name": np.array(source), "target_name": np.array(target)}
+
+
 def add_preview(
     look: Mapping[str, npt.NDArray[Any]], path: Path, epoch: int, score: float
 ) -> None:
     """Add an epoch to the file; those that a kill left after it or at it are replaced.
 
-    The file holds `source`, `real` (H, W), `synthetic` (E, H, W), `epochs` and `scores` (E,)
-    and the names of the two modalities; it has no pickle and appears by rename.
+    The file holds what the look holds, but `synthetic` (E, H, W), and `epochs` and `scores`
+    (E,); it has no pickle and appears by rename.
     """
     old = read_preview(path)
     known = old.get("epochs", np.zeros(0, np.int32)) < epoch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from bids_synth.errors import UsageError
+from bids_synth.learn.preview import Look, look_at
 from bids_synth.learn.scenarios import each_target
 from bids_synth.learn.selection import MOST, Score, Selection, made_by, selection_of
 from bids_synth.learn.store import Stored
@@ -31,6 +32,8 @@ class ProxySelection:
     quantiles: Mapping[str, npt.NDArray[np.float64]]
     """Modality -> quantiles of its values in other visits."""
     device: torch.device
+    look: Look = field(default_factory=dict, compare=False, repr=False)
+    """Slices of the first task as it was last scored, with no real one; empty before."""
 
     def __call__(self, network: nn.Module) -> float:
         """Mean over the tasks of `proxy_score`."""
@@ -39,8 +42,10 @@ class ProxySelection:
     def _score(self, network: nn.Module, visit: Stored, source: str) -> float:
         (target,) = (m for m in self.recipe.targets if m != source)
         made = made_by(network, self.recipe, visit, [source], target, self.device)
-        given = np.asarray(visit.images[source], np.float32)
-        return proxy_score(given, made, np.asarray(visit.mask) > 0, self.quantiles[target])
+        given, mask = np.asarray(visit.images[source], np.float32), np.asarray(visit.mask) > 0
+        if self.recipe.fit.preview and (visit, source) == self.tasks[0]:
+            self.look.update(look_at({source: given, target: made * mask}))
+        return proxy_score(given, made, mask, self.quantiles[target])
 
 
 def proxy_score(

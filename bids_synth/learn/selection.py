@@ -14,7 +14,7 @@ from torch import nn
 from bids_synth.errors import UsageError
 from bids_synth.learn.extras import given_extras
 from bids_synth.learn.patches import slide
-from bids_synth.learn.preview import Look, middle_slice
+from bids_synth.learn.preview import Look, look_at
 from bids_synth.learn.scenarios import Scenario, each_target
 from bids_synth.learn.store import Stored
 from bids_synth.recipe import Recipe
@@ -47,19 +47,11 @@ class Selection:
         (target,) = scenario.scored
         synthetic = made_by(network, self.recipe, visit, scenario.sources, target, self.device)
         mask = np.asarray(visit.mask) > 0
-        if visit is self.tasks[0][0] and scenario is self.tasks[0][1]:
-            self._remember(visit, scenario, synthetic * mask)
-        return self.score(np.asarray(visit.images[target], np.float32), synthetic * mask, mask)
-
-    def _remember(self, visit: Stored, scenario: Scenario, synthetic: npt.NDArray[Any]) -> None:
-        source, (target,) = scenario.sources[0], scenario.scored
-        self.look.update(
-            source=middle_slice(visit.images[source]),
-            real=middle_slice(visit.images[target]),
-            synthetic=middle_slice(synthetic),
-            source_name=np.array(source),
-            target_name=np.array(target),
-        )
+        real, made = np.asarray(visit.images[target], np.float32), synthetic * mask
+        if self.recipe.fit.preview and (visit, scenario) == self.tasks[0]:
+            source = scenario.sources[0]
+            self.look.update(look_at({source: visit.images[source], target: made}, real))
+        return self.score(real, made, mask)
 
 
 def selection_of(

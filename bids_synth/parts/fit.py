@@ -73,6 +73,9 @@ class FitPart(Part):
     """Fraction of the participants that selects weights."""
     test: float = Field(0.2, ge=0.0, lt=0.5)
     """Fraction of the participants that only the final scores see."""
+    preview: bool = True
+    """Keep a slice of one validation participant after every epoch in the model folder, for an
+    animation of the fit."""
     stratify: tuple[Line, ...] = Field(("site", "sex", "age"), max_length=MOST_NAMES)
     """Columns of participants.tsv over which the parts of the split are balanced."""
 

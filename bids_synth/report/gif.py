@@ -27,7 +27,7 @@ SIZE = (9.6, 3.8)
 DPI = 80
 MOMENT, END = 250, 2500
 """Milliseconds that a frame and the last one are shown."""
-_ARRAYS = {"source", "real", "synthetic", "epochs", "scores", "source_name", "target_name"}
+_ARRAYS = {"source", "synthetic", "epochs", "scores", "source_name", "target_name"}
 Film = Mapping[str, npt.NDArray[Any]]
 
 
@@ -35,7 +35,8 @@ def write_gif(model_folder: Path, path: Path, *, member: str = "") -> Path:
     """Write an animation with one frame an epoch, and `curves.svg` beside it.
 
     `member` is a folder in the model's `logs`, as `fold-0_member-1`; without it the first one
-    that has a preview. Raises ModelError where there is none, or it is damaged.
+    that has a preview. A fit without pairs shows no real image. Raises ModelError where there is
+    no preview, or it is damaged.
     """
     film = _film(model_folder, member)
     frames = [_frame(film, number) for number in range(len(film["epochs"]))]
@@ -55,7 +56,7 @@ def _film(model_folder: Path, member: str) -> Film:
     if not places:
         message = (
             f"{model_folder}: logs/{member or '*'}/preview.npz is not there; expected a model "
-            "folder that keeps a slice of every epoch; fit it with this version"
+            "folder that keeps a slice of every epoch (recipe: fit.preview = true)"
         )
         raise ModelError(message)
     try:
@@ -71,30 +72,32 @@ def _film(model_folder: Path, member: str) -> Film:
 
 
 def _frame(film: Film, number: int) -> Image.Image:
-    top = float(np.percentile(film["real"].astype(np.float32), 99.8)) or 1.0
-    source = film["source"].astype(np.float32)
+    # The last epoch, where nothing is real, so that all epochs share one scale of greys.
+    source, like = film["source"], film.get("real", film["synthetic"][-1])
     epoch, score = int(film["epochs"][number]) + 1, float(film["scores"][number])
     told = f"synthetic {film['target_name']}\nepoch {epoch}, validation score {score:.2f}"
-    panels = (
-        (
-            source,
-            f"{film['source_name']}\nsource",
-            PALE,
-            float(np.percentile(source, 99.8)) or 1.0,
-        ),
-        (film["synthetic"][number], told, SYNTHETIC, top),
-        (film["real"], f"real {film['target_name']}\n", REAL, top),
-    )
+    panels = [
+        (source, f"{film['source_name']}\nsource", PALE, _white(source)),
+        (film["synthetic"][number], told, SYNTHETIC, _white(like)),
+    ]
+    if "real" in film:
+        panels.append((like, f"real {film['target_name']}\n", REAL, _white(like)))
     with styled():
         figure = Figure(figsize=SIZE, dpi=DPI, facecolor=NIGHT, layout="constrained")
         canvas = FigureCanvasAgg(figure)
-        for axes, (image, title, colour, high) in zip(figure.subplots(1, 3), panels, strict=True):
+        places = figure.subplots(1, len(panels))
+        for axes, (image, title, colour, high) in zip(places, panels, strict=True):
             shown = np.asarray(image, np.float32).T
             axes.imshow(shown, cmap="gray", vmin=0, vmax=high, origin="lower")
             axes.set_title(title, color=colour)
             axes.set_axis_off()
         canvas.draw()
         return Image.fromarray(np.array(canvas.buffer_rgba())).convert("RGB").quantize(128)
+
+
+def _white(image: npt.NDArray[Any]) -> float:
+    """The value that is shown as white."""
+    return float(np.percentile(image.astype(np.float32), 99.8)) or 1.0
 
 
 def _write_curves(training: Path, path: Path) -> None:
