@@ -15,8 +15,9 @@ from bids_synth.learn.store import Stored
 from bids_synth.recipe import Recipe
 
 Gram = npt.NDArray[np.float64]
-SHARED = 0.9
-"""Share of the participants that must have a voxel for its mean to count."""
+SHARED = 0.25
+"""Share of the participants that must have a voxel for its mean to count: the edge of a brain,
+where fluid is, differs between heads and must not be lost."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +91,7 @@ def gramian_of_means(modalities: Sequence[str], population: Population) -> Grami
     """From the mean images in template space: what can be said of two modalities without pairs.
 
     Participants lie in one anatomy there, so a voxel of one mean image answers to the same voxel
-    of the other although nobody has both. Only voxels that most participants share are summed.
+    of the other although nobody has both. Voxels that few participants share are left out.
     Empty where a modality was never seen.
     """
     names = tuple(modalities)
