@@ -33,7 +33,7 @@ def hook(event, given):
     elif event in ("socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"):
         if not given[0] or str(given[0]).startswith(LOCAL):
             return
-    elif event not in ("urllib.Request", "http.client.connect", "ftplib.connect", "smtplib.connect"):
+    elif event not in ("urllib.Request", "http.client.connect", "ftplib.connect"):
         return
     note(f"{event} {given!r} {sys.argv}")
     raise ConnectionRefusedError("the network is out of bounds here")
