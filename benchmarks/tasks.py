@@ -47,7 +47,10 @@ TASKS = (
         "unpaired",
         ("T1w", "T2w"),
         Entry("cyclegan", {**_PLANAR, "network.blocks": "6", "fit.batch": "1"}),
-        Entry("cyclegan-structure", {"network.filters": "8", "fit.patch": "[32, 32, 32]"}),
+        Entry(
+            "cyclegan-structure",
+            {"network.filters": "8", "fit.patch": "[24, 24, 24]", "fit.members": "1"},
+        ),
     ),
     Task(
         "ct",
