@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -25,6 +25,16 @@ if TYPE_CHECKING:
     from bids_synth.summary import RunSummary
 
 EX_SOFTWARE = 70
+CACHES: Mapping[str, str] = {
+    "XDG_CACHE_HOME": "",
+    "MPLCONFIGDIR": "matplotlib",
+    "NIPYPE_CONFIG_DIR": "nipype",
+    "NUMBA_CACHE_DIR": "numba",
+    "TORCH_HOME": "torch",
+    "TORCHINDUCTOR_CACHE_DIR": "torchinductor",
+    "TRITON_CACHE_DIR": "triton",
+}
+"""Variable -> folder, below the cache, of every library that would write into HOME."""
 
 
 def run_command(arguments: Sequence[str]) -> int:
@@ -127,10 +137,8 @@ def contain_caches(work: Path) -> None:
     work.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     cache = work / "cache"
-    os.environ.setdefault("MPLCONFIGDIR", str(cache / "matplotlib"))
-    os.environ.setdefault("XDG_CACHE_HOME", str(cache))
-    os.environ.setdefault("TORCH_HOME", str(cache / "torch"))
-    os.environ.setdefault("NUMBA_CACHE_DIR", str(cache / "numba"))
+    for variable, folder in CACHES.items():
+        os.environ.setdefault(variable, str(cache / folder))
     os.environ.setdefault("NO_ET", "1")
 
 

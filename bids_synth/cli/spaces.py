@@ -35,8 +35,11 @@ def templateflow_home() -> Path:
 
     Read as files: importing its client would unpack a skeleton of empty files there.
     """
-    default = Path("~/.cache/templateflow")
-    return Path(os.environ.get("TEMPLATEFLOW_HOME") or default).expanduser()
+    home = Path(os.environ.get("TEMPLATEFLOW_HOME") or "~/.cache/templateflow")
+    try:
+        return home.expanduser()
+    except RuntimeError:  # A container may run as a user that has no HOME.
+        return home
 
 
 def _space(
