@@ -289,6 +289,9 @@ def validate_recipe(data: Mapping[str, Any], *, origin: str) -> Recipe:
         lines = "".join(f"\n  - {_explain(fault)}" for fault in error.errors())
         message = f"{origin}: {error.error_count()} fault(s) in the recipe:{lines}"
         raise RecipeError(message) from error
+    except (RecursionError, OverflowError) as error:
+        message = f"{origin}: its sections or its numbers are without end ({error})"
+        raise RecipeError(message) from error
 
 
 def _read(name: str) -> tuple[str, str]:

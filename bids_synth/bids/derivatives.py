@@ -104,7 +104,9 @@ def is_current(sidecar: Mapping[str, Any], *, key: str, model: Mapping[str, Any]
 
     The sidecar of the image against `Prepared.key` and the `SynthesisModel` block.
     """
-    block = sidecar.get("SynthesisModel", {})
+    block = sidecar.get("SynthesisModel")
+    if not isinstance(block, dict):
+        return False
     compared = ("WeightsSHA256", "SourceModalities")
     now = json.loads(json.dumps({name: model.get(name) for name in compared}))
     same = all(block.get(name) == now[name] for name in compared)

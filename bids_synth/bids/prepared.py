@@ -71,19 +71,19 @@ def find_prepared(visit: Visit, output: Path, *, key: str) -> Prepared | None:
         if isinstance(manifest, dict) and manifest.get("Key") == key:
             try:
                 found = _from_manifest(manifest, visit, output)
-                files, digests = _flat(found), dict(manifest["SHA256"])
-            except (AttributeError, KeyError, TypeError, ValueError):
+                if _untouched(_flat(found), dict(manifest["SHA256"]), output):
+                    return found
+            except (AttributeError, KeyError, OSError, OverflowError, TypeError, ValueError):
                 continue
-            inside = all(stays_inside(file, output) for file in files.values())
-            if inside and _untouched(files, digests):
-                return found
     return None
 
 
-def _untouched(files: Mapping[str, Path], digests: Mapping[str, str]) -> bool:
+def _untouched(files: Mapping[str, Path], digests: Mapping[str, str], output: Path) -> bool:
     """True where every file but the mask that holds the digests is the one that was written."""
     return all(
-        path.is_file() and (name == "mask" or _sha256(path) == digests.get(name))
+        stays_inside(path, output)
+        and path.is_file()
+        and (name == "mask" or _sha256(path) == digests.get(name))
         for name, path in files.items()
     )
 

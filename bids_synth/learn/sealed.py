@@ -16,6 +16,7 @@ from bids_synth.errors import ModelError
 from bids_synth.learn.budget import Tensors
 from bids_synth.learn.card import FileEntry
 from bids_synth.parts.base import MOST_NAMES
+from bids_synth.volume import stays_inside
 
 LARGEST_TEXT = 16 * 2**20
 """Bytes of a text file of a model."""
@@ -102,7 +103,7 @@ def _baseline_tensors(data: Mapping[str, Any]) -> Tensors:
 
 def _place_fault(folder: Path, name: str) -> str | None:
     path = folder / name
-    if not path.resolve().is_relative_to(folder.resolve()):
+    if not stays_inside(path, folder):
         return "leads outside the model folder"
     if not path.is_file():
         return "is missing; copy the whole folder again"
