@@ -139,7 +139,7 @@ def one_line(error: Exception) -> str:
 
 def stays_inside(path: Path, root: Path) -> bool:
     """True where no link on the way to a path leads out of `root`; the path need not be there."""
-    return path.resolve().is_relative_to(root.resolve())
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
 
 
 def _umask() -> int:
