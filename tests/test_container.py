@@ -139,7 +139,7 @@ def test_the_bill_of_materials_lists_what_the_locks_pin(image: str) -> None:
     assert bill["bomFormat"] == "CycloneDX"
     listed = {c["name"]: c["version"] for c in bill["components"] if "pkg:pypi" in c["purl"]}
     installed = {**pins("", "-torch-cpu"), "bids-synth": __version__}
-    assert {**listed, "torch": listed["torch"]} == installed
+    assert listed == installed
     debian = [c["purl"] for c in bill["components"] if "pkg:deb" in c["purl"]]
     assert len(debian) == int(shell(image, "dpkg-query -W | wc -l")) > 50
 

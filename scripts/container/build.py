@@ -86,7 +86,7 @@ def command(
 
 
 def main() -> int:
-    """Build, and return buildah's exit code."""
+    """Build, tell the size, and return buildah's exit code."""
     parser = argparse.ArgumentParser(description="Build the image with buildah")
     parser.add_argument("tag")
     parser.add_argument("--base", default=BASE)
@@ -98,8 +98,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         configuration = Path(folder) / "pip.conf"
         configuration.write_text("\n".join(["[global]", *lines, ""]), encoding="utf-8")
-        call = command(arguments, options, configuration)
-        return subprocess.run(call, check=False).returncode
+        done = subprocess.run(command(arguments, options, configuration), check=False)
+    if done.returncode == 0:
+        subprocess.run(["buildah", "images", arguments.tag], check=False)
+    return done.returncode
 
 
 if __name__ == "__main__":
