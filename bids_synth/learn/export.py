@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from bids_synth.errors import UsageError
 from bids_synth.learn.baselines import Baselines
 from bids_synth.learn.card import Card, FileEntry, WeightsEntry, hash_label, library_versions
 from bids_synth.learn.member import Member
-from bids_synth.learn.model import sha256_of
+from bids_synth.learn.model import Model, load_model, sha256_of
 from bids_synth.learn.networks import network_parameters
 from bids_synth.learn.preview import FILE
 from bids_synth.learn.record import rows_to_tsv
@@ -26,6 +28,18 @@ from bids_synth.scale import SUVR, Scale, typical_scale
 from bids_synth.split import Split
 from bids_synth.visit import Prepared
 from bids_synth.volume import write_text
+
+ATTEMPTS = 20
+"""Times that a folder is swapped while other jobs swap it too."""
+
+
+def member_name(fold: int, number: int) -> str:
+    """What the files of a member are called.
+
+    >>> member_name(0, 1)
+    'fold-0_member-1'
+    """
+    return f"fold-{fold}_member-{number}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +59,14 @@ class Fitted:
     """TensorBoard events, one folder a member."""
     dataset: str
     version: str
+
+    @property
+    def unfinished(self) -> list[str]:
+        """Names of the other members of the fit."""
+        names = {member.logs.name for member in self.members}
+        folds, members = range(len(self.split.folds)), range(self.recipe.fit.members)
+        every = [member_name(fold, number) for fold in folds for number in members]
+        return [name for name in every if name not in names]
 
 
 def population_scales(recipe: Recipe, training: Sequence[Prepared]) -> dict[str, Scale]:
@@ -70,20 +92,41 @@ def tracer_of(recipe: Recipe, training: Sequence[Prepared]) -> str:
     return tracers.pop() if len(tracers) == 1 else ""
 
 
-def export(fitted: Fitted, folder: Path) -> None:
-    """Write the folder beside its place, then put it there by rename."""
+def export(fitted: Fitted, folder: Path) -> Model:
+    """Write the folder beside its place, open it, then put it there by rename."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".part-"))
     try:
         _fill(fitted, part, folder.name)
         part.chmod(0o777 & ~0o022)
-        old = part.with_name(f"{part.name}-old")
-        if folder.exists():
-            folder.rename(old)
-        part.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
+        model = load_model(part)
+        _put(part, folder, fitted.unfinished)
+        return replace(model, folder=folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _put(part: Path, folder: Path, unfinished: Sequence[str]) -> None:
+    """Swap the folders, keeping the logs of members that are still being fitted.
+
+    Other folds may be put there by other jobs at the same moment.
+    """
+    for attempt in range(ATTEMPTS):
+        old = part.with_name(f"{part.name}-old-{attempt}")
+        with suppress(FileNotFoundError):
+            folder.rename(old)
+        for name in unfinished:
+            # By rename, so that the files which another job has open stay the same.
+            with suppress(OSError):
+                (old / "logs" / name).rename(part / "logs" / name)
+        shutil.rmtree(old, ignore_errors=True)
+        try:
+            part.rename(folder)
+        except OSError as error:
+            if attempt + 1 == ATTEMPTS or error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        else:
+            return
 
 
 def _fill(fitted: Fitted, folder: Path, name: str) -> None:
@@ -94,7 +137,7 @@ def _fill(fitted: Fitted, folder: Path, name: str) -> None:
     for member in fitted.members:
         data = member.fitted()
         if data is not None:
-            file = f"weights/fold-{member.fold}_member-{member.number}.safetensors"
+            file = f"weights/{member_name(member.fold, member.number)}.safetensors"
             shutil.copyfile(member.weights, folder / file)
             rows += data["rows"]
             entries.append(_entry(folder, file, member, data["score"], data["epoch"]))

@@ -15,7 +15,8 @@ from torch import nn
 from bids_synth.errors import ModelError, UsageError
 from bids_synth.learn.baselines import fit_baselines
 from bids_synth.learn.device import resolve_device
-from bids_synth.learn.export import Fitted, export, population_scales
+from bids_synth.learn.distributed import ranks
+from bids_synth.learn.export import Fitted, export, member_name, population_scales
 from bids_synth.learn.extras import extras_of, known_traits
 from bids_synth.learn.linear import Gramian, gramian_of_inputs, gramian_of_means
 from bids_synth.learn.member import Member, fit_member, initial_network
@@ -44,7 +45,7 @@ class Places:
 
     def member(self, recipe: Recipe, key: str, seed: int, fold: int, number: int) -> Member:
         """One member with its folders under the work directory and its logs."""
-        name = f"fold-{fold}_member-{number}"
+        name = member_name(fold, number)
         own = hashlib.sha256(f"{key}:{fold}:{number}".encode()).hexdigest()
         place = self.work / "fit" / self.folder.name / name
         return Member(recipe, fold, number, seed, own, place, self.folder / "logs" / name)
@@ -98,8 +99,8 @@ def fit_model(
     done = [m for m in every if m.fitted() is not None]
     baselines = fit_baselines(recipe, training)
     logs = folder / "logs"
-    export(Fitted(recipe, split, key, done, training, baselines, logs, dataset, version), folder)
-    return load_model(folder)
+    fitted = Fitted(recipe, split, key, done, training, baselines, logs, dataset, version)
+    return export(fitted, folder)
 
 
 def fitting_visits(prepared: Sequence[Prepared], split: Split) -> list[Prepared]:
@@ -131,6 +132,8 @@ def fit_key(
     }
     if digest := features_digest(recipe):
         parts["features"] = digest
+    if ranks() > 1:
+        parts["ranks"] = ranks()
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
