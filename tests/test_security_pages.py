@@ -112,11 +112,11 @@ def hostile_group_page(folder: Path, words: Sequence[str]) -> Structure:
     write_text(json.dumps({"name": told, "dataset": told, "licence": told}), model / "model.json")
     rows = "".join(f"sub-{w}\t{p}\n" for w, p in zip(words, _parts(), strict=False))
     write_text(f"participant_id\tpart\n{rows}", model / "split.tsv")
-    write_text(f"step\tloss\n{told}\t{told}\n", model / "training.tsv")
     printable = "".join(c for c in told if c.isprintable())
     recipe = load_recipe("impute").with_values({"task": printable[:400], "source": told[:200]})
+    nothing = pd.DataFrame(columns=["target", "sources", "protocol", "method", "metric"])
     path = write_group_report(
-        folder, model_folder=model, recipe=recipe, summary=pd.DataFrame(), rows=pd.DataFrame()
+        folder, model_folder=model, recipe=recipe, summary=nothing, rows=nothing
     )
     return Structure(path.read_text("utf-8"))
 
