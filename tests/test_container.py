@@ -170,8 +170,9 @@ def test_a_template_that_is_absent_is_told_at_once(image: str, place: Path) -> N
 def test_templates_from_outside_are_honoured(image: str, place: Path, tmp_path: Path) -> None:
     folder = tmp_path / "tpl-Toy"
     folder.mkdir()
+    tmp_path.chmod(0o755)  # pytest's own folders are closed to the container's user.
     for what in ("T1w", "desc-brain_mask"):
         (folder / f"tpl-Toy_res-01_{what}.nii.gz").write_bytes(b"not read by a dry run")
     outside = ("-v", f"{tmp_path}:/elsewhere:ro", "--env", "TEMPLATEFLOW_HOME=/elsewhere")
     job = ("/data/bids", "/data/out", "participant", "-w", "/tmp/work", "--output-spaces", "Toy")
-    run(image, *job, "--dry-run", options=("-v", f"{place}:/data:ro", *outside))
+    run(image, *job, "--dry-run", options=("-v", f"{place}:/data", *outside))
