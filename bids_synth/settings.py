@@ -107,7 +107,8 @@ class Settings:
     init_from: Path | None = None
     """Model folder whose weights are the start."""
     tune: int = 0
-    """Trials to add to the search of the recipe's values; 0 fits the recipe as it is."""
+    """Trials of the search of the recipe's values, with those of earlier and parallel calls; 0
+    fits the recipe as it is."""
     run_id: str = ""
     """Unique name of the run, for logs and crash files."""
     version: str = ""

@@ -21,7 +21,7 @@ from bids_synth.volume import write_text
 def tune_and_report(
     recipe: Recipe, prepared: Sequence[Prepared], split: Split, settings: Settings
 ) -> RunSummary:
-    """Add `settings.tune` trials; write trials.tsv, figures and the best recipe.
+    """Search until `settings.tune` trials are there; write trials.tsv, figures, the best recipe.
 
     They lie in `models/<recipe>-tune` of the output, which no fit replaces.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -44,10 +45,10 @@ def search(folder: Path, trials: int, recipe: Recipe | None = None, **options: o
 @pytest.fixture(scope="module")
 def twice(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Tuned, Tuned]:
     folder = tmp_path_factory.mktemp("twice")
-    return folder, search(folder, 3), search(folder, 1)
+    return folder, search(folder, 3), search(folder, 4)
 
 
-def test_a_second_call_adds_trials_to_the_same_study(twice) -> None:
+def test_a_second_call_goes_on_with_the_same_study(twice) -> None:
     folder, first, second = twice
     assert [t.number for t in first.trials] == [0, 1, 2]
     assert second.trials[:3] == first.trials
@@ -113,7 +114,7 @@ def test_a_bad_trial_is_stopped_early_and_leaves_nothing(tmp_path: Path, monkeyp
         return -1000.0
 
     options = {"work": tmp_path / "work", "seed": 1, "device": "cpu", "quiet": True}
-    tuned = tune(good, people(tmp_path), toy_split("ab"), awful, trials=1, **options)
+    tuned = tune(good, people(tmp_path), toy_split("ab"), awful, trials=2, **options)
     assert [t.state for t in tuned.trials] == ["complete", "pruned"]
     assert tuned.trials[1].epochs == 1
     assert tuned.trials[1].score is None
@@ -143,6 +144,49 @@ def test_an_interrupted_trial_is_told_to_the_study(tmp_path: Path, monkeypatch) 
     assert [t.state for t in search(tmp_path, 1).trials] == ["fail", "complete"]
 
 
+def test_a_trial_of_a_killed_job_does_not_count(tmp_path: Path, monkeypatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(searching, "fit_fold", lambda *_, **__: None)
+        patched.setattr(searching.Member, "fitted", lambda self: {"score": 1.0})
+        search(tmp_path, 1)
+        # Killed between the beginning and the end of its second trial.
+        patched.setattr(searching, "_attempt", lambda *_: (_ for _ in ()).throw(SystemExit))
+        patched.setattr(searching, "_own_job", lambda: [socket.gethostname(), 2**22 + 1, 0.0])
+        with pytest.raises(SystemExit):
+            search(tmp_path, 2)
+        assert [t.state for t in search(tmp_path, 0).trials] == ["complete", "fail"]
+        patched.setattr(searching, "_own_job", lambda: ["another computer", 1, 0.0])
+        with pytest.raises(SystemExit):
+            search(tmp_path, 2)
+    states = [t.state for t in search(tmp_path, 2).trials]
+    assert states == ["complete", "fail", "running"], "it may still run on the other computer"
+    assert [t.state for t in search(tmp_path, 3).trials] == [*states, "complete"]
+
+
+def test_a_job_that_comes_too_late_leaves_no_trial_that_counts(
+    tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(searching, "fit_fold", lambda *_, **__: None)
+    monkeypatch.setattr(searching.Member, "fitted", lambda self: {"score": 1.0})
+    search(tmp_path, 2)
+    real, late = searching._counted, [0]
+
+    def slow(ledger, before=None):
+        return late.pop() if late else real(ledger, before)
+
+    monkeypatch.setattr(searching, "_counted", slow)
+    assert [t.state for t in search(tmp_path, 2).trials] == ["complete", "complete", "fail"]
+
+
+def test_steps_are_round_numbers(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(searching, "fit_fold", lambda *_, **__: None)
+    monkeypatch.setattr(searching.Member, "fitted", lambda self: {"score": 1.0})
+    tuned = search(tmp_path, 12, searched({"fit.flip": {"low": 0.0, "high": 0.9, "step": 0.1}}))
+    values = {t.values["fit.flip"] for t in tuned.trials}
+    assert len(values) > 4
+    assert values <= {n / 10 for n in range(10)}
+
+
 def test_what_cannot_be_tuned_is_explained(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no section \[tune\]"):
         search(tmp_path, 1, searched({}))
@@ -155,7 +199,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from test_learn_tune import search
-search(Path(sys.argv[2]), 2)
+search(Path(sys.argv[2]), 4)
 """
 
 

@@ -155,9 +155,9 @@ def _add_fit(parser: argparse.ArgumentParser) -> None:
         "--tune",
         type=int,
         metavar="N",
-        help="instead of the fit, try N values from the recipe's [tune] on the validation "
-        "participants and write the best as a recipe; more calls go on, several jobs may share "
-        "the work directory",
+        help="instead of the fit, try values from the recipe's [tune] on the validation "
+        "participants until N were tried, and write the best as a recipe; another call goes on "
+        "where a stopped one was, several jobs may share the work directory",
     )
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import shutil
+import socket
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+import psutil
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
@@ -34,6 +36,8 @@ UNPRUNED = 4
 """Trials that run to their end before any is stopped early."""
 FIRST_EPOCHS = 2
 """Epochs in which no trial is stopped."""
+JOB, JUDGED = "job", "judged"
+"""What the study knows of a trial: the process that fits it, and that its failure is an answer."""
 
 
 class _Stop(Exception):  # noqa: N818 (no fault: the trial is worse than the median)
@@ -80,14 +84,15 @@ def tune(
     fold: int = 0,
     quiet: bool = False,
 ) -> Tuned:
-    """Add trials to the recipe's study in the work directory, and tell all that it holds.
+    """Add trials to the recipe's study in the work directory until it holds so many.
 
-    Each trial fits one member of `fold` with the recipe's own schedule; its score is the best
-    that the validation participants gave it. Only visits of training and validation
-    participants are opened. Called again with the same data it goes on with the same study,
-    and several calls at once share it. Values are drawn by a tree-structured Parzen estimator
-    (Bergstra et al. 2011, NeurIPS) from `seed` and the number of the trial; a trial below the
-    median of the others at an epoch is stopped.
+    Returns all that it holds. Each trial fits one member of `fold` with the recipe's own
+    schedule; its score is the best that the validation participants gave it. Only visits of
+    training and validation participants are opened. Called again with the same data it goes on
+    with the same study, and several calls at once share it; trials that were interrupted do not
+    count. Values are drawn by a tree-structured Parzen estimator (Bergstra et al. 2011, NeurIPS)
+    from `seed` and the number of the trial; a trial below the median of the others at an epoch
+    is stopped.
 
     Raises UsageError where the recipe has no search space, or no fold of that number.
     """
@@ -111,8 +116,13 @@ def tune(
         finally:
             shutil.rmtree(place.parent, ignore_errors=True)
 
-    for _ in range(trials):
-        _attempt(ledger, recipe, seed, fit)
+    while _counted(ledger) < trials:
+        trial = ledger.ask()
+        trial.set_user_attr(JOB, _own_job())
+        if _counted(ledger, before=trial.number) < trials:
+            _attempt(ledger, trial, recipe, seed, fit)
+        else:  # Another job was faster.
+            ledger.tell(trial, state=TrialState.FAIL)
     return _told(ledger, recipe)
 
 
@@ -142,14 +152,40 @@ def _ledger(recipe: Recipe, key: str, work: Path, fold: int) -> optuna.Study:
         )
 
 
+def _counted(ledger: optuna.Study, before: int | None = None) -> int:
+    """How many trials are done or being fitted; those of jobs that were killed are given up."""
+    count = 0
+    for trial in ledger.get_trials(deepcopy=False)[:before]:
+        if trial.state == TrialState.RUNNING and _is_over(trial.user_attrs.get(JOB)):
+            ledger.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+        elif trial.state != TrialState.FAIL or JUDGED in trial.user_attrs:
+            count += 1
+    return count
+
+
+def _own_job() -> list[str | float]:
+    process = psutil.Process()
+    return [socket.gethostname(), process.pid, process.create_time()]
+
+
+def _is_over(job: Sequence[str | float] | None) -> bool:
+    """True for a process of this computer that is no more; of others nothing is known."""
+    if job is None or job[0] != socket.gethostname():
+        return False
+    try:
+        return bool(psutil.Process(int(job[1])).create_time() != job[2])
+    except psutil.NoSuchProcess:
+        return True
+
+
 def _attempt(
     ledger: optuna.Study,
+    trial: optuna.Trial,
     recipe: Recipe,
     seed: int,
     fit: Callable[[Recipe, int, Callable[[int, float], None]], float],
 ) -> None:
     """One trial; whatever ends it is told to the study, so that no other job waits for it."""
-    trial = ledger.ask()
     # Seeded by the trial's number: jobs that share the study draw different values.
     ledger.sampler = optuna.samplers.TPESampler(seed=seed + trial.number, multivariate=False)
     values = {key: _suggest(trial, key, search) for key, search in recipe.tune.items()}
@@ -164,9 +200,11 @@ def _attempt(
     try:
         result = fit(recipe.with_values(values), trial.number, watch)
         state = TrialState.COMPLETE if isfinite(result) else TrialState.FAIL
+        trial.set_user_attr(JUDGED, value=True)
     except _Stop:
         state = TrialState.PRUNED
     except RecipeError as error:
+        trial.set_user_attr(JUDGED, value=True)
         LOG.warning("trial %d: values that do not go together: %s", trial.number, error)
     finally:
         ledger.tell(trial, result if state == TrialState.COMPLETE else None, state)
@@ -182,7 +220,12 @@ def _suggest(trial: optuna.Trial, key: str, search: SearchPart) -> Any:
         return trial.suggest_int(
             key, int(low), int(high), step=int(search.step or 1), log=search.log
         )
-    return trial.suggest_float(key, low, high, step=search.step, log=search.log)
+    return _tidy(trial.suggest_float(key, low, high, step=search.step, log=search.log))
+
+
+def _tidy(value: Any) -> Any:
+    """A number without the last bits of its steps: 0.3, not 0.30000000000000004."""
+    return float(f"{value:.12g}") if isinstance(value, float) else value
 
 
 def _told(ledger: optuna.Study, recipe: Recipe) -> Tuned:
@@ -199,7 +242,7 @@ def _told(ledger: optuna.Study, recipe: Recipe) -> Tuned:
 
 def _plain(trial: FrozenTrial, recipe: Recipe) -> Trial:
     values = {
-        key: json.loads(value) if recipe.tune[key].choices else value
+        key: json.loads(value) if recipe.tune[key].choices else _tidy(value)
         for key, value in trial.params.items()
     }
     seconds = trial.duration.total_seconds() if trial.duration else None

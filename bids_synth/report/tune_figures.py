@@ -11,6 +11,8 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from matplotlib.tri import Triangulation
 
 from bids_synth.report.canvas import INK, METHODS, PAPER, QUIET, save_svg, styled
 
@@ -49,11 +51,12 @@ def _history(rows: pd.DataFrame, done: pd.DataFrame) -> Figure:
     best = done["score"].astype(float).cummax()
     axes.step(done["trial"], best, where="post", color=INK, linewidth=1.2, label="best so far")
     floor = float(done["score"].min())
-    stopped = rows[rows["state"] == "pruned"]
-    axes.plot(
-        stopped["trial"], np.full(len(stopped), floor), "x", color=QUIET, label="stopped early"
-    )
+    stopped = rows.loc[rows["state"] == "pruned", "trial"]
+    if len(stopped):
+        level = np.full(len(stopped), floor)
+        axes.plot(stopped, level, "x", color=QUIET, label="stopped early")
     axes.set(xlabel="trial", ylabel="validation score")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(axis="y")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
@@ -77,9 +80,11 @@ def _contour(
     figure, axes = _blank(6, 4.5)
     x, y = (_places(done, key, choices) for key in (first, second))
     score = done["score"].astype(float).to_numpy()
-    flat = (np.log(v) if key in logs else v for key, v in ((first, x), (second, y)))
+    flat = [np.log(v) if key in logs else v for key, v in ((first, x), (second, y))]
     if np.linalg.matrix_rank(np.stack([np.ones_like(x), *flat])) == 3:
-        axes.tricontourf(x, y, score, levels=10, cmap="cividis", alpha=0.8)
+        # Triangles of near neighbours as the axes show them, on each its own length.
+        triangles = Triangulation(*(v / np.ptp(v) for v in flat)).triangles
+        axes.tricontourf(x, y, triangles, score, levels=10, cmap="cividis", alpha=0.8)
     dots = axes.scatter(x, y, c=score, cmap="cividis", edgecolors=INK, linewidths=0.6, zorder=3)
     figure.colorbar(dots, ax=axes, label="validation score")
     top = int(score.argmax())
@@ -90,6 +95,8 @@ def _contour(
             axis.set_ticks(range(len(choices[key])), [str(c) for c in choices[key]])
         elif key in logs:
             axes.set(**{f"{named}scale": "log"})
+    axes.use_sticky_edges = False
+    axes.margins(0.08)
     return figure
 
 
