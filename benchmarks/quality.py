@@ -81,9 +81,8 @@ def run_task(task: Task, place: Path, options: argparse.Namespace) -> pd.DataFra
     for kind, entry in (("classic", task.classic), ("modern", task.modern)):
         model, steps, seconds = fit_for(entry, place, options)
         rows = pd.read_csv(model / "metrics.tsv", sep="\t", na_values=["n/a"])
-        rows["task"], rows["recipe"] = task.name, entry.recipe
+        rows["task"], rows["recipe"], rows["kind"] = task.name, entry.recipe, kind
         rows["steps"], rows["seconds"] = steps, seconds
-        rows.loc[rows["method"] == "model", "method"] = kind
         tables.append(rows)
         print(f"{task.name}: {entry.recipe}, {steps} steps a member, {seconds:.0f} s", flush=True)
     people = [set(t["participant"].astype(str)) for t in tables]

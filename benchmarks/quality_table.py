@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ SHOWN = {
     "affine-free": {"psnr": 2, "ssim": 3},
     "slices": {"psnr": 2, "ssim": 3},
 }
+KINDS = ("classic", "modern")
 RESAMPLES, SEED = 2000, 1
 NOTES = Path(__file__).with_name("quality_notes.md")
 """What the figures do not tell; written by hand."""
@@ -42,39 +43,48 @@ class Row:
     protocol: str
     metric: str
     digits: int
-    people: pd.DataFrame
-    """Participant x method."""
+    people: Mapping[str, pd.DataFrame]
+    """`classic` and `modern` -> participant x method, the recipe itself as `model`."""
 
     @property
     def better(self) -> bool:
         """True where a higher value is better."""
         return HIGHER_IS_BETTER[self.metric]
 
-    @property
-    def best(self) -> str:
-        """The baseline with the best mean."""
-        baselines = self.people.drop(columns=["classic", "modern"]).mean()
+    def best(self, kind: str) -> str:
+        """The baseline with the best mean, as it was scored beside a recipe."""
+        baselines = self.people[kind].drop(columns=["model"]).mean()
         return str(baselines.idxmax() if self.better else baselines.idxmin())
 
-    def difference(self, one: str, other: str) -> Vector:
-        """Paired differences of two methods, one for each participant."""
-        return np.asarray((self.people[one] - self.people[other]).dropna(), dtype=np.float64)
+    def over_baseline(self, kind: str) -> Vector:
+        """Paired differences of a recipe and its best baseline, one for each participant."""
+        own = self.people[kind]
+        return _known(own["model"] - own[self.best(kind)])
 
-    def wins(self, one: str, other: str) -> bool:
-        """True where the mean of `one` is the better one."""
-        mean = float(self.difference(one, other).mean())
-        return mean > 0 if self.better else mean < 0
+    def over_classic(self) -> Vector:
+        """Paired differences of the modern and the classic recipe."""
+        return _known(self.people["modern"]["model"] - self.people["classic"]["model"])
+
+    def is_won(self, differences: Vector) -> bool:
+        """True where their mean is on the better side."""
+        return bool(differences.mean() > 0 if self.better else differences.mean() < 0)
 
     def line(self) -> str:
         """The row in Markdown."""
-        means = [np.asarray(self.people[m].dropna()) for m in ("classic", "modern", self.best)]
-        cells = [_cell(values, self.digits) for values in means]
-        cells[2] = f"{self.best} {cells[2]}"
-        pairs = [("classic", self.best), ("modern", self.best), ("modern", "classic")]
-        cells += [_cell(self.difference(*pair), self.digits, sign="+") for pair in pairs]
+        means = [_cell(_known(self.people[k]["model"]), self.digits) for k in KINDS]
+        baselines = [
+            f"{name} {_cell(_known(self.people[k][name]), self.digits)}"
+            for k, name in ((k, self.best(k)) for k in KINDS)
+        ]
+        differences = [*(self.over_baseline(k) for k in KINDS), self.over_classic()]
+        cells = [
+            *means,
+            "<br>".join(dict.fromkeys(baselines)),
+            *(_cell(values, self.digits, sign="+") for values in differences),
+        ]
         name = f"{self.metric.upper()} ({'higher' if self.better else 'lower'} is better)"
-        first = (self.task, self.protocol, name, str(len(self.people)))
-        return f"| {' | '.join([*first, *cells])} |"
+        count = str(len(self.people["modern"]))
+        return f"| {' | '.join([self.task, self.protocol, name, count, *cells])} |"
 
 
 def table_rows(rows: pd.DataFrame) -> Iterator[Row]:
@@ -82,8 +92,13 @@ def table_rows(rows: pd.DataFrame) -> Iterator[Row]:
     for (task, protocol), group in rows.groupby(["task", "protocol"], sort=False):
         for metric, digits in SHOWN.get(str(protocol), {}).items():
             if group[metric].notna().any():
-                # Both recipes bring their baselines, which are equal up to the mask.
-                people = group.groupby(["participant", "method"])[metric].mean().unstack("method")
+                # Each recipe beside baselines in its own unit and on its own grid.
+                people = {
+                    str(kind): own.groupby(["participant", "method"])[metric]
+                    .mean()
+                    .unstack("method")
+                    for kind, own in group.groupby("kind")
+                }
                 yield Row(str(task), str(protocol), metric, digits, people)
 
 
@@ -121,11 +136,15 @@ def _verdicts(table: Sequence[Row]) -> Iterator[str]:
     for task in dict.fromkeys(row.task for row in table):
         own = [row for row in table if row.task == task]
         won = (
-            sum(row.wins("modern", "classic") for row in own),
-            sum(row.wins("modern", row.best) for row in own),
-            sum(row.wins("classic", row.best) for row in own),
+            sum(row.is_won(row.over_classic()) for row in own),
+            sum(row.is_won(row.over_baseline("modern")) for row in own),
+            sum(row.is_won(row.over_baseline("classic")) for row in own),
         )
         yield f"| {task} | {' | '.join(f'{count} of {len(own)} lines' for count in won)} |"
+
+
+def _known(values: pd.Series) -> Vector:
+    return np.asarray(values.dropna(), dtype=np.float64)
 
 
 def _cell(known: Vector, digits: int, *, sign: str = "") -> str:
