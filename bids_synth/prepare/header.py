@@ -99,7 +99,8 @@ def _voxels(raw: Any) -> np.dtype[Any] | None:
 
 def _qform(raw: Any) -> Affine | None:
     try:
-        affine = np.asarray(raw.get_qform(), np.float64)
+        with np.errstate(all="ignore"):
+            affine = np.asarray(raw.get_qform(), np.float64)
     except (HeaderDataError, ValueError, ArithmeticError):
         return None
     return affine if np.isfinite(affine).all() else None

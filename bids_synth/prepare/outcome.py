@@ -22,7 +22,7 @@ def read_manifest(path: Path, visit: Visit, key: str) -> Prepared | None:
         data = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return None
-    if data["key"] != key:
+    if not isinstance(data, dict) or data.get("key") != key:
         return None
     return Prepared(
         visit=visit,
