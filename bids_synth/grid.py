@@ -39,7 +39,7 @@ class Grid:
         if affine.shape != (4, 4) or not np.isfinite(affine).all():
             message = f"a grid needs a finite 4x4 affine, got {affine.tolist()}"
             raise ValueError(message)
-        if abs(np.linalg.det(affine[:3, :3])) < 1e-12:
+        if abs(np.linalg.det(affine[:3, :3])) < 1e-12 or None in aff2axcodes(affine):
             message = f"a grid needs an invertible affine, got {affine.tolist()}"
             raise ValueError(message)
         affine.setflags(write=False)

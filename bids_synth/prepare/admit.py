@@ -172,7 +172,7 @@ def _span_faults(grid: Grid) -> list[str]:
 def _axes_faults(header: Header) -> list[str]:
     if header.sform is None or header.qform is None:
         return []
-    axes = ["".join(aff2axcodes(form)) for form in (header.sform, header.qform)]
+    axes = ["".join(map(str, aff2axcodes(form))) for form in (header.sform, header.qform)]
     if axes[0] == axes[1]:
         return []
     message = f"its sform ({axes[0]}) and qform ({axes[1]}) contradict each other"
