@@ -208,7 +208,7 @@ def test_two_processes_share_a_study(tmp_path: Path) -> None:
     people(tmp_path)
     command = [sys.executable, "-c", SHARED, str(Path(__file__).parent), str(tmp_path)]
     jobs = [subprocess.Popen(command) for _ in range(2)]
-    assert [job.wait(timeout=240) for job in jobs] == [0, 0]
+    assert [job.wait(timeout=600) for job in jobs] == [0, 0]
     tuned = search(tmp_path, 0)
     assert [t.number for t in tuned.trials] == [0, 1, 2, 3]
     assert {t.state for t in tuned.trials} == {"complete"}
