@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from bids_fixtures import NATIVE, make_dataset, volume
+from bids_fixtures import HEAD, make_dataset, volume
 
 from bids_synth.cli.main import run_command
 from bids_synth.volume import write_volume
@@ -216,7 +216,7 @@ def good_scans(place: Path, *labels: str) -> None:
     for label in labels:
         for number, modality in enumerate(("T1w", "T2w")):
             path = place / f"bids/sub-{label}/anat/sub-{label}_{modality}.nii.gz"
-            write_volume(volume(NATIVE, number), path)
+            write_volume(volume(HEAD, number), path)
 
 
 def dangling(place: Path) -> Path:
