@@ -1,10 +1,11 @@
 # The image of bids_synth. Build arguments:
 #   BASE        Debian or Ubuntu with Python 3.11 as `python3` and its venv module
 #   TORCH       cpu or cuda: which build of torch, by requirements-torch-$TORCH.lock
-#   CPU_WHEELS  index of torch's CPU builds; empty where pip's own configuration has them
+#   CPU_WHEELS  index of torch's CPU builds, as PyTorch's installation page names it; empty where
+#               pip's own configuration has them
 #   TEMPLATES   templates of TemplateFlow that the image carries where the network allows
 # Targets: runtime (default), and test: the same with the test requirements and the tests.
-ARG BASE=docker.io/library/python:3.11-slim-bookworm
+ARG BASE=python:3.11-slim-bookworm
 
 # pip stays in these first stages; nothing that is run needs it.
 FROM ${BASE} AS tools
@@ -18,7 +19,7 @@ WORKDIR /build
 
 FROM tools AS dependencies
 ARG TORCH=cpu
-ARG CPU_WHEELS=https://download.pytorch.org/whl/cpu
+ARG CPU_WHEELS=
 COPY requirements-torch-${TORCH}.lock torch.lock
 # What only developers of torch use goes in the layer that brings it: its tests, headers, protoc.
 RUN pip install --no-deps --require-hashes ${CPU_WHEELS:+--extra-index-url "$CPU_WHEELS"} \

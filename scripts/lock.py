@@ -26,7 +26,6 @@ PACKAGE = "bids_synth"
 HEADER = "# Written by `python scripts/lock.py`; do not edit.\n"
 BUILD = ("hatchling==1.33.0",)
 """The build backend of pyproject.toml."""
-CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 PLATFORM = ("--python-version", "3.11", "--python-platform", "x86_64-manylinux_2_28")
 
 
@@ -105,7 +104,7 @@ def write(name: str, text: str) -> None:
 def main() -> None:
     """Write every lock."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("--cpu-wheels", default=CPU_INDEX, help="index or folder of torch for CPU")
+    parser.add_argument("--cpu-wheels", required=True, help="index or folder of torch for CPU")
     wheels = parser.parse_args().cpu_wheels
     declared = [Requirement(text) for text in distribution(PACKAGE).requires or []]
     runtime = closure(declared, frozenset())

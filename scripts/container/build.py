@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-BASE = "docker.io/library/python:3.11-slim-bookworm"
+BASE = "python:3.11-slim-bookworm"
 
 
 def pip_options() -> dict[str, str]:
@@ -73,8 +73,8 @@ def command(
         "REVISION": revision(),
         "CREATED": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
     }
-    if "find-links" in options:
-        values["CPU_WHEELS"] = ""
+    if arguments.cpu_wheels:
+        values["CPU_WHEELS"] = arguments.cpu_wheels
     mounts = [(configuration, Path("/etc/pip.conf")), *((path, path) for path in lent(options))]
     return [
         *("buildah", "bud", "--isolation", "chroot", "--network", "host", "--layers"),
@@ -91,6 +91,7 @@ def main() -> int:
     parser.add_argument("tag")
     parser.add_argument("--base", default=BASE)
     parser.add_argument("--torch", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--cpu-wheels", default="", help="index of torch's CPU builds")
     parser.add_argument("--target", choices=("runtime", "test"), default="runtime")
     arguments = parser.parse_args()
     options = pip_options()

@@ -3,10 +3,10 @@
 #   debian_base.sh IMAGE [MIRROR]
 set -eu
 image=$1
-mirror=${2:-http://deb.debian.org/debian}
+mirror=${2:-}
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates \
-    bookworm "$root" "$mirror"
+    bookworm "$root" ${mirror:+"$mirror"}
 rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
 tar -C "$root" -c . | podman import - "$image"
