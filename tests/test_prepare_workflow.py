@@ -282,7 +282,7 @@ def test_importing_the_workflow_asks_no_server(tmp_path):
         "import bids_synth.prepare.workflow as w\n"
         "from nipype.interfaces.utility import IdentityInterface\n"
         "IdentityInterface(fields=['a'])\n"
-        "w._quiet(__import__('pathlib').Path('.'), stop=False)\n"
+        "w._quiet(stop=False)\n"
         "IdentityInterface(fields=['a'])\n"
     )
     root = Path(__file__).resolve().parent.parent

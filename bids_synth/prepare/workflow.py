@@ -151,9 +151,11 @@ def prepare_visits(
         )
     crashes = (crash_dir or work / "crashes").absolute()
     crashes.mkdir(parents=True, exist_ok=True)
-    _quiet(crashes, stop=stop_on_first_crash or pdb)
+    _quiet(stop=stop_on_first_crash or pdb)
     before = set(crashes.iterdir())
     whole = pe.Workflow(name="prepare", base_dir=str(work.absolute()))
+    # Not by nipype's own configuration, to which a % in a path is syntax.
+    whole.config = {"execution": {"crashdump_dir": str(crashes)}}
     keys: dict[str, str] = {}
     problems: list[Problem] = []
     for visit in visits:
@@ -223,11 +225,10 @@ def _plugin(
     return {"plugin": given["plugin"], "plugin_args": options}
 
 
-def _quiet(crashes: Path, *, stop: bool) -> None:
+def _quiet(*, stop: bool) -> None:
     config.update_config(
         {
             "execution": {
-                "crashdump_dir": str(crashes),
                 "crashfile_format": "txt",
                 "hash_method": "content",
                 "stop_on_first_crash": str(stop).lower(),
