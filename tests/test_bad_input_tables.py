@@ -8,7 +8,6 @@ import pytest
 from bids_fixtures import make_dataset
 
 from bids_synth.admission import MOST, admitted
-from bids_synth.bids.plan_json import plan_json
 from bids_synth.bids.query import Discovery, query
 from bids_synth.recipe import load_recipe
 from bids_synth.visit import Scan, Visit
