@@ -14,7 +14,7 @@ import pandas as pd
 from bids_synth.bids.closed_forms import computed_of, current_closed_form, write_closed_form
 from bids_synth.bids.copies import copy_is_current, write_copies
 from bids_synth.bids.derivatives import is_current, write_synthetic, written_synthetic
-from bids_synth.errors import Problem
+from bids_synth.errors import Problem, VisitError
 from bids_synth.evaluate import (
     closed_form_image,
     evaluation_features,
@@ -26,6 +26,7 @@ from bids_synth.learn.closed_form import blood_figures
 from bids_synth.learn.model import load_model
 from bids_synth.learn.synthesize import load_synthesizer
 from bids_synth.learn.typical import figures
+from bids_synth.machine import visit_fails
 from bids_synth.measure.features import Seen
 from bids_synth.measure.table import summarise, with_frechet, write_rows
 from bids_synth.measure.terminal import format_table
@@ -36,7 +37,12 @@ from bids_synth.prepare.native import to_native
 from bids_synth.prepare.to_template import to_template
 from bids_synth.recipe import Recipe
 from bids_synth.report.participant_page import write_participant_report
-from bids_synth.report.visit_report import VisitReport, write_visit_figures
+from bids_synth.report.visit_report import (
+    VisitReport,
+    visit_is_drawn,
+    withdraw_figures,
+    write_visit_figures,
+)
 from bids_synth.settings import Settings
 from bids_synth.stage import dataset_name
 from bids_synth.synthetic import Synthetic, Verdict
@@ -97,6 +103,7 @@ class Filler:
         if self._all_current(prepared, targets) and (targets or not lines):
             named = targets or computed_of(visit, self.recipe)
             return VisitResult(visit, (*lines, f"{visit.label}: {', '.join(named)} up to date"))
+        withdraw_figures(self.settings.output, prepared)
         shown: list[tuple[Synthetic, Verdict, Volume | None]] = []
         rows: list[pd.DataFrame] = []
         seen: list[Seen] = []
@@ -122,18 +129,23 @@ class Filler:
 
     def report(
         self, results: Sequence[VisitResult], problems: Sequence[Problem]
-    ) -> tuple[Path, ...]:
-        """Write the page of every participant that was touched."""
-        participants = sorted({result.visit.participant for result in results})
-        return tuple(
-            write_participant_report(
-                self.settings.output,
-                participant,
-                problems=_own(problems, participant),
-                sessions_per_page=self.settings.sessions_per_page,
-            )
-            for participant in participants
-        )
+    ) -> tuple[tuple[Path, ...], list[Problem]]:
+        """Write the page of every participant that was touched; pages, and what failed."""
+        pages, failed = [], []
+        for participant in sorted({result.visit.participant for result in results}):
+            try:
+                with visit_fails():
+                    page = write_participant_report(
+                        self.settings.output,
+                        participant,
+                        problems=_own(problems, participant),
+                        sessions_per_page=self.settings.sessions_per_page,
+                    )
+            except VisitError as error:
+                failed.append(Problem(f"sub-{participant}", f"no report: {error}"))
+            else:
+                pages.append(page)
+        return tuple(pages), failed
 
     def tables(self, results: Sequence[VisitResult]) -> tuple[str, ...]:
         """The table of scores, and its rows beside the logs; nothing where nothing was real."""
@@ -198,7 +210,8 @@ class Filler:
     def _all_current(self, prepared: Prepared, targets: Sequence[str]) -> bool:
         if self.settings.overwrite or self.settings.evaluate:
             return False
-        return all(self._current(prepared, target) for target in targets)
+        drawn = visit_is_drawn(self.settings.output, prepared)
+        return drawn and all(self._current(prepared, target) for target in targets)
 
     def _current(self, prepared: Prepared, target: str) -> bool:
         found = written_synthetic(prepared.visit, prepared, target, self.settings.output)

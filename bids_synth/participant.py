@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from bids_synth.bids.query import Discovery
 from bids_synth.errors import BidsSynthError, ModelError, Problem, RecipeError, UsageError
+from bids_synth.machine import visit_fails
 from bids_synth.recipe import Recipe, load_recipe
 from bids_synth.settings import Settings
 from bids_synth.stage import (
@@ -74,13 +75,15 @@ def _fill(found: Discovery, recipe: Recipe, folder: Path, settings: Settings) ->
         problems += failed
         for label in sorted(prepared):
             try:
-                results.append(filler.fill(prepared[label]))
+                with visit_fails():
+                    results.append(filler.fill(prepared[label]))
             except BidsSynthError as error:
                 if settings.pdb:
                     raise
                 LOG.debug("%s failed", label, exc_info=True)
                 problems.append(Problem(label, str(error)))
-    reports = filler.report(results, problems)
+    reports, unreported = filler.report(results, problems)
+    problems += unreported
     done = [line for result in results for line in result.lines]
     failed_here = {p.visit for p in problems} & {v.label for v in found.visits}
     untouched = len(found.visits) - len(results) - len(failed_here)
@@ -148,10 +151,17 @@ def _no_model(settings: Settings) -> str:
 
 
 def _planned(found: Discovery, recipe: Recipe, settings: Settings) -> RunSummary:
-    from bids_synth.bids.plan import format_plan, plan, plan_json
+    from bids_synth.bids.plan import format_plan, plan
+    from bids_synth.bids.plan_json import plan_json
 
     if settings.as_json:
-        text = plan_json(found, recipe, settings.dataset, evaluate=settings.evaluate)
+        text = plan_json(
+            found,
+            recipe,
+            settings.dataset,
+            evaluate=settings.evaluate,
+            wanted=(lambda _: True) if settings.preproc_only else None,
+        )
         return RunSummary(tables=(text,))
     rows = plan(found.visits, recipe, evaluate=settings.evaluate)
     return RunSummary(tables=(format_plan(rows),), problems=found.problems)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from bids_synth.admission import admitted
 from bids_synth.bids.query import Discovery, query, read_filters
-from bids_synth.errors import Problem, UsageError
+from bids_synth.errors import Problem, UsageError, VisitError
+from bids_synth.machine import visit_fails
 from bids_synth.prepare.external import check_skull_strip
 from bids_synth.prepare.key import preparation_key
 from bids_synth.recipe import Recipe, load_recipe
@@ -84,30 +85,41 @@ def prepare_all(
     visits: Sequence[Visit], recipe: Recipe, settings: Settings
 ) -> tuple[dict[str, Prepared], tuple[Problem, ...]]:
     """Prepared visits by label: those found in the output, and the others made and written."""
-    from bids_synth.bids.prepared import find_prepared
-
     prepared: dict[str, Prepared] = {}
     rest: list[Visit] = []
+    problems: list[Problem] = []
     for visit in visits:
-        key = preparation_key(visit, recipe, seed=settings.seed, skull_strip=settings.skull_strip)
-        found = None if settings.overwrite else find_prepared(visit, settings.output, key=key)
+        try:
+            with visit_fails():
+                found = _found(visit, recipe, settings)
+        except VisitError as error:
+            problems.append(Problem(visit.label, str(error)))
+            continue
         if found is None:
             rest.append(visit)
         else:
             prepared[visit.label] = found
     if prepared:
         LOG.info("%d of %d visits are prepared already", len(prepared), len(visits))
-    if not rest:
-        return prepared, ()
     if settings.synth_only:
         reason = "is not prepared (or its scans or the recipe changed); run --preproc-only first"
-        return prepared, tuple(Problem(visit.label, reason) for visit in rest)
-    problems: list[Problem] = []
+        problems += [Problem(visit.label, reason) for visit in rest]
+        rest = []
+    if not rest:
+        return prepared, tuple(problems)
     for group in in_batches(rest, 1 if settings.low_mem else len(rest)):
         made, failed = _prepare(group, recipe, settings)
         prepared |= made
         problems += failed
     return prepared, tuple(problems)
+
+
+def _found(visit: Visit, recipe: Recipe, settings: Settings) -> Prepared | None:
+    """The visit as an earlier run has prepared it from the same scans; else None."""
+    from bids_synth.bids.prepared import find_prepared
+
+    key = preparation_key(visit, recipe, seed=settings.seed, skull_strip=settings.skull_strip)
+    return None if settings.overwrite else find_prepared(visit, settings.output, key=key)
 
 
 def _prepare(
@@ -134,11 +146,17 @@ def _prepare(
         resources=settings.run_logs / "resources.tsv" if settings.resource_monitor else None,
     )
     region = recipe.preparation.mask
-    written = {
-        label: write_prepared(item, settings.output, dataset=settings.dataset, region=region)
-        for label, item in made.items()
-    }
-    return written, tuple(problems)
+    written: dict[str, Prepared] = {}
+    failed = list(problems)
+    for label, item in made.items():
+        try:
+            with visit_fails():
+                written[label] = write_prepared(
+                    item, settings.output, dataset=settings.dataset, region=region
+                )
+        except VisitError as error:
+            failed.append(Problem(label, str(error)))
+    return written, tuple(failed)
 
 
 def write_methods(recipe: Recipe, settings: Settings) -> RunSummary:

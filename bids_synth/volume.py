@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from nibabel.spatialimages import HeaderDataError
 
 from bids_synth.errors import VisitError
 from bids_synth.grid import Grid, reorient
+from bids_synth.whole import aside
 
 UNREADABLE = (
     OSError,
@@ -78,7 +78,8 @@ def read_volume(path: Path, *, unit: str = "arbitrary") -> Volume:
     image = _open(path)
     grid = _grid_of(image, path)
     try:
-        array = np.asarray(image.dataobj, dtype=np.float32).reshape(grid.shape)
+        with np.errstate(over="ignore"):
+            array = np.asarray(image.dataobj, dtype=np.float32).reshape(grid.shape)
     except UNREADABLE as error:
         message = f"{path}: its voxels cannot be read ({one_line(error)}); replace the file"
         raise VisitError(message) from error
@@ -105,30 +106,15 @@ def write_volume(volume: Volume, path: Path) -> Path:
     if not np.allclose(image.get_qform(), volume.grid.affine, rtol=0, atol=1e-3):
         image.set_qform(None, code=0)  # A quaternion holds no shear, as of a tilted gantry.
     image.header.set_xyzt_units("mm")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    suffix = ".nii.gz" if path.name.endswith(".gz") else ".nii"
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-", suffix=suffix)
-    os.close(handle)
-    try:
-        image.to_filename(name)
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    with aside(path) as part:
+        image.to_filename(part)
     return path
 
 
 def write_text(text: str, path: Path) -> Path:
     """Write a text file by rename, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    with aside(path) as part:
+        part.write_text(text, encoding="utf-8")
     return path
 
 
@@ -140,12 +126,6 @@ def one_line(error: Exception) -> str:
 def stays_inside(path: Path, root: Path) -> bool:
     """True where no link on the way to a path leads out of `root`; the path need not be there."""
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
 
 
 def _open(path: Path) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bids_synth.bids.outputs import OutputNames, Region
-from bids_synth.bids.sidecars import read_sidecar, refuse_shadow, write_sidecar
+from bids_synth.bids.sidecars import read_sidecar, refuse_shadow, withdraw, write_sidecar
 from bids_synth.bids.uris import bids_uri, bids_uris
 from bids_synth.physics import can_compute
 from bids_synth.recipe import Recipe
@@ -58,6 +58,7 @@ def write_closed_form(
         "ClosedForm": {"SourceModalities": list(maps), **constants},
         "PreparationKey": prepared.key,
     }
+    withdraw(path, block, output)
     sidecar = write_sidecar(path, block, output)
     return [write_volume(image, output / path), sidecar]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from bids_synth.bids.names import parse_name
 from bids_synth.bids.outputs import OutputNames
-from bids_synth.bids.sidecars import read_sidecar, write_sidecar
+from bids_synth.bids.sidecars import read_sidecar, withdraw, write_sidecar
 from bids_synth.errors import VisitError
 from bids_synth.settings import OutputSpace
 from bids_synth.visit import Prepared
@@ -48,6 +48,7 @@ def write_copies(
         maps = {f"bids::{p.relative_to(output).as_posix()}": name for p, name in names.items()}
         if (doubt := original.get("Uncertainty")) and doubt.get("Map") in maps:
             block["Uncertainty"] = doubt | {"Map": f"bids::{maps[doubt['Map']]}"}
+        withdraw(names[path], block, output)
         sidecar = write_sidecar(names[path], block, output)
         written += [write_volume(volume, output / names[path]), sidecar]
     return written

@@ -13,7 +13,7 @@ from bids_synth.bids.names import parse_name
 from bids_synth.bids.output import open_output
 from bids_synth.bids.outputs import OutputNames, Region
 from bids_synth.bids.prepared import find_prepared, write_prepared
-from bids_synth.bids.sidecars import read_sidecar, refuse_shadow, write_sidecar
+from bids_synth.bids.sidecars import read_sidecar, refuse_shadow, withdraw, write_sidecar
 from bids_synth.bids.uris import bids_uri, bids_uris
 from bids_synth.modality import MODALITIES
 from bids_synth.synthetic import Synthetic, Verdict
@@ -70,9 +70,11 @@ def write_synthetic(
         "QualityVerdict": {"Level": verdict.level, "Reasons": list(verdict.reasons)},
     }
     written = []
+    withdraw(image, block, output)
     if synthetic.spread is not None:
         about = {"Description": f"Uncertainty of the synthetic {modality.name}", **common}
         about |= {"Sources": [f"bids::{image}"], "Method": uncertainty["Method"]}
+        withdraw(spread, about, output)
         sidecar = write_sidecar(spread, about, output)
         written = [write_volume(synthetic.spread, output / spread), sidecar]
     sidecar = write_sidecar(image, block, output)

@@ -42,8 +42,7 @@ def write_prepared(
     paths = _paths(prepared, names, region)
     for path in paths.values():
         refuse_shadow(path, prepared.visit, output, dataset)
-    (output / paths["mask"]).unlink(missing_ok=True)
-    (output / sidecar_of(paths["mask"])).unlink(missing_ok=True)
+    _withdraw_other(output, paths["mask"], prepared.key)
     placed = _placed(prepared, {key: output / path for key, path in paths.items()})
     sidecars = _sidecars(prepared, placed, output, dataset, region)
     sources = _flat(prepared)
@@ -76,6 +75,14 @@ def find_prepared(visit: Visit, output: Path, *, key: str) -> Prepared | None:
             except (AttributeError, KeyError, OSError, OverflowError, TypeError, ValueError):
                 continue
     return None
+
+
+def _withdraw_other(output: Path, mask: PurePosixPath, key: str) -> None:
+    """Remove the mark of another preparation. One of this key stays: a job may be reading it."""
+    manifest = (read_sidecar(output / mask) or {}).get(MANIFEST)
+    if not isinstance(manifest, dict) or manifest.get("Key") != key:
+        (output / mask).unlink(missing_ok=True)
+        (output / sidecar_of(mask)).unlink(missing_ok=True)
 
 
 def _untouched(files: Mapping[str, Path], digests: Mapping[str, str], output: Path) -> bool:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,6 +16,7 @@ from bids_synth.errors import UsageError, VisitError
 from bids_synth.grid import Grid
 from bids_synth.visit import Visit
 from bids_synth.volume import stays_inside, write_text
+from bids_synth.whole import aside
 
 
 def write_sidecar(image: PurePosixPath, content: Mapping[str, Any], output: Path) -> Path:
@@ -63,13 +62,20 @@ def copy_into(source: Path, target: Path) -> Path:
     """Copy a file by rename, whole or not at all, compressing where only the target is .gz."""
     if source.absolute() == target.absolute():
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".part-") as folder:
-        part = Path(folder) / target.name
+    with aside(target) as part, source.open("rb") as plain, part.open("wb") as made:
         if target.suffix == ".gz" and source.suffix != ".gz":
-            with source.open("rb") as plain, gzip.open(part, "wb", compresslevel=6) as packed:
+            # Neither name nor date: two jobs that copy the same image write the same bytes.
+            with gzip.GzipFile("", "wb", 6, made, mtime=0) as packed:
                 shutil.copyfileobj(plain, packed)
         else:
-            shutil.copyfile(source, part)
-        os.replace(part, target)
+            shutil.copyfileobj(plain, made)
     return target
+
+
+def withdraw(image: PurePosixPath, content: Mapping[str, Any], output: Path) -> None:
+    """Remove an image of whom something else is about to be said.
+
+    A kill between its sidecar and itself would leave an old image with the words of a new one.
+    """
+    if read_sidecar(output / image) != json.loads(json.dumps(content)):
+        (output / image).unlink(missing_ok=True)

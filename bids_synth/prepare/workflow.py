@@ -20,7 +20,9 @@ from nipype import logging as nipype_logging
 from nipype.interfaces.utility import Merge
 from nipype.pipeline import engine as pe
 
+from bids_synth import __version__
 from bids_synth.errors import Problem, UsageError, VisitError
+from bids_synth.machine import REFUSALS, explained
 from bids_synth.prepare.debug import faults_as_raised
 from bids_synth.prepare.external import check_skull_strip
 from bids_synth.prepare.interfaces import (
@@ -31,10 +33,11 @@ from bids_synth.prepare.interfaces import (
     RegisterScan,
     ResampleScan,
 )
-from bids_synth.prepare.key import preparation_key
+from bids_synth.prepare.key import PREPARATION_VERSION, preparation_key
 from bids_synth.prepare.monitor import ResourceLog
 from bids_synth.prepare.outcome import failure_of, read_manifest
 from bids_synth.prepare.plugin import SurvivingMultiProcPlugin
+from bids_synth.prepare.turns import my_turn
 from bids_synth.recipe import Recipe
 from bids_synth.settings import SkullStrip
 from bids_synth.visit import Prepared, Visit
@@ -153,11 +156,13 @@ def prepare_visits(
     crashes.mkdir(parents=True, exist_ok=True)
     _quiet(stop=stop_on_first_crash or pdb)
     before = set(crashes.iterdir())
-    whole = pe.Workflow(name="prepare", base_dir=str(work.absolute()))
+    base = work.absolute() / f"{__version__}-{PREPARATION_VERSION}"
+    whole = pe.Workflow(name="prepare", base_dir=str(base))
     # Not by nipype's own configuration, to which a % in a path is syntax.
     whole.config = {"execution": {"crashdump_dir": str(crashes)}}
     keys: dict[str, str] = {}
     problems: list[Problem] = []
+    refused: str | None = None
     for visit in visits:
         try:
             key = preparation_key(visit, recipe, seed=seed, skull_strip=skull_strip)
@@ -170,15 +175,17 @@ def prepare_visits(
     if keys:
         LOG.info("preparing %d visit(s): %s", len(keys), ", ".join(keys))
         graph = crashes / "graph.dot" if write_graph else None
-        with chdir(work), faults_as_raised() if pdb else nullcontext():
-            _run(whole, plugin, graph=graph, raising=pdb)
+        debugging = faults_as_raised() if pdb else nullcontext()
+        with my_turn(keys, base / "turns"), chdir(work), debugging:
+            refused = _run(whole, plugin, graph=graph, raising=pdb)
     fresh = [path for path in crashes.iterdir() if path not in before]
     prepared = {}
     for visit in (v for v in visits if v.label in keys):
-        place = work.absolute() / "prepare" / workflow_name(visit)
+        place = base / "prepare" / workflow_name(visit)
         found = read_manifest(place / "prepared" / "prepared.json", visit, keys[visit.label])
         if found is None:
-            problems.append(Problem(visit.label, failure_of(workflow_name(visit), fresh)))
+            reason = failure_of(workflow_name(visit), fresh, work, refused)
+            problems.append(Problem(visit.label, reason))
         else:
             prepared[visit.label] = found
     return prepared, tuple(problems)
@@ -243,7 +250,10 @@ def _quiet(*, stop: bool) -> None:
         nipype_logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
-def _run(workflow: Any, plugin: dict[str, Any], *, graph: Path | None, raising: bool) -> None:
+def _run(
+    workflow: Any, plugin: dict[str, Any], *, graph: Path | None, raising: bool
+) -> str | None:
+    """Run the steps; what the machine refused to nipype itself, where it did."""
     if graph is not None:
         _draw(workflow, graph)
     try:
@@ -253,6 +263,12 @@ def _run(workflow: Any, plugin: dict[str, Any], *, graph: Path | None, raising: 
             raise
         # nipype tells of failed nodes only here; which ones is read from what they left.
         LOG.debug("nipype: %s", error)
+    except REFUSALS as error:
+        if raising:
+            raise
+        LOG.debug("nipype was refused something", exc_info=True)
+        return explained(error)
+    return None
 
 
 def _draw(workflow: Any, graph: Path) -> None:

@@ -26,6 +26,8 @@ from bids_synth.visit import Prepared, Visit
 from bids_synth.volume import Volume, read_mask, read_volume, stays_inside, write_text
 
 _DESCS = ("scans", "flicker", "synth", "histogram", "spread", "summary", "methods", "scores")
+LAST = "summary"
+"""The fragment that is written when everything else is there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,10 +56,7 @@ def write_visit_figures(output: Path, report: VisitReport) -> tuple[Path, ...]:
     an earlier run drew of this visit and this one did not are removed.
     """
     prepared = report.prepared
-    folder = output / f"sub-{report.visit.participant}" / "figures"
-    if not stays_inside(folder, output):
-        message = f"{folder}: is a link out of the output; make it a folder there"
-        raise VisitError(message)
+    folder = _folder(output, report.visit.participant)
     mask = read_mask(prepared.mask)
     images = {m: _read(path, m) for m, path in prepared.images.items()}
 
@@ -80,15 +79,38 @@ def write_visit_figures(output: Path, report: VisitReport) -> tuple[Path, ...]:
         if shown.spread is not None:
             written.append(draw_spread(shown, at("spread", name)))
     fragments = {
-        "summary": summary_html(report.visit, prepared, report.synthetics, report.model),
-        "methods": methods_html(report.visit, prepared, report.synthetics, report.model),
         "scores": scores_html(report.scores),
+        "methods": methods_html(report.visit, prepared, report.synthetics, report.model),
+        LAST: summary_html(report.visit, prepared, report.synthetics, report.model),
     }
     for desc, text in fragments.items():
         if text:
             written.append(write_text(text, at(desc, reference, ".html")))
     _remove_others(folder, report.visit.label, {path.name for path in written})
     return tuple(written)
+
+
+def withdraw_figures(output: Path, prepared: Prepared) -> None:
+    """Say that the figures of a visit are not of what will be there next."""
+    _mark(output, prepared).unlink(missing_ok=True)
+
+
+def visit_is_drawn(output: Path, prepared: Prepared) -> bool:
+    """Whether all figures of a visit were drawn since they were last withdrawn."""
+    return _mark(output, prepared).is_file()
+
+
+def _mark(output: Path, prepared: Prepared) -> Path:
+    name = file_name(prepared.label, LAST, prepared.reference, ".html")
+    return _folder(output, prepared.visit.participant) / name
+
+
+def _folder(output: Path, participant: str) -> Path:
+    folder = output / f"sub-{participant}" / "figures"
+    if not stays_inside(folder, output):
+        message = f"{folder}: is a link out of the output; make it a folder there"
+        raise VisitError(message)
+    return folder
 
 
 def file_name(label: str, desc: str, modality: str, extension: str = ".svg") -> str:

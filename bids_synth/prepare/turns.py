@@ -1,0 +1,41 @@
+"""Turns: jobs that prepare the same visit in the same work directory do so one after another."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO
+
+LOG = logging.getLogger(__name__)
+
+
+@contextmanager
+def my_turn(names: Collection[str], folder: Path) -> Iterator[None]:
+    """Inside, no other job works under these names; it waits, and says so, while one does.
+
+    The system frees the names of a job that is killed: a lock file that is left means nothing.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        # In one order everywhere, or two jobs could wait for one another.
+        for name in sorted(names):
+            file = stack.enter_context((folder / f"{name}.lock").open("a"))
+            _wait(file, name)
+        yield
+
+
+def _wait(file: IO[str], name: str) -> None:
+    # Of the process, not of the file as flock: the steps that it starts do not inherit it.
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        LOG.info("another job prepares %s here; waiting for it", name)
+    except OSError:
+        LOG.debug("no locks on this disk; give parallel jobs work directories of their own")
+        return
+    else:
+        return
+    fcntl.lockf(file, fcntl.LOCK_EX)
