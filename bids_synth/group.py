@@ -27,10 +27,12 @@ def run_group(settings: Settings) -> RunSummary:
     if settings.boilerplate_only:
         return write_methods(asked, settings)
     found = discover(settings, asked)
+    if settings.dry_run and settings.as_json:
+        return _planned_json(found, asked, settings)
     recipe = _learnable(asked, found)
     visits = [v for v in found.visits if _useful(v, recipe)]
     if settings.dry_run:
-        return _planned(found, recipe, visits, settings)
+        return _planned(found, recipe, visits)
     if not settings.preproc_only:
         _check_fit(recipe, visits, settings)
     from bids_synth.bids.derivatives import open_output
@@ -117,14 +119,25 @@ def _useful(visit: Visit, recipe: Recipe) -> bool:
     )
 
 
-def _planned(
-    found: Discovery, recipe: Recipe, visits: Sequence[Visit], settings: Settings
-) -> RunSummary:
-    from bids_synth.bids.plan import format_plan, plan, plan_json
+def _planned_json(found: Discovery, asked: Recipe, settings: Settings) -> RunSummary:
+    """The plan for programs; content that was not fetched counts, since it can be."""
+    from bids_synth.bids.plan_json import plan_json
 
-    if settings.as_json:
-        text = plan_json(found, recipe, settings.dataset, evaluate=False)
-        return RunSummary(tables=(text,))
+    listed = replace(found, visits=(*found.visits, *found.unusable))
+    recipe = _learnable(asked, listed)
+    text = plan_json(
+        found,
+        recipe,
+        settings.dataset,
+        evaluate=False,
+        wanted=lambda visit: _useful(visit, recipe),
+    )
+    return RunSummary(tables=(text,))
+
+
+def _planned(found: Discovery, recipe: Recipe, visits: Sequence[Visit]) -> RunSummary:
+    from bids_synth.bids.plan import format_plan, plan
+
     table = format_plan(plan(found.visits, recipe, evaluate=False))
     line = f"group would prepare and fit {recipe.name} on {len(visits)} visits"
     return RunSummary(done=(line,), tables=(table,), problems=found.problems)

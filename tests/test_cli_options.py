@@ -186,11 +186,12 @@ def test_the_plan_for_machines_names_files_and_what_must_be_fetched(
     assert plan["recipe"] == "impute"
     one, two = plan["visits"]
     assert one == {
-        "visit": "sub-01", "present": ["T1w", "T2w"], "lacking": ["PDw"], "targets": ["PDw"],
-        "evaluated": [], "action": "synthesise", "reason": "PDw from T1w+T2w",
+        "visit": "sub-01", "participant": "01", "session": None, "present": ["T1w", "T2w"],
+        "lacking": ["PDw"], "targets": ["PDw"], "evaluated": [], "computed": [],
+        "action": "synthesise", "then": "synthesise", "reason": "PDw from T1w+T2w",
         "files": paths[:2], "absent": [],
     }  # fmt: skip
-    assert (two["visit"], two["action"]) == ("sub-02", "blocked")
+    assert (two["visit"], two["action"], two["then"]) == ("sub-02", "blocked", "synthesise")
     assert (two["files"], two["absent"]) == (paths[2:], [paths[3]])
     assert "datalad get" in two["reason"]
     assert not (tmp_path / "out").exists()

@@ -1,15 +1,12 @@
-"""Plan: what a run will do with every visit, as data and as the table of `--dry-run`."""
+"""Plan: what a run will do with every visit, and the table of `--dry-run`."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from bids_synth.bids.closed_forms import computed_of
-from bids_synth.bids.query import Discovery, content_fault
 from bids_synth.recipe import Recipe
 from bids_synth.visit import Visit
 
@@ -35,50 +32,15 @@ class PlanRow:
     computed: tuple[str, ...] = ()
     """What closed-form physics will give, without a network."""
 
+    @property
+    def makes(self) -> bool:
+        """True where anything is made of the visit or scored."""
+        return bool(self.targets or self.evaluated or self.computed)
+
 
 def plan(visits: Sequence[Visit], recipe: Recipe, *, evaluate: bool) -> list[PlanRow]:
     """One row a visit, in the order given."""
     return [_row(visit, recipe, evaluate=evaluate) for visit in visits]
-
-
-def plan_json(found: Discovery, recipe: Recipe, dataset: Path, *, evaluate: bool) -> str:
-    """The plan for machines: of each visit the plan, the files it needs and those not there.
-
-    Paths are relative to the dataset (absolute where a mask lies elsewhere). `absent` are
-    files whose content must be fetched first, as of a DataLad dataset, or replaced: until
-    then the action is `blocked` and the reason says what to do.
-    """
-    reasons: dict[str, list[str]] = {}
-    for problem in found.problems:
-        reasons.setdefault(problem.visit, []).append(problem.message)
-    visits = sorted((*found.visits, *found.unusable), key=lambda visit: visit.label)
-    told = []
-    for row, visit in zip(plan(visits, recipe, evaluate=evaluate), visits, strict=True):
-        files = [visit.scans[m].path for m in row.present]
-        files += [visit.brain_mask] if visit.brain_mask else []
-        faults = reasons.get(row.visit, [])
-        absent = [path for path in files if faults and content_fault(path)]
-        told.append(
-            {
-                "visit": row.visit,
-                "present": row.present,
-                "lacking": visit.missing(recipe.targets),
-                "targets": row.targets,
-                "evaluated": row.evaluated,
-                "computed": row.computed,
-                "action": "blocked" if faults else row.action,
-                "reason": "; ".join(faults) or row.why,
-                "files": [_relative(path, dataset) for path in files],
-                "absent": [_relative(path, dataset) for path in absent],
-            }
-        )
-    content = {"recipe": recipe.name, "visits": told, "notes": found.notes}
-    return json.dumps(content, indent=2, ensure_ascii=False)
-
-
-def _relative(path: Path, dataset: Path) -> str:
-    inside = path.is_relative_to(dataset)
-    return path.relative_to(dataset).as_posix() if inside else str(path)
 
 
 def _row(visit: Visit, recipe: Recipe, *, evaluate: bool) -> PlanRow:

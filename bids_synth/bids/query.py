@@ -11,6 +11,7 @@ from typing import Any
 
 from bids.layout import Query
 
+from bids_synth.bids.content import content_fault, is_away
 from bids_synth.bids.faults import description_notes, home_of, misplaced, table_notes
 from bids_synth.bids.filters import ANY, Filters, Label, read_filters
 from bids_synth.bids.index import index
@@ -113,7 +114,11 @@ def _check(
     derivatives: Mapping[str, Path],
     database: Path | None,
 ) -> None:
-    if not (dataset / "dataset_description.json").is_file():
+    about = dataset / "dataset_description.json"
+    if is_away(about):
+        message = f"{about}: its content is not there; run `datalad get {about}`"
+        raise UsageError(message)
+    if not about.is_file():
         message = (
             f"{dataset}: is no BIDS dataset: it has no dataset_description.json; "
             "give the folder that holds that file and the sub-* folders"
@@ -240,16 +245,3 @@ def _silent(participants: Sequence[str], found: Found, recipe: Recipe) -> list[s
         for label in participants
         if label not in seen
     ]
-
-
-def content_fault(path: Path) -> str | None:
-    """Why the content of a file that is listed is not there, None where it is."""
-    fetch = f"run `datalad get {path}`, or remove the file"
-    if path.is_symlink() and not path.exists():
-        return f"{path}: is a link to content that is not there ({path.readlink()}); {fetch}"
-    size = path.stat().st_size
-    if size == 0:
-        return f"{path}: is empty (0 bytes), expected a NIfTI image; replace or remove it"
-    if size < 1024 and path.read_bytes().startswith(b"/annex/objects/"):
-        return f"{path}: is a git-annex pointer whose content is not there; {fetch}"
-    return None

@@ -1,0 +1,116 @@
+"""Plan JSON: the plan of a run for programs, with the files that must be fetched first."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from bids_synth.bids.content import is_away, size_away
+from bids_synth.bids.outputs import sidecar_of
+from bids_synth.bids.plan import PlanRow, plan
+from bids_synth.bids.query import Discovery
+from bids_synth.recipe import Recipe
+from bids_synth.visit import Visit
+
+TABLES = ("dataset_description.json", "participants.tsv")
+"""Files of the whole dataset that every run reads."""
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One visit: what is planned, what is in the way, and the files."""
+
+    row: PlanRow
+    visit: Visit
+    faults: Sequence[str]
+    files: Sequence[Path]
+    absent: Sequence[Path]
+    curable: bool
+    """True where nothing is in the way but content that can be fetched."""
+
+
+def plan_json(
+    found: Discovery,
+    recipe: Recipe,
+    dataset: Path,
+    *,
+    evaluate: bool,
+    wanted: Callable[[Visit], bool] | None = None,
+) -> str:
+    """The plan for programs: of each visit what would be done, its files and those not there.
+
+    Paths are relative to the dataset (absolute where a mask lies elsewhere). `absent` are
+    files whose content is not there, as in a DataLad clone. While images are absent or
+    refused, the action is `blocked` and the reason says what to do; `then` is the action
+    once nothing is in the way. `participants` are those for whom this run does something
+    after the files of `fetch` are there: whose visits are `wanted`, or, without it, those
+    of whom anything is made or scored.
+    """
+    entries = list(_entries(found, recipe, evaluate=evaluate))
+    chosen = [
+        entry
+        for entry in entries
+        if entry.curable and (wanted(entry.visit) if wanted else entry.row.makes)
+    ]
+    tables = [path for name in TABLES if is_away(path := dataset / name)]
+    fetch = [*tables, *(path for entry in chosen for path in entry.absent)]
+    content = {
+        "recipe": recipe.name,
+        "participants": list(dict.fromkeys(entry.visit.participant for entry in chosen)),
+        "fetch": _relative(fetch, dataset),
+        "fetch_bytes": sum(map(size_away, fetch)),
+        "visits": [_told(entry, recipe, dataset) for entry in entries],
+        "notes": found.notes,
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False)
+
+
+def _entries(found: Discovery, recipe: Recipe, *, evaluate: bool) -> Iterator[_Entry]:
+    reasons: dict[str, list[str]] = {}
+    for problem in found.problems:
+        reasons.setdefault(problem.visit, []).append(problem.message)
+    visits = sorted((*found.visits, *found.unusable), key=lambda visit: visit.label)
+    for row, visit in zip(plan(visits, recipe, evaluate=evaluate), visits, strict=True):
+        images = [visit.scans[m].path for m in row.present]
+        images += [visit.brain_mask] if visit.brain_mask else []
+        files = [*images, *_beside(images)]
+        absent = [path for path in files if is_away(path)]
+        faults = reasons.get(row.visit, [])
+        # Each image that is away is one fault; any other cannot be cured by fetching.
+        curable = len(faults) == len(set(absent) & set(images))
+        yield _Entry(row, visit, faults, files, absent, curable)
+
+
+def _beside(images: Iterable[Path]) -> list[Path]:
+    """The sidecars of images, those that are listed."""
+    sidecars = (image.with_name(sidecar_of(PurePosixPath(image.name)).name) for image in images)
+    return [path for path in sidecars if path.is_symlink() or path.is_file()]
+
+
+def _told(entry: _Entry, recipe: Recipe, dataset: Path) -> Mapping[str, Any]:
+    row, visit = entry.row, entry.visit
+    return {
+        "visit": row.visit,
+        "participant": visit.participant,
+        "session": visit.session,
+        "present": row.present,
+        "lacking": visit.missing(recipe.targets),
+        "targets": row.targets,
+        "evaluated": row.evaluated,
+        "computed": row.computed,
+        "action": "blocked" if entry.faults else row.action,
+        "then": row.action if entry.curable else "blocked",
+        "reason": "; ".join(entry.faults) or row.why,
+        "files": _relative(entry.files, dataset),
+        "absent": _relative(entry.absent, dataset),
+    }
+
+
+def _relative(paths: Iterable[Path], dataset: Path) -> list[str]:
+    return [
+        path.relative_to(dataset).as_posix() if path.is_relative_to(dataset) else str(path)
+        for path in paths
+    ]
