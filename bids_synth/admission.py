@@ -12,7 +12,7 @@ from bids_synth.visit import Visit
 from bids_synth.volume import read_grid
 
 MOST = 2000
-"""Scans of a dry run above which no header is read: about a millisecond each, many times that
+"""Scans of a dry run above which no header is read: about 5 ms each, and more
 on a network disk. A run that does the work always reads them."""
 
 
