@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from typing import Any
@@ -11,7 +12,9 @@ import numpy.typing as npt
 import torch
 
 from bids_synth.grid import Shape
+from bids_synth.learn.shortage import is_shortage, let_go
 
+LOG = logging.getLogger(__name__)
 Start = tuple[int, int, int]
 Slices = tuple[slice, slice, slice]
 Blocks = Callable[[torch.Tensor], torch.Tensor]
@@ -80,7 +83,9 @@ def slide(
 ) -> npt.NDArray[np.float32]:
     """Apply `blocks`, (N, S, *patch) -> (N, T, *patch), to every window and blend: (T, I, J, K).
 
-    Voxels that no window covers are 0; no voxel of the mask is among them.
+    Voxels that no window covers are 0; no voxel of the mask is among them. Where memory does
+    not suffice for the windows that are shown together, half of them are, and so on; raises
+    what torch raises where it does not suffice for one.
     """
     weights = torch.from_numpy(blend_weights(patch))
     total = torch.zeros(images.shape[-3:])
@@ -106,13 +111,33 @@ def _windows(
     device: torch.device,
 ) -> Iterator[tuple[Start, torch.Tensor]]:
     starts = window_starts(mask, patch, overlap)
-    count = max(1, TOGETHER // int(np.prod(patch)))
-    with torch.inference_mode():
-        for first in range(0, len(starts), count):
-            group = starts[first : first + count]
-            windows = np.stack([cut(images, start, patch) for start in group])
-            results = blocks(torch.from_numpy(windows).to(device)).float().cpu()
-            yield from zip(group, results, strict=True)
+    count = min(len(starts), max(1, TOGETHER // int(np.prod(patch))))
+    first = 0
+    while first < len(starts):
+        group = starts[first : first + count]
+        windows = np.stack([cut(images, start, patch) for start in group])
+        results = _shown(blocks, windows, device)
+        if results is None:
+            count = (len(group) + 1) // 2
+            told = "%s has too little memory for %d windows at a time; going on with %d"
+            LOG.warning(told, device, len(group), count)
+            continue
+        yield from zip(group, results, strict=True)
+        first += len(group)
+
+
+def _shown(
+    blocks: Blocks, windows: npt.NDArray[np.float32], device: torch.device
+) -> torch.Tensor | None:
+    """What the network makes of windows; None where several are too much for the memory."""
+    try:
+        with torch.inference_mode():
+            return blocks(torch.from_numpy(windows).to(device)).float().cpu()
+    except (RuntimeError, MemoryError) as error:
+        if len(windows) == 1 or not is_shortage(error):
+            raise
+    let_go(device)  # Here the frames that held the tensors are gone.
+    return None
 
 
 def _overlap(shape: Sequence[int], start: Sequence[int], patch: Shape) -> tuple[Slices, Slices]:

@@ -16,6 +16,7 @@ from bids_synth.learn.extras import Extras, given_extras
 from bids_synth.learn.model import Model
 from bids_synth.learn.patches import slide
 from bids_synth.learn.selection import blocks_of
+from bids_synth.learn.shortage import is_shortage
 from bids_synth.learn.store import scaled_image
 from bids_synth.modality import MODALITIES
 from bids_synth.scale import Scale
@@ -118,19 +119,44 @@ class Synthesizer:
                 overlap=recipe.synthesis.overlap,
                 device=self.device,
             )
-        except torch.cuda.OutOfMemoryError as error:
-            message = f"{label}: {self.device} has too little memory; use --device cpu"
-            raise VisitError(message) from error
+        except (RuntimeError, MemoryError) as error:
+            if not is_shortage(error):
+                raise
+            raise VisitError(_too_little(label, self.device, recipe.fit.patch)) from error
         except ValueError as error:
             message = f"{label}: {error}; check its preparation"
             raise VisitError(message) from error
 
 
 def load_synthesizer(model: Model, device: str = "auto") -> Synthesizer:
-    """Load a model's networks onto a device, once for all visits."""
+    """Load a model's networks onto a device, once for all visits.
+
+    Raises UsageError where they do not fit into its memory.
+    """
     where = resolve_device(device)
-    networks = tuple(network.to(where) for network in model.networks())
+    try:
+        networks = tuple(network.to(where) for network in model.networks())
+    except (RuntimeError, MemoryError) as error:
+        if not is_shortage(error):
+            raise
+        message = (
+            f"{where} has too little memory for the networks of {model.name}{_otherwise(where)}"
+        )
+        raise UsageError(message) from error
     recipe, extras = model.recipe, None
     if len(recipe.inputs) > len(recipe.sources):
         extras = Extras(recipe, model.baselines().population)
     return Synthesizer(model, networks, where, extras)
+
+
+def _too_little(label: str, device: torch.device, patch: Sequence[int]) -> str:
+    window = "x".join(map(str, patch))
+    return (
+        f"{label}: {device} has too little memory for one window of {window}{_otherwise(device)}"
+    )
+
+
+def _otherwise(device: torch.device) -> str:
+    if device.type == "cuda":
+        return "; end what else runs on the card, or use --device cpu"
+    return "; give it more memory"
