@@ -1,0 +1,190 @@
+"""What `group` offers beside one plain fit, through the command line on a tiny demo dataset."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from bids_synth.cli.main import run_command
+from bids_synth.demo.dataset import make_demo
+from bids_synth.errors import VisitError
+from bids_synth.learn.model import load_model
+from bids_synth.learn.tune import journal_of
+from bids_synth.recipe import load_recipe
+
+pytestmark = pytest.mark.slow
+VALUES = {
+    "grid.spacing": "6",
+    "preparation.registration_spacing": "4",
+    "network.filters": "4",
+    "network.blocks": "[1, 1]",
+    "objective.ssim": "0",
+    "fit.patch": "[16, 16, 16]",
+    "fit.steps": "2",
+    "fit.steps_per_epoch": "1",
+    "fit.members": "1",
+    "fit.test": "0.25",
+    "fit.validation": "0.25",
+    "evaluation.bootstrap": "100",
+}
+
+
+def command(place: Path, out: Path, *more: str, level: str = "group", **values: str) -> list[str]:
+    """Arguments of a run on the demo, with `values` in place of those above."""
+    chosen = VALUES | {key.replace("__", "."): value for key, value in values.items()}
+    pairs = [part for key, value in chosen.items() for part in ("--set", f"{key}={value}")]
+    job = [str(place / "bids"), str(out), level, "-w", str(out.with_name(f"{out.name}-work"))]
+    masks = ["-d", f"truth={place / 'truth'}"]
+    return [*job, *masks, *(pairs if level == "group" else []), *more]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A demo dataset of T1w and T2w; sub-02 lacks its T2w, the other visits are prepared."""
+    folder = tmp_path_factory.mktemp("group")
+    make_demo(folder / "bids", participants=5, resolution=4.0, modalities=("T1w", "T2w"), seed=3)
+    shutil.move(folder / "bids/derivatives/truth", folder / "truth")
+    limit = ("--modalities", "T1w", "T2w", "--preproc-only")
+    assert run_command(command(folder, folder / "out", *limit)) == 0
+    return folder
+
+
+@pytest.fixture
+def out(place: Path, tmp_path: Path) -> Path:
+    """An output of its own in which everything is prepared."""
+    return shutil.copytree(place / "out", tmp_path / "out")
+
+
+def in_own_process(*runs: list[str]) -> None:
+    """Run the commands side by side, each in its own process, and wait for all."""
+    jobs = [subprocess.Popen([sys.executable, "-m", "bids_synth", *run]) for run in runs]
+    assert [job.wait(timeout=600) for job in jobs] == [0] * len(jobs)
+
+
+def group(place: Path, out: Path, *more: str, **values: str) -> list[str]:
+    return command(place, out, "--modalities", "T1w", "T2w", *more, **values)
+
+
+def test_folds_in_processes_of_their_own_are_one_model(place: Path, out: Path) -> None:
+    """Fold by fold or all at once, the weights are the same, and synthesis uses all of them."""
+    folds = ("--folds", "3")
+    jobs = [group(place, out, *folds, "--fold", k, fit__members="2") for k in ("0", "1", "2")]
+    in_own_process(*jobs)
+    in_own_process(group(place, out, *folds, fit__members="2"))
+    apart = load_model(out / "models/impute")
+    assert [(w.fold, w.member) for w in apart.card.weights] == [
+        (fold, member) for fold in range(3) for member in range(2)
+    ]
+    assert (out / "models/impute/summary.tsv").is_file()
+    once = shutil.copytree(place / "out", out.with_name("once"))
+    assert run_command(group(place, once, *folds, fit__members="2")) == 0
+    whole = load_model(once / "models/impute")
+    assert [w.sha256 for w in apart.card.weights] == [w.sha256 for w in whole.card.weights]
+    assert len({w.sha256 for w in whole.card.weights}) == 6
+    assert (out / "models/impute/split.tsv").read_text() == (
+        once / "models/impute/split.tsv"
+    ).read_text()
+    assert run_command(command(place, out, "--participant-label", "02", level="participant")) == 0
+    (path,) = out.glob("sub-02/anat/*_desc-synth_T2w.nii.gz")
+    sidecar = json.loads(path.with_name(path.name.replace(".nii.gz", ".json")).read_text())
+    assert sidecar["SynthesisModel"]["Members"] == 6
+    assert sidecar["Uncertainty"]["Members"] == 6
+    (spread,) = out.glob("sub-02/anat/*_desc-synthT2w_uncertainty.nii.gz")
+    assert nib.load(spread).get_fdata().max() > 0
+
+
+def tried(folder: Path) -> pd.DataFrame:
+    """The trials of a search, without the one that a job began when there were enough."""
+    trials = pd.read_csv(folder / "trials.tsv", sep="\t", na_values=["n/a"])
+    return trials[trials["state"] != "fail"]
+
+
+def test_a_search_is_shared_goes_on_and_ends_in_a_recipe_that_fits(
+    place: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ("--tune", "3")
+    in_own_process(group(place, out, *asked), group(place, out, *asked))
+    folder = out / "models/impute-tune"
+    assert len(tried(folder)) == 3
+    journal = journal_of(load_recipe("impute"), out.with_name("out-work"))
+    assert [p.name for p in journal.parent.iterdir()] == [journal.name]
+    before = (folder / "trials.tsv").read_text()
+    assert run_command(group(place, out, *asked)) == 0
+    assert (folder / "trials.tsv").read_text() == before, "there are three already"
+    assert run_command(group(place, out, "--tune", "6")) == 0
+    trials = tried(folder)
+    assert len(trials) == 6
+    assert not trials["fit.learning_rate"].duplicated().any()
+    done = trials[trials["state"] == "complete"]
+    assert len(done) >= 4
+    drawn = {p.name for p in folder.glob("*.svg")}
+    assert drawn == {"history.svg", "importance.svg", "contour.svg"}
+    assert not (out / "models/impute").exists()
+    best = done.loc[done["score"].idxmax()]
+    recipe = folder / "impute-tuned.toml"
+    tuned = load_recipe(recipe)
+    assert tuned.fit.learning_rate == pytest.approx(best["fit.learning_rate"], rel=1e-6)
+    assert tuned.network.filters == best["network.filters"]
+    assert str(recipe) in capsys.readouterr().out
+    run = [str(place / "bids"), str(out), "group", "-w", str(out.with_name("fit"))]
+    run += ["--recipe", str(recipe), "-d", f"truth={place / 'truth'}"]
+    assert run_command(run) == 0
+    assert load_model(out / "models/impute-tuned").recipe.fit == tuned.fit
+
+
+def feature_file(path: Path) -> Path:
+    torch.manual_seed(0)
+    weights = {"layers.0.weight": torch.randn(4, 1, 3, 3), "layers.0.bias": torch.zeros(4)}
+    told = {"format": 1, "layers": [{"kernel": 3, "kept": True}]}
+    save_file(weights, path, metadata={"features": json.dumps(told)})
+    return path
+
+
+def test_fid_and_perceptual_distance_stand_in_the_tables(
+    place: Path, out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = feature_file(tmp_path / "weights.safetensors")
+    assert run_command(group(place, out, evaluation__features_from=str(path))) == 0
+    model = out / "models/impute"
+    rows = pd.read_csv(model / "metrics.tsv", sep="\t")
+    assert {"model", "mean", "linear", "copy"} <= {*rows["method"]}
+    assert (rows["perceptual"] > 0).all()
+    assert np.isfinite(rows["perceptual"]).all()
+    summary = pd.read_csv(model / "summary.tsv", sep="\t", na_values=["n/a"])
+    fid = summary[summary["metric"] == "fid"]
+    assert {*zip(fid["target"], fid["method"], strict=True)} == {
+        *zip(rows["target"], rows["method"], strict=True)
+    }
+    assert (fid["mean"] > 0).all()
+    assert "perceptual" in {*summary["metric"]}
+    assert "fid" in capsys.readouterr().out
+
+
+def test_absent_features_are_told_before_anything_is_prepared(
+    place: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        message = "nothing may be prepared"
+        raise VisitError(message)
+
+    monkeypatch.setattr("bids_synth.group.prepare_all", refused)
+    absent = tmp_path / "absent.safetensors"
+    run = command(place, tmp_path / "new", evaluation__features_from=str(absent))
+    assert run_command(run) == 2
+    told = capsys.readouterr().err
+    assert f"{absent}: no such file" in told
+    assert "you supply" in told
+    assert not list((tmp_path / "new").glob("sub-*"))
