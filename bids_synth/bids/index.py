@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path, PurePath
 from typing import Any
 
 from bids.layout import BIDSLayout, BIDSLayoutIndexer
@@ -16,6 +17,7 @@ from bids_synth.bids.names import pybids_grammar
 from bids_synth.modality import MODALITIES
 
 DATATYPES = tuple(sorted({m.datatype for m in MODALITIES.values()}))
+IMAGES = (".nii", ".nii.gz")
 _DATABASE_FILE = "layout_index.sqlite"
 
 
@@ -40,7 +42,7 @@ def index(
     except (DatabaseError, OSError) as error:
         reason = f"cannot be used ({str(getattr(error, 'orig', None) or error).strip()})"
     else:
-        reason = _staleness(layout, dataset, participants, database / _DATABASE_FILE)
+        reason = _staleness(layout, dataset, participants)
     if reason is None:
         return layout, ()
     note = (
@@ -112,28 +114,25 @@ def _make_database(dataset: Path, file: Path) -> None:
         os.replace(Path(folder) / _DATABASE_FILE, file)
 
 
-def _staleness(
-    layout: BIDSLayout, dataset: Path, participants: Sequence[str], file: Path
-) -> str | None:
+def _staleness(layout: BIDSLayout, dataset: Path, participants: Sequence[str]) -> str | None:
+    """What the index does not know, by the names of the images: clocks of machines differ."""
     if Path(layout.root) != dataset:
         return f"is the index of {layout.root}, not of {dataset}"
-    made = file.stat().st_mtime
+    known: dict[str, set[str]] = {}
+    wanted = {"subject": list(participants)} if participants else {}
+    for path in layout.get(return_type="filename", **wanted):
+        if path.endswith(IMAGES):
+            known.setdefault(PurePath(path).relative_to(dataset).parts[0], set()).add(path)
     labels = participants or [p.name[4:] for p in dataset.glob("sub-*") if p.is_dir()]
-    for label in labels:
-        for folder in _folders(dataset / f"sub-{label}"):
-            if folder.stat().st_mtime > made:
-                return f"is older than {folder}"
+    for label in (f"sub-{label}" for label in labels):
+        if known.get(label, set()) != set(_images(dataset / label)):
+            return f"has other images than {dataset / label}"
     return None
 
 
-def _folders(participant: Path) -> Iterator[Path]:
-    """The folders of a participant in which images may have come or gone."""
-    yield participant
+def _images(participant: Path) -> Iterator[str]:
+    """The images in the folders of a participant that are indexed."""
     sessions = [p for p in participant.glob("ses-*") if p.is_dir()]
-    yield from sessions
-    for parent in (participant, *sessions):
-        yield from _existing(parent / datatype for datatype in DATATYPES)
-
-
-def _existing(folders: Iterable[Path]) -> Iterator[Path]:
-    return (folder for folder in folders if folder.is_dir())
+    for folder in (parent / d for parent in (participant, *sessions) for d in DATATYPES):
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+            yield from (entry.path for entry in entries if entry.name.endswith(IMAGES))

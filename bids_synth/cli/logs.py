@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
+
+from bids_synth.machine import explained
 
 _FORMAT = "%(asctime)s %(name)s %(levelname)s: %(message)s"
 
@@ -22,6 +25,18 @@ class _Shown(logging.Formatter):
         return shown(super().format(record))
 
 
+class _File(logging.FileHandler):
+    """A log file that, where the disk is full or another's, is told once and then done without."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802
+        error = sys.exc_info()[1]
+        log = logging.getLogger("bids_synth")
+        log.removeHandler(self)
+        if isinstance(error, OSError):
+            error.filename = error.filename or self.baseFilename
+            log.warning("no log is kept: %s", explained(error))
+
+
 def start_log(folder: Path, run_id: str, *, verbose: int) -> Path:
     """Send the package's messages to the terminal and to a file in `folder`; returns it.
 
@@ -29,7 +44,7 @@ def start_log(folder: Path, run_id: str, *, verbose: int) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"bids_synth-{run_id}.log"
-    to_file = logging.FileHandler(path, encoding="utf-8", delay=True)
+    to_file = _File(path, encoding="utf-8", delay=True)
     to_file.setFormatter(_Shown(_FORMAT))
     to_terminal = logging.StreamHandler()
     to_terminal.setFormatter(_Shown("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
