@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from bids_synth.whole import aside
 
 FILE = "preview.npz"
 SIDE = 128
@@ -60,9 +61,8 @@ def add_preview(
     for name, value in added.items():
         earlier = [old[name][known]] if known.any() else []
         arrays[name] = np.concatenate([*earlier, np.asarray(value)[None]])
-    part = path.with_name(f".part-{path.name}")
-    np.savez_compressed(part, allow_pickle=False, **arrays)
-    os.replace(part, path)
+    with aside(path) as part:
+        np.savez_compressed(part, allow_pickle=False, **arrays)
 
 
 def read_preview(path: Path) -> Look:

@@ -15,6 +15,7 @@ from torch import nn
 
 from bids_synth.learn.distributed import agreed
 from bids_synth.learn.preview import FILE, add_preview
+from bids_synth.machine import naming
 from bids_synth.signals import Preempted, asked, claim, released
 from bids_synth.volume import write_text
 
@@ -198,8 +199,12 @@ def leave_if_asked(save: Callable[[], None] | None = None) -> None:
 def save_state(loop: Trainer, path: Path) -> None:
     """Lightning's whole state by rename, so that a kill leaves the last one or the new one."""
     part = path.with_suffix(".part")
-    loop.save_checkpoint(part)
-    os.replace(part, path)
+    try:
+        with naming(path):
+            loop.save_checkpoint(part)
+            os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def rows_to_tsv(rows: Sequence[Row]) -> str:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,6 +16,7 @@ import numpy.typing as npt
 from bids_synth.errors import VisitError
 from bids_synth.visit import Prepared
 from bids_synth.volume import read_mask, read_volume
+from bids_synth.whole import aside
 
 LIMIT = 1e4
 """Largest scaled value that is kept: what float16 holds, far beyond any tissue."""
@@ -41,6 +40,8 @@ class Stored:
     """Flat indices of the voxels inside the mask."""
     extras: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     """Name -> map that the network is shown beside the sources."""
+    folders: tuple[Path, ...] = ()
+    """Where the arrays lie: those of the images, and those of the maps where there are any."""
 
     @property
     def present(self) -> tuple[str, ...]:
@@ -71,13 +72,25 @@ def open_store(
     stored = []
     for visit in prepared:
         place = _ensure(visit.key, work / "store", partial(_write, visit))
-        opened = _open(visit, modalities, place)
+        present = [m for m in modalities if m in visit.images]
+        opened = reopen(visit.label, visit.visit.participant, present, [place])
         if extras is not None:
             key = hashlib.sha256((visit.key + extras.digest(visit)).encode()).hexdigest()
             write = partial(_write_maps, visit, extras)
-            opened = replace(opened, extras=_maps(_ensure(key, work / "store", write)))
+            maps = _ensure(key, work / "store", write)
+            opened = replace(opened, extras=_maps(maps), folders=(place, maps))
         stored.append(opened)
     return stored
+
+
+def reopen(
+    label: str, participant: str, modalities: Sequence[str], folders: Sequence[Path]
+) -> Stored:
+    """The arrays of one visit from the folders in which `open_store` has put them."""
+    images = {m: _array(folders[0], f"image-{m}") for m in modalities}
+    mask, centres = (_array(folders[0], name) for name in ("mask", "centres"))
+    extras = _maps(folders[1]) if len(folders) > 1 else {}
+    return Stored(label, participant, images, mask, centres, extras, tuple(folders))
 
 
 def scaled_image(
@@ -99,24 +112,14 @@ def _ensure(key: str, folder: Path, write: Callable[[Path], None]) -> Path:
     place = folder / f"{key[:40]}-{FORMAT}"
     if place.is_dir():
         return place
-    folder.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(dir=folder, prefix=".part-"))
     try:
-        write(part)
-        if not place.is_dir():
-            _move(part, place)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-    return place
-
-
-def _move(part: Path, place: Path) -> None:
-    try:
-        os.replace(part, place)
+        with aside(place, folder=True) as part:
+            write(part)
     except OSError:
         # Another fold of the same fit may have been quicker with the same arrays.
         if not place.is_dir():
             raise
+    return place
 
 
 def _write(prepared: Prepared, folder: Path) -> None:
@@ -125,19 +128,27 @@ def _write(prepared: Prepared, folder: Path) -> None:
     if not len(centres):
         message = f"{prepared.mask}: the mask of {prepared.label} is empty; check its preparation"
         raise VisitError(message)
-    np.save(folder / "mask.npy", mask)
-    np.save(folder / "centres.npy", centres)
+    _save(folder / "mask.npy", mask)
+    _save(folder / "centres.npy", centres)
     for modality in prepared.images:
         image = scaled_image(prepared, modality, mask)
-        np.save(folder / f"image-{modality}.npy", image.astype(np.float16))
+        _save(folder / f"image-{modality}.npy", image.astype(np.float16))
 
 
 def _write_maps(prepared: Prepared, extras: MapMaker, folder: Path) -> None:
     mask = read_mask(prepared.mask).array
     for name, array in extras.maps(prepared, mask).items():
         kept = np.clip(array, -LIMIT, LIMIT).astype(np.float16)
-        np.save(folder / f"{name}.npy", kept.max() if np.ptp(kept) == 0 else kept)
-    np.save(folder / "shape.npy", np.asarray(mask.shape))
+        _save(folder / f"{name}.npy", kept.max() if np.ptp(kept) == 0 else kept)
+    _save(folder / "shape.npy", np.asarray(mask.shape))
+
+
+def _save(path: Path, array: npt.ArrayLike) -> None:
+    try:
+        np.save(path, array)
+    except OSError as error:
+        # Of a full disk numpy says only how much was written.
+        raise OSError(error.errno or errno.ENOSPC, str(error), str(path)) from error
 
 
 def _maps(folder: Path) -> dict[str, npt.NDArray[Any]]:
@@ -152,11 +163,6 @@ def _mapped(path: Path) -> npt.NDArray[Any]:
     return array
 
 
-def _open(prepared: Prepared, modalities: Sequence[str], folder: Path) -> Stored:
-    def array(name: str) -> npt.NDArray[Any]:
-        result: npt.NDArray[Any] = np.load(folder / f"{name}.npy", mmap_mode="r")
-        return result
-
-    images = {m: array(f"image-{m}") for m in modalities if m in prepared.images}
-    participant = prepared.visit.participant
-    return Stored(prepared.label, participant, images, array("mask"), array("centres"))
+def _array(folder: Path, name: str) -> npt.NDArray[Any]:
+    result: npt.NDArray[Any] = np.load(folder / f"{name}.npy", mmap_mode="r")
+    return result

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -21,6 +20,7 @@ from bids_synth.errors import BidsSynthError, ModelError
 from bids_synth.report.canvas import NIGHT, PALE, REAL, SYNTHETIC, styled
 from bids_synth.report.group_figures import draw_curves
 from bids_synth.volume import write_text
+from bids_synth.whole import aside
 
 SIZE = (9.6, 3.8)
 """Inches of a frame."""
@@ -40,13 +40,11 @@ def write_gif(model_folder: Path, path: Path, *, member: str = "") -> Path:
     """
     film = _film(model_folder, member)
     frames = [_frame(film, number) for number in range(len(film["epochs"]))]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".part-{path.name}")
     times = [MOMENT] * (len(frames) - 1) + [END]
-    frames[0].save(
-        part, format="GIF", save_all=True, append_images=frames[1:], duration=times, loop=0
-    )
-    os.replace(part, path)
+    with aside(path) as part:
+        frames[0].save(
+            part, format="GIF", save_all=True, append_images=frames[1:], duration=times, loop=0
+        )
     _write_curves(model_folder / "training.tsv", path.with_name("curves.svg"))
     return path
 
