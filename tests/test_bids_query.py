@@ -338,11 +338,12 @@ def test_a_database_is_made_for_all_and_reused(dataset, tmp_path):
     assert file.stat().st_mtime_ns > made
 
 
-def test_an_image_newer_than_the_database_is_not_taken_for_missing(dataset, tmp_path):
+@pytest.mark.parametrize("clock", [-100, 0, 10**8])
+def test_an_image_newer_than_the_database_is_not_taken_for_missing(dataset, tmp_path, clock):
     database = tmp_path / "db"
     query(dataset, IMPUTE, database=database)
-    old = time.time() - 100
-    os.utime(database / "layout_index.sqlite", (old, old))
+    made = time.time() + clock
+    os.utime(database / "layout_index.sqlite", (made, made))
     (dataset / "sub-01/anat/sub-01_FLAIR.nii.gz").write_text("x")
     discovery = query(dataset, IMPUTE, participants=["01"], database=database)
     assert "FLAIR" in discovery.visits[0].scans
