@@ -14,7 +14,7 @@ REFUSALS = (OSError, MemoryError)
 """What is raised where a disk or the memory does not give what was asked for."""
 PART = ".part-held-"
 """How the names of unfinished files begin: their writer holds a lock on them while it lives."""
-MORE_MEMORY = "give it more memory, or use --low-mem, or fewer --nprocs"
+MORE_MEMORY = "give the job more memory, or use fewer --nprocs, a lower --mem, or --low-mem"
 MORE_SPACE = "free some space there or give another output_dir or --work-dir, and run again"
 _TO_DO = {
     errno.ENOSPC: f"the disk is full; {MORE_SPACE}",

@@ -22,14 +22,21 @@ def aside(path: Path, *, folder: bool = False) -> Iterator[Path]:
     Where the inside raises, nothing is left of it and what `path` was before stays. An OSError
     that names no file names `path`. Parts of writers that were killed are removed.
     """
+    with part_of(path, folder=folder) as part:
+        yield part
+        os.replace(part, path)
+
+
+@contextmanager
+def part_of(path: Path, *, folder: bool = False) -> Iterator[Path]:
+    """A file (or folder) beside `path` to write and to rename inside; what is left is removed."""
     with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep_once(path.parent)
         handle, part = _held(path, folder=folder)
         try:
-            yield part
             part.chmod((0o777 if folder else 0o666) & ~_umask())
-            os.replace(part, path)
+            yield part
         finally:
             _remove(part)
             os.close(handle)

@@ -6,7 +6,6 @@ import errno
 import hashlib
 import json
 import shutil
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -28,6 +27,7 @@ from bids_synth.scale import SUVR, Scale, typical_scale
 from bids_synth.split import Split
 from bids_synth.visit import Prepared
 from bids_synth.volume import write_text
+from bids_synth.whole import part_of
 
 ATTEMPTS = 20
 """Times that a folder is swapped while other jobs swap it too."""
@@ -94,16 +94,11 @@ def tracer_of(recipe: Recipe, training: Sequence[Prepared]) -> str:
 
 def export(fitted: Fitted, folder: Path) -> Model:
     """Write the folder beside its place, open it, then put it there by rename."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".part-"))
-    try:
+    with part_of(folder, folder=True) as part:
         _fill(fitted, part, folder.name)
-        part.chmod(0o777 & ~0o022)
         model = load_model(part)
         _put(part, folder, fitted.unfinished)
         return replace(model, folder=folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def _put(part: Path, folder: Path, unfinished: Sequence[str]) -> None:
@@ -112,7 +107,7 @@ def _put(part: Path, folder: Path, unfinished: Sequence[str]) -> None:
     Other folds may be put there by other jobs at the same moment.
     """
     for attempt in range(ATTEMPTS):
-        old = part.with_name(f"{part.name}-old-{attempt}")
+        old = part / f"old-{attempt}"
         with suppress(FileNotFoundError):
             folder.rename(old)
         for name in unfinished:
