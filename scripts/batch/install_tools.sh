@@ -1,0 +1,13 @@
+#!/bin/sh
+# What a batch over DataLad datasets needs, on Debian and Ubuntu, as root.
+#
+#   install_tools.sh [FOLDER]   DataLad goes into a virtual environment in FOLDER (default
+#                               /opt/datalad), apart from the packages of bids_synth
+set -eu
+folder=${1:-/opt/datalad}
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+apt-get install -y -qq --no-install-recommends git git-annex python3-venv
+python3 -m venv "$folder"
+"$folder/bin/pip" install --quiet datalad
+ln -sf "$folder"/bin/datalad "$folder"/bin/git-annex-remote-datalad* /usr/local/bin/

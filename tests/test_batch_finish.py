@@ -1,0 +1,74 @@
+"""An output is fit to publish, or it is said why not."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FINISH = Path(__file__).resolve().parent.parent / "scripts" / "batch" / "finish.py"
+ADDRESS = "https://example.org/ds1"
+CLONE = "file:///scratch/clone"
+
+
+def finish(*words: object) -> tuple[int, str]:
+    command = [sys.executable, str(FINISH), *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    """An output as a run leaves it."""
+    output = tmp_path / "out"
+    for folder in ("logs/run", "sub-01/anat"):
+        (output / folder).mkdir(parents=True)
+    description = {
+        "Name": "x",
+        "DatasetLinks": {"raw": CLONE, "other": "https://example.org/other"},
+        "SourceDatasets": [{"URL": CLONE, "DOI": "doi:10.1/x"}, {"URL": "https://example.org/o"}],
+    }
+    (output / "dataset_description.json").write_text(json.dumps(description))
+    (output / "logs" / "run" / "bids_synth.toml").write_text(f"work = '{tmp_path}'")
+    (output / "logs" / "CITATION.md").write_text("methods")
+    (output / "sub-01/anat/a.json").write_text("{}")
+    (tmp_path / "log").mkdir()
+    return output
+
+
+def test_the_source_is_named_by_address_and_logs_stay_here(output: Path, tmp_path: Path) -> None:
+    named = ADDRESS.replace("https://", "https://me:secret@")
+    assert finish(output, named, "c0ffee", tmp_path / "log", tmp_path) == (0, "")
+    description = json.loads((output / "dataset_description.json").read_text())
+    assert description["DatasetLinks"] == {"raw": ADDRESS, "other": "https://example.org/other"}
+    assert description["SourceDatasets"] == [
+        {"URL": ADDRESS, "DOI": "doi:10.1/x", "Version": "c0ffee"},
+        {"URL": "https://example.org/o"},
+    ]
+    assert [path.name for path in (output / "logs").iterdir()] == ["CITATION.md"]
+    assert (tmp_path / "log" / "run" / "bids_synth.toml").is_file()
+
+
+def test_a_link_out_and_a_path_of_this_machine_are_told(output: Path, tmp_path: Path) -> None:
+    (output / "sub-01/anat/out.json").symlink_to(tmp_path / "elsewhere.json")
+    (output / "sub-01/anat/in.json").symlink_to("a.json")
+    (output / "sub-01/anat/b.json").write_text(json.dumps({"Model": "/models/mine/x"}))
+    (output / "sub-01.html").write_text(f"<p>{output}</p>")
+    code, said = finish(output, ADDRESS, "c0ffee", tmp_path / "log", "/models/mine")
+    assert code == 1
+    lines = said.splitlines()
+    assert len(lines) == 3
+    assert any("out.json: is a link to" in line for line in lines)
+    assert any("b.json: names /models/mine, a place" in line for line in lines)
+    assert any(f"sub-01.html: names {output}, a place" in line for line in lines)
+
+
+@pytest.mark.parametrize("address", ["/data/ds1", "file:///data/ds1", "git@example.org:ds1", ""])
+def test_an_address_that_others_cannot_follow_is_refused(address: str) -> None:
+    code, said = finish("--check", address)
+    assert code == 2
+    assert "is no https address" in said
+    assert finish("--check", ADDRESS) == (0, "")
