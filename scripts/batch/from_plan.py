@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 
-def selected(plan: dict, labels: list[str]) -> list[str]:
+def selected(plan: dict[str, Any], labels: list[str]) -> list[str]:
     """Participants of a plan, or the files to fetch for some of them, each once."""
     if not labels:
         return plan["participants"]
