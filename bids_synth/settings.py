@@ -76,6 +76,8 @@ class Settings:
     """Master seed of registration, splits, fitting and bootstrap."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N; an explicit cuda never falls back."""
+    distributed: bool = False
+    """One of several processes, started by torchrun or srun, that fit one model."""
     dry_run: bool = False
     as_json: bool = False
     """The plan of a dry run is printed as JSON."""

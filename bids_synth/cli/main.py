@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TextIO
 from bids_synth.cli.logs import shown
 from bids_synth.cli.parser import build_parser
 from bids_synth.errors import BidsSynthError, UsageError
+from bids_synth.machine import REFUSALS, explained
 from bids_synth.signals import EX_TEMPFAIL, Preempted, obeying
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def run_command(arguments: Sequence[str]) -> int:
         if parsed.clean_workdir:
             clean_work(settings.work)
         with obeying():
-            return _run(settings, parsed)
+            return _together(settings, parsed) if settings.distributed else _run(settings, parsed)
     except BidsSynthError as error:
         _say(f"bids_synth: {error}")
         return error.exit_code
@@ -66,9 +67,19 @@ def run_command(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         _say("bids_synth: interrupted; run the same command again to continue")
         return 130
-    except OSError as error:
-        _say(f"bids_synth: {error.strerror or error}: {error.filename or ''}".rstrip(": "))
+    except REFUSALS as error:
+        _say(f"bids_synth: {explained(error)}")
         return 1
+
+
+def _together(settings: Settings, parsed: argparse.Namespace) -> int:
+    contain_caches(settings.work)
+    from bids_synth.learn.follower import run_together
+
+    def lead() -> int:
+        return _run(settings, parsed)
+
+    return run_together(lead, environment=os.environ, device=settings.device)
 
 
 def _run(settings: Settings, parsed: argparse.Namespace) -> int:
@@ -94,7 +105,7 @@ def _run(settings: Settings, parsed: argparse.Namespace) -> int:
         logging.getLogger("bids_synth").exception("run %s failed", settings.run_id)
         if settings.pdb:
             _post_mortem(error)
-        if isinstance(error, OSError) and error.strerror:
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.strerror):
             raise
         _say(f"bids_synth: internal fault ({type(error).__name__}: {error}); see {log_file}")
         return EX_SOFTWARE

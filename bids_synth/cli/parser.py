@@ -167,6 +167,11 @@ def _add_resources(parser: argparse.ArgumentParser) -> None:
         "--device", default="auto", help="auto, cpu, cuda or cuda:N; cuda never falls back"
     )
     group.add_argument(
+        "--distributed",
+        action="store_true",
+        help="this is one of several processes, started by torchrun or srun, that fit one model",
+    )
+    group.add_argument(
         *("--nprocs", "--nthreads", "--n_cpus", "--n-cpus"),
         type=int,
         metavar="N",

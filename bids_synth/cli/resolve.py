@@ -60,6 +60,7 @@ def resolve(arguments: argparse.Namespace) -> Settings:
         plugin_file=arguments.use_plugin,
         seed=arguments.random_seed,
         device=arguments.device,
+        distributed=arguments.distributed,
         dry_run=arguments.dry_run,
         as_json=arguments.json,
         boilerplate_only=arguments.boilerplate_only,
@@ -149,6 +150,12 @@ def _option_problems(arguments: argparse.Namespace) -> list[str]:
         problems += [f"--{f.replace('_', '-')}: is for participant, not group" for f in given]
     elif arguments.tune is not None:
         problems.append("--tune: is for group, not participant")
+    if arguments.distributed:
+        others = ("tune", "clean_workdir", "dry_run", "preproc_only")
+        given = [f" --{o.replace('_', '-')}" for o in others if getattr(arguments, o)]
+        if arguments.analysis_level != "group" or given:
+            text = f"--distributed: is for the fit of group alone, without{''.join(given)}"
+            problems.append(text.removesuffix(", without"))
     if arguments.tune is not None and arguments.init_from is not None:
         problems.append("--tune: tries networks from their start; remove --init-from")
     return problems

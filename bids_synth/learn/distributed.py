@@ -106,16 +106,25 @@ def agreed(answer: bool) -> bool:  # noqa: FBT001 (it is the question)
     return bool(votes)
 
 
-def across(total: torch.Tensor) -> torch.Tensor:
-    """Mean over the processes of what a sum is divided by.
+def divisor(weight: torch.Tensor) -> torch.Tensor:
+    """What a weighted sum is divided by, at least 1: the mean over the processes of its weight.
 
     With it the mean of their losses is the loss of all their items together.
     """
+    total = weight.sum()
+    if ranks() > 1:
+        total = total.detach().clone()
+        distributed.all_reduce(total)
+    return total.clamp_min(1) / ranks()
+
+
+def share(count: int) -> float:
+    """Weight of this process's mean over `count` values beside those of the others; mean 1."""
     if ranks() == 1:
-        return total
-    shared = total.detach().clone()
-    distributed.all_reduce(shared)
-    return shared / ranks()
+        return 1.0
+    total = torch.tensor(float(count))
+    distributed.all_reduce(total)
+    return count * ranks() / float(total)
 
 
 @torch.no_grad()
@@ -132,7 +141,8 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     for parameter, has in zip(kept, flat[:begun].tolist(), strict=True):
         end = begun + parameter.numel()
         mean = flat[begun:end].view_as(parameter) / ranks()
-        parameter.grad = mean if has else None
+        # A fused optimiser takes for granted that a gradient lies in memory as its parameter.
+        parameter.grad = torch.empty_like(parameter).copy_(mean) if has else None
         begun = end
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
+from bids_synth.learn.distributed import divisor
+
 WINDOW = 7
 """Voxels of the uniform SSIM window, as scikit-image and SynthRAD use."""
 C1, C2 = 0.01**2, 0.03**2
@@ -14,12 +16,12 @@ C1, C2 = 0.01**2, 0.03**2
 def masked_l1(synthetic: torch.Tensor, real: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Mean absolute difference over the voxels inside the mask; 0 where there is none."""
     error = ((synthetic - real) * mask).abs().sum()
-    return error / mask.sum().clamp_min(1)
+    return error / divisor(mask)
 
 
 def masked_l2(synthetic: torch.Tensor, real: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Mean squared error over the voxels of the mask; (N, C, I, J, K) each, 0 for no voxel."""
-    return ((synthetic - real) ** 2 * mask).sum() / mask.sum().clamp_min(1)
+    return ((synthetic - real) ** 2 * mask).sum() / divisor(mask)
 
 
 def masked_bce(synthetic: torch.Tensor, real: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -28,7 +30,7 @@ def masked_bce(synthetic: torch.Tensor, real: torch.Tensor, mask: torch.Tensor) 
         made = synthetic.float().clamp(1e-4, 1 - 1e-4)
         wanted = real.float().clamp(0, 1)
         error = -(wanted * made.log() + (1 - wanted) * (1 - made).log())
-        return (error * mask).sum() / mask.sum().clamp_min(1)
+        return (error * mask).sum() / divisor(mask)
 
 
 def masked_ssim(synthetic: torch.Tensor, real: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -40,7 +42,7 @@ def masked_ssim(synthetic: torch.Tensor, real: torch.Tensor, mask: torch.Tensor)
     rim = slice(WINDOW // 2, -(WINDOW // 2))
     inner = mask[..., rim, rim, rim]
     values = ssim_map(synthetic * mask, real * mask)
-    missed = ((1 - values) * inner).sum() / inner.sum().clamp_min(1)
+    missed = ((1 - values) * inner).sum() / divisor(inner)
     return 1 - missed
 
 

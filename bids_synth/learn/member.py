@@ -23,6 +23,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from bids_synth.learn.dataset import EpochSampler, Patches
+from bids_synth.learn.distributed import rank, ranks, share_weights, tell
 from bids_synth.learn.linear import Gramian
 from bids_synth.learn.networks import build_network, start_linear
 from bids_synth.learn.objectives import OBJECTIVES
@@ -34,7 +35,7 @@ from bids_synth.learn.selection import Selection
 from bids_synth.learn.store import Stored
 from bids_synth.learn.unpaired import UnpairedPatches
 from bids_synth.recipe import Recipe
-from bids_synth.signals import Preempted, asked, held
+from bids_synth.signals import held
 from bids_synth.volume import write_text
 
 
@@ -105,9 +106,13 @@ def fit_member(
         return
     state = _last_state(member)
     record = Record(member.place, selection, fold=member.fold, member=member.number, watch=watch)
-    with _calm(selection.device):
+    title = f"fold {member.fold} member {member.number}"
+    bars = [] if quiet else [Progress(record, schedule_of(member.recipe), title)]
+    with calm(selection.device):
         network = initial()
-        _run(member, training, selection.device, network, record, state, features, quiet=quiet)
+        with held():
+            tell(order_of(member, training, state))
+            learn(member, training, selection.device, network, [*bars, record], state, features)
     save_file(record.best, member.place / "weights.part")
     (member.place / "weights.part").replace(member.weights)
     data = {
@@ -120,39 +125,39 @@ def fit_member(
     (member.place / STATE).unlink(missing_ok=True)
 
 
-def _run(
+def learn(
     member: Member,
     training: Sequence[Stored],
     device: torch.device,
     network: nn.Module,
-    record: Record,
+    callbacks: list[Callback],
     state: Path | None,
     features: nn.Module | None,
-    *,
-    quiet: bool,
 ) -> None:
+    """All steps that are left, in every process of the fit on its share of the items."""
     recipe, schedule = member.recipe, schedule_of(member.recipe)
     batch = recipe.fit.batch
+    wide = batch * ranks()
     kind = UnpairedPatches if recipe.unpaired else Patches
-    patches = kind(recipe, training, seed=member.own_seed, total=schedule.steps * batch)
+    patches = kind(recipe, training, seed=member.own_seed, total=schedule.steps * wide)
     done = _step_of(state)
-    sampler = EpochSampler(schedule.per_epoch * batch, done=done * batch, batch=batch)
+    sampler = EpochSampler(
+        schedule.per_epoch * wide, done=done * wide, batch=batch, rank=rank(), ranks=ranks()
+    )
     loader = DataLoader(patches, batch, sampler=sampler)
     objective, more = OBJECTIVES[recipe.objective.name], {}
     if features is not None:
         more["features"] = features
+    share_weights(network)
     module = objective(recipe, network, steps=schedule.steps, seed=member.own_seed, **more)
-    title = f"fold {member.fold} member {member.number}"
-    bars: list[Callback] = [] if quiet else [Progress(record, schedule, title)]
-    loop = _loop(member, device, [*bars, record], schedule.epochs, done)
+    loop = _loop(member, device, callbacks, schedule.epochs, done)
     on_interrupt = signal.getsignal(signal.SIGINT)
     try:
-        with held():
-            loop.fit(module, loader, ckpt_path=state, weights_only=True)
+        loop.fit(module, loader, ckpt_path=state, weights_only=True)
     except SystemExit as error:
         # Lightning turns Ctrl-C into an exit and leaves further ones ignored.
         signal.signal(signal.SIGINT, on_interrupt)
-        raise (Preempted if asked() else KeyboardInterrupt) from error
+        raise (error.__context__ or error) from None
 
 
 def _loop(
@@ -170,7 +175,8 @@ def _loop(
         callbacks=callbacks,
         # Without it Lightning would look for SLURM and requeue the job itself.
         plugins=[LightningEnvironment()],
-        logger=TensorBoardLogger(logs.parent, name="", version=logs.name, purge_step=step),
+        logger=rank() == 0
+        and TensorBoardLogger(logs.parent, name="", version=logs.name, purge_step=step),
         default_root_dir=member.place,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -178,6 +184,23 @@ def _loop(
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
     )
+
+
+def order_of(member: Member, training: Sequence[Stored], state: Path | None) -> dict[str, Any]:
+    """What another process needs to take part in the fit of a member, as JSON."""
+    return {
+        "recipe": member.recipe.model_dump(mode="json"),
+        "fold": member.fold,
+        "number": member.number,
+        "seed": member.seed,
+        "key": member.key,
+        "place": str(member.place),
+        "logs": str(member.logs),
+        "state": state is not None,
+        "visits": [
+            [v.label, v.participant, list(v.images), [str(f) for f in v.folders]] for v in training
+        ],
+    }
 
 
 def _last_state(member: Member) -> Path | None:
@@ -200,7 +223,7 @@ def _step_of(state: Path | None) -> int:
 
 
 @contextmanager
-def _calm(device: torch.device) -> Iterator[None]:
+def calm(device: torch.device) -> Iterator[None]:
     """Lightning's notices off, and torch's global switches put back afterwards."""
     names = ("lightning.pytorch", "lightning.fabric", "lightning")
     loggers = [logging.getLogger(name) for name in names]

@@ -91,7 +91,7 @@ def kept_segmenter(
 ) -> Segmenter:
     """The segmenter of a fold: read from `path` where that is of this very `key`, else fitted."""
     made = Segmenter(planar=recipe.network.name in PLANAR)
-    if _key_of(path) != key:
+    if key_of(path) != key:
         made = fit_segmenter(recipe, training, seed=seed)
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file(made.state_dict(), path.with_suffix(".part"), metadata={"key": key})
@@ -189,7 +189,8 @@ def _measure_spread(made: Segmenter, images: torch.Tensor) -> None:
         made.get_buffer(f"spread{number}").copy_(torch.where(spread > 1e-3, spread, 1.0))
 
 
-def _key_of(path: Path) -> str:
+def key_of(path: Path) -> str:
+    """The key under which a segmenter was kept; empty where there is none."""
     try:
         with safe_open(path, framework="pt") as file:
             return str((file.metadata() or {}).get("key", ""))

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from bids_synth.learn.distributed import divisor
 from bids_synth.learn.networks import laid_out
 from bids_synth.learn.networks.discriminator import PatchDiscriminator
 from bids_synth.parts.objective import DiscriminatorPart
@@ -44,7 +45,7 @@ def errors(logits: torch.Tensor, labels: torch.Tensor, gan: str) -> torch.Tensor
 def mean_where(values: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
     """Mean of (N, O, i, j, k) over the maps that (N, O) counts; 0 where it counts none."""
     weight = _over(counted, values).float()
-    return (values * weight).sum() / weight.sum().clamp_min(1)
+    return (values * weight).sum() / divisor(weight)
 
 
 def gradient_penalty(logits: torch.Tensor, candidate: torch.Tensor) -> torch.Tensor:

@@ -13,6 +13,7 @@ from lightning.pytorch import LightningModule
 from torch import nn
 
 from bids_synth.learn.dataset import Item
+from bids_synth.learn.distributed import average_gradients, rank
 from bids_synth.learn.networks import laid_out
 from bids_synth.learn.schedule import averaging_decay, rate_factor
 from bids_synth.recipe import Recipe
@@ -60,7 +61,8 @@ class Objective(LightningModule):  # type: ignore[misc]
 
     def training_step(self, batch: Item, _: int) -> torch.Tensor:
         """Learn from one batch, then move rates and the average."""
-        torch.manual_seed((self.seed * 1_000_003 + self.steps_done) % 2**63)
+        own = self.steps_done + rank() * 2**40
+        torch.manual_seed((self.seed * 1_000_003 + own) % 2**63)
         loss = self.learn(batch)
         self.steps_done += 1
         for entry in self.trainer.lr_scheduler_configs:
@@ -70,11 +72,13 @@ class Objective(LightningModule):  # type: ignore[misc]
         return loss.detach()
 
     def descend(self, number: int, loss: torch.Tensor) -> None:
-        """One optimiser step of player `number`."""
+        """One optimiser step of player `number`, by the mean gradient of all processes."""
         optimizer = self.trainer.optimizers[number]
+        learning = optimizer.param_groups[0]["params"]
         optimizer.zero_grad(set_to_none=True)
         self.manual_backward(loss)
-        nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], CLIP)
+        average_gradients(learning)
+        nn.utils.clip_grad_norm_(learning, CLIP)
         optimizer.step()
 
     def configure_optimizers(self) -> tuple[list[Any], list[Any]]:

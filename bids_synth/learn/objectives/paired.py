@@ -8,6 +8,7 @@ from torch import nn
 
 from bids_synth.errors import RecipeError
 from bids_synth.learn.dataset import Item
+from bids_synth.learn.distributed import share
 from bids_synth.learn.losses import masked_bce, masked_l1, masked_l2, masked_ssim
 from bids_synth.parts.objective import PairedLosses
 from bids_synth.recipe import Recipe
@@ -41,7 +42,9 @@ def paired_loss(
         loss = loss + weights.bce * masked_bce(made, real, mask)
     if features is not None and weights.features > 0:
         pairs = zip(features(made * mask), features(real * mask), strict=True)
-        loss = loss + weights.features * sum((a - b).abs().mean() for a, b in pairs)
+        loss = loss + weights.features * sum(
+            share(a.numel()) * (a - b).abs().mean() for a, b in pairs
+        )
     return loss
 
 

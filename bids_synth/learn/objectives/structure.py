@@ -7,6 +7,8 @@ from math import exp
 import torch
 from torch.nn import functional
 
+from bids_synth.learn.distributed import divisor
+
 SIGMA = 0.5
 """Width in voxels of the Gaussian over a neighbourhood."""
 BOUNDS = 1e-3, 1e3
@@ -24,7 +26,7 @@ def structure_loss(one: torch.Tensor, other: torch.Tensor, mask: torch.Tensor) -
     with torch.autocast(one.device.type, enabled=False):
         difference = (descriptors(one.float()) - descriptors(other.float())).abs()
         weight = mask.float().expand_as(difference)
-        return (difference * weight).sum() / weight.sum().clamp_min(1)
+        return (difference * weight).sum() / divisor(weight)
 
 
 def descriptors(image: torch.Tensor) -> torch.Tensor:

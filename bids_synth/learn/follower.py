@@ -1,0 +1,122 @@
+"""Follower: a further process of a fit, which learns its share and writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, Trainer
+
+from bids_synth.errors import BidsSynthError
+from bids_synth.learn.device import resolve_device
+from bids_synth.learn.distributed import join, leave, listen, place_of, rank, tell
+from bids_synth.learn.member import Member, calm, learn
+from bids_synth.learn.networks import build_network
+from bids_synth.learn.record import STATE, leave_if_asked
+from bids_synth.learn.segmenter import key_of
+from bids_synth.learn.slice_features import features_of
+from bids_synth.learn.store import reopen
+from bids_synth.recipe import validate_recipe
+from bids_synth.signals import EX_TEMPFAIL, Preempted, claim, held
+
+
+def run_together(lead: Callable[[], int], *, environment: Mapping[str, str], device: str) -> int:
+    """Exit code of one of several processes: the first one leads, the others follow it.
+
+    `lead` is the whole run, of which only the fits are shared. Raises UsageError where the
+    environment names no place, BidsSynthError in a follower whose leader has failed.
+    """
+    place = place_of(environment)
+    join(place)
+    try:
+        if place.rank > 0:
+            return follow(card_of(device, place.local))
+        with _telling_the_end() as end:
+            end.append(lead())
+        return end[0]
+    finally:
+        leave()
+
+
+def follow(device: torch.device) -> int:
+    """Take part in every fit that the first process begins; its exit code, when all is over."""
+    with held():
+        while True:
+            try:
+                order = listen()
+                if "end" in order:
+                    return int(order["end"])
+                fit_along(order, device)
+            except Preempted:
+                continue
+            except RuntimeError as error:
+                message = f"process {rank()}: the first process is gone; its message says why"
+                raise BidsSynthError(message) from error
+
+
+def fit_along(order: Mapping[str, Any], device: torch.device) -> None:
+    """The share of this process in the fit of one member."""
+    recipe = validate_recipe(order["recipe"], origin="the first process")
+    member = Member(
+        recipe,
+        int(order["fold"]),
+        int(order["number"]),
+        int(order["seed"]),
+        str(order["key"]),
+        Path(order["place"]),
+        Path(order["logs"]),
+    )
+    training = [
+        reopen(label, participant, modalities, [Path(folder) for folder in folders])
+        for label, participant, modalities, folders in order["visits"]
+    ]
+    kept = member.place.with_name(f"fold-{member.fold}_segmenter.safetensors")
+    features = features_of(recipe, training, kept, key=key_of(kept), seed=member.own_seed)
+    state = member.place / STATE if order["state"] else None
+    with calm(device):
+        network = build_network(recipe)
+        learn(member, training, device, network, [Keeping()], state, features)
+
+
+def card_of(device: str, local: int) -> torch.device:
+    """The CUDA card of this process among those that it sees, or the processor."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device in ("auto", "cuda") and count > 0:
+        return torch.device("cuda", local % count)
+    return resolve_device(device)
+
+
+class Keeping(Callback):  # type: ignore[misc]
+    """Leaves with the first process: asks the same questions as its Record, in the same order."""
+
+    def on_fit_start(self, *_: Any) -> None:
+        """Where the first process may have closed an epoch."""
+        leave_if_asked()
+
+    def on_train_start(self, *_: Any) -> None:
+        """Take the signals from Lightning."""
+        claim()
+
+    def on_train_batch_end(self, loop: Trainer, _m: Any, _o: Any, _b: Any, number: int) -> None:
+        """After each step but the last."""
+        if number + 1 < loop.num_training_batches:
+            leave_if_asked()
+
+    def on_train_epoch_end(self, *_: Any) -> None:
+        """After the validation by the first process."""
+        leave_if_asked()
+
+
+@contextmanager
+def _telling_the_end() -> Iterator[list[int]]:
+    """Tell the followers the exit code; of a fault they hear by the end of the connection."""
+    codes: list[int] = []
+    try:
+        yield codes
+    except Preempted:
+        tell({"end": EX_TEMPFAIL})
+        raise
+    tell({"end": codes[0]})
