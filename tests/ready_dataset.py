@@ -1,0 +1,55 @@
+"""A dataset of four tiny participants and an output in which all are prepared already."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+
+from learn_toys import make_visit
+
+from bids_synth.bids.output import open_output
+from bids_synth.bids.prepared import write_prepared
+from bids_synth.bids.query import query
+from bids_synth.prepare.key import preparation_key
+from bids_synth.recipe import load_recipe
+
+MODALITIES = ("T1w", "T2w")
+PEOPLE = ("a", "b", "c", "e")
+SHAPE = (20, 20, 20)
+
+
+def make_ready(
+    folder: Path, overrides: Mapping[str, str] = MappingProxyType({})
+) -> tuple[Path, Path]:
+    """The raw dataset and the output; nothing is left for ANTs to do with these values."""
+    dataset, output = folder / "bids", folder / "out"
+    recipe = load_recipe("impute", overrides).limited_to(MODALITIES)
+    made = {p: make_visit(folder / "made", p, modalities=MODALITIES, shape=SHAPE) for p in PEOPLE}
+    for person, prepared in made.items():
+        anat = dataset / f"sub-{person}" / "anat"
+        anat.mkdir(parents=True)
+        for modality, path in prepared.images.items():
+            shutil.copyfile(path, anat / f"sub-{person}_{modality}.nii.gz")
+    described = {"Name": "ready", "BIDSVersion": "1.10.0"}
+    (dataset / "dataset_description.json").write_text(json.dumps(described))
+    open_output(output, dataset=dataset, version="0", derivatives={})
+    for visit in query(dataset, recipe).visits:
+        key = preparation_key(visit, recipe, seed=1, skull_strip="auto")
+        one = replace(made[visit.participant], visit=visit, key=key)
+        write_prepared(one, output, dataset=dataset)
+    return dataset, output
+
+
+def fit_options(*, steps: int, **fit: object) -> list[str]:
+    """Options of `group` for a fit of one small member on the ready dataset."""
+    values = {"steps": steps, "members": 1, "test": 0.25, "validation": 0.25} | fit
+    words = ["-m", *MODALITIES, "--device", "cpu"]
+    for key, value in values.items():
+        words += ["--set", f"fit.{key}={value}"]
+    for text in ("network.filters=4", "network.blocks=[1,1]", "fit.patch=[16,16,16]"):
+        words += ["--set", text]
+    return [*words, "--set", "evaluation.bootstrap=100"]

@@ -1,0 +1,159 @@
+"""SLURM, the real one on loopback: jobs that share an output, and jobs that are sent away."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from learn_ranks import fit_toy, in_double_precision
+from ready_dataset import PEOPLE, fit_options, make_ready
+from slurm_cluster import Cluster, loopback_cluster
+from test_distributed import TOLERANCE, distance
+
+from bids_synth.cli.main import run_command
+from bids_synth.learn import member
+from bids_synth.learn.selection import Selection
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).resolve().parent.parent
+SCRIPTS = ROOT / "scripts" / "slurm"
+PER_RUN = "logs/20", "logs/bids_synth-20", "logs/scores-20"
+"""Run files, messages and scores: their names hold the second and a random number."""
+TIMED = "/events.out.tfevents."
+"""TensorBoard's events, also in their names."""
+ONE = ("--cpus-per-task=1",)
+STEPS = 200
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", paths)
+        patch.setenv("BIDS_SYNTH", f"{sys.executable} -m bids_synth")
+        with loopback_cluster(tmp_path_factory.mktemp("slurm")) as made:
+            yield made
+
+
+@pytest.fixture(scope="module")
+def serial(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a dataset and an output in which this very process has fitted a model."""
+    folder = tmp_path_factory.mktemp("serial")
+    dataset, output = make_ready(folder)
+    options = fit_options(steps=STEPS, steps_per_epoch=STEPS // 2)
+    work = ["--work-dir", str(folder / "work")]
+    assert run_command([str(dataset), str(output), "group", *work, *options]) == 0
+    return folder
+
+
+def weights_of(output: Path) -> list[str]:
+    paths = sorted(output.glob("models/impute/weights/*"))
+    return [f"{p.name} {hashlib.sha256(p.read_bytes()).hexdigest()}" for p in paths]
+
+
+def until(true: Callable[[], object], what: str, *, seconds: float = 200) -> None:
+    stop = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > stop:
+            pytest.fail(f"waited {seconds:.0f} s for {what}")
+        time.sleep(0.05)
+
+
+def test_a_job_that_is_sent_away_twice_queues_again_and_ends_at_the_same_weights(
+    cluster: Cluster, serial: Path, tmp_path: Path
+) -> None:
+    """By SIGUSR1, as `--signal` sends it before the time limit, and by a requeue (SIGTERM)."""
+    dataset, output = make_ready(tmp_path)
+    work = tmp_path / "work"
+    options = fit_options(steps=STEPS, steps_per_epoch=STEPS // 2)
+    job = cluster.submit(SCRIPTS / "group.sh", work, dataset, output, *options, options=ONE)
+
+    def starts() -> int:
+        return len(list(output.glob("models/impute/logs/*/events.*")))
+
+    def steps() -> int:
+        state = work / "fit/impute/fold-0_member-0/last.ckpt"
+        return torch.load(state, weights_only=True)["steps_done"] if state.is_file() else 0
+
+    until(lambda: starts() == 1, "the first fit")
+    began = time.monotonic()
+    cluster.call("scancel", "--signal=USR1", job)
+    cluster.wait(job, "PENDING", seconds=60)
+    assert time.monotonic() - began < 60
+    first = steps()
+    assert 0 < first < STEPS
+    until(lambda: starts() == 2, "the second fit")
+    cluster.call("scontrol", "requeue", job)
+    until(lambda: "PENDING" in cluster.states(job), "the queue")
+    assert first <= steps() < STEPS
+    cluster.wait(job)
+    assert "Restarts=2" in cluster.call("scontrol", "show", "job", job)
+    assert weights_of(output) == weights_of(serial / "out")
+
+
+def contents(output: Path) -> dict[str, object]:
+    """What each file says, without the times at which a fit went on."""
+    paths = (p for p in output.rglob("*") if p.is_file())
+    named = {path.relative_to(output).as_posix(): path for path in paths}
+    return {
+        name: _content(path)
+        for name, path in named.items()
+        if not name.startswith(PER_RUN) and TIMED not in name
+    }
+
+
+def _content(path: Path) -> object:
+    if path.name == "model.json":
+        return json.loads(path.read_text()) | {"created": ""}
+    if path.name == "training.tsv":
+        return [line.split("\t")[:9] for line in path.read_text().splitlines()]
+    data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    return hashlib.sha256(data).hexdigest()
+
+
+def test_an_array_that_shares_an_output_and_a_dependent_fit_give_the_serial_files(
+    cluster: Cluster, serial: Path, tmp_path: Path
+) -> None:
+    """Four containers' worth of participants at once; then the fit, on what they left."""
+    dataset, output = make_ready(tmp_path)
+    people = tmp_path / "participants.txt"
+    people.write_text("".join(f"sub-{person}\n" for person in PEOPLE))
+    model = serial / "out/models/impute"
+    asked = ["--model", model, "--evaluate", "--device", "cpu"]
+    script, array = SCRIPTS / "participants.sh", ("--array=1-4", *ONE)
+    first = cluster.submit(script, people, dataset, output, *asked, options=array)
+    fit = fit_options(steps=STEPS, steps_per_epoch=STEPS // 2)
+    after = (f"--dependency=afterok:{first}", *ONE)
+    group = SCRIPTS / "group.sh", tmp_path / "work", dataset, output
+    job = cluster.submit(*group, *fit, options=after)
+    own = [serial / "bids", serial / "out", "participant", "-w", serial / "work", *asked]
+    assert run_command([str(word) for word in own]) == 0
+    cluster.wait(first)
+    cluster.wait(job)
+    here, there = contents(output), contents(serial / "out")
+    assert sorted(here) == sorted(there)
+    assert [name for name in here if here[name] != there[name]] == []
+
+
+def test_two_tasks_of_srun_make_the_steps_of_one_process_with_the_doubled_batch(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("Trainer", "save_file"):
+        monkeypatch.setattr(member, name, getattr(member, name))
+    monkeypatch.setattr(Selection, "__call__", Selection.__call__)
+    script = tmp_path / "two.sh"
+    fit = f"{sys.executable} {ROOT}/tests/learn_ranks.py {tmp_path / 'two'} regression 1"
+    script.write_text(f"#!/bin/bash\nsrun --ntasks=2 {fit}\n")
+    job = cluster.submit(script, options=("--ntasks=2", *ONE))
+    in_double_precision()
+    fit_toy(tmp_path / "one", "regression", 2)
+    cluster.wait(job)
+    assert distance(tmp_path / "two", tmp_path / "one") < TOLERANCE
