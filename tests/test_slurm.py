@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -100,21 +101,25 @@ def test_a_job_that_is_sent_away_twice_queues_again_and_ends_at_the_same_weights
 
 
 def contents(output: Path) -> dict[str, object]:
-    """What each file says, without the times at which a fit went on."""
+    """What each file says, without the times of a fit and the folder of the dataset."""
     paths = (p for p in output.rglob("*") if p.is_file())
     named = {path.relative_to(output).as_posix(): path for path in paths}
     return {
-        name: _content(path)
+        name: _content(path, output.parent)
         for name, path in named.items()
         if not name.startswith(PER_RUN) and TIMED not in name
     }
 
 
-def _content(path: Path) -> object:
+def _content(path: Path, folder: Path) -> object:
     if path.name == "model.json":
         return json.loads(path.read_text()) | {"created": ""}
     if path.name == "training.tsv":
         return [line.split("\t")[:9] for line in path.read_text().splitlines()]
+    if path.name == "dataset_description.json":
+        return path.read_text().replace(folder.as_uri(), "")
+    if path.name == "group.html":
+        return re.sub(r"\d{4}-\d\d-\d\dT[\d:]{8}", "", path.read_text())
     data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     return hashlib.sha256(data).hexdigest()
 
