@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -72,3 +73,21 @@ def test_an_address_that_others_cannot_follow_is_refused(address: str) -> None:
     assert code == 2
     assert "is no https address" in said
     assert finish("--check", ADDRESS) == (0, "")
+
+
+def test_an_array_task_does_its_line_of_the_list(tmp_path: Path) -> None:
+    """The datasets are refused for want of an address, before anything is cloned."""
+    listed = tmp_path / "list.tsv"
+    listed.write_text("/data/one\n/data/two\n\n/data/three")
+    command = [str(FINISH.with_name("datasets.sh")), str(listed), str(tmp_path / "out"), "model"]
+
+    def batch(**variables: str) -> list[tuple[str, str]]:
+        done = subprocess.run(
+            command, check=False, capture_output=True, env=os.environ | variables
+        )
+        assert done.returncode == 2
+        table = (tmp_path / "out" / "batch.tsv").read_text().splitlines()
+        return [tuple(line.split("\t")[1:3]) for line in table]
+
+    assert batch(SLURM_ARRAY_TASK_ID="4") == [("/data/three", "2")]
+    assert batch()[1:] == [("/data/one", "2"), ("/data/two", "2"), ("/data/three", "2")]
