@@ -101,7 +101,7 @@ def test_the_debugger_sees_the_frame_in_which_the_fault_was_raised(
 
     make_dataset(tmp_path / "bids", "sub-01/anat/sub-01_T1w.nii.gz")
     monkeypatch.setattr(pdb, "post_mortem", look)
-    monkeypatch.setattr(steps, "find_region", planted)
+    monkeypatch.setattr(steps, "admit_scans", planted)
     monkeypatch.chdir(tmp_path)
     line = ["bids", "out", "participant", "--preproc-only", "-w", "work", "--nprocs", "2"]
     assert run_command([*line, "--debug", "pdb"]) == 1

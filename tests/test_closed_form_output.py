@@ -103,6 +103,7 @@ def test_other_blood_renews_the_formula_and_leaves_what_the_model_made(place, mo
     """The answer of the model does not wait for the formula: nothing is synthesised here."""
     filler, prepared, _ = place
     monkeypatch.setattr(Filler, "_current", lambda *_: True)
+    monkeypatch.setattr("bids_synth.fill.visit_is_drawn", lambda *_: True)
     filler.recipe = load_recipe("cmro2")
     visit = replace(
         prepared.visit, scans={m: s for m, s in prepared.visit.scans.items() if m != "cmro2"}
@@ -119,6 +120,7 @@ def test_a_visit_with_nothing_to_make_is_still_computed_and_drawn(place, monkeyp
     filler, prepared, _ = place
     drawn = []
     monkeypatch.setattr(Filler, "_draw", lambda *arguments: drawn.append(arguments[2]))
+    monkeypatch.setattr("bids_synth.fill.visit_is_drawn", lambda *_: bool(drawn))
     assert filler.fill(prepared).lines == ("sub-01: cmro2, oef by closed form",)
     assert drawn == [[]]
     assert filler.fill(prepared).lines == ("sub-01: cmro2, oef up to date",)
