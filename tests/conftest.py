@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 
 # Before torch is imported: workers that share two cores must neither spin nor oversubscribe.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -27,3 +29,13 @@ def real_data() -> Path:
     if not REAL.is_dir():
         pytest.skip("the real scans are not beside this checkout")
     return REAL
+
+
+@pytest.fixture(autouse=True)
+def own_log() -> Iterator[None]:
+    """No test leaves its handlers to the next: a run of the program sets up the package's log."""
+    log = logging.getLogger("bids_synth")
+    kept = list(log.handlers), log.level, log.propagate
+    yield
+    log.handlers[:], log.propagate = kept[0], kept[2]
+    log.setLevel(kept[1])
