@@ -121,7 +121,7 @@ def test_the_steps_of_a_run_that_is_killed_end_with_it_and_the_next_run_is_as_th
     assert bytes_of(done["sub-z"]) == bytes_of(calm["sub-z"])
 
 
-def until(true: Callable[[], bool], seconds: float = 120) -> bool:
+def until(true: Callable[[], bool], seconds: float = 300) -> bool:
     stop = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < stop, "waited in vain"

@@ -75,8 +75,8 @@ def init_prepare_wf(
     place = pe.Node(PlaceMask(grid=recipe.grid.model_dump_json()), name="mask", mem_gb=0.5)
     workflow.connect(region, "native_mask", place, "native_mask")
     moving = [m for m in scans if m != reference]
-    images = pe.Node(Merge(len(scans)), name="images", run_without_submitting=True)
-    scales = pe.Node(Merge(len(scans)), name="scales", run_without_submitting=True)
+    images = _merge(len(scans), "images")
+    scales = _merge(len(scans), "scales")
     prepared = pe.Node(
         CollectPrepared(
             key=key, reference=reference, native=str(scans[reference]),
@@ -86,7 +86,7 @@ def init_prepare_wf(
         mem_gb=1.0,
     )  # fmt: skip
     if moving:
-        transforms = pe.Node(Merge(len(moving)), name="transforms", run_without_submitting=True)
+        transforms = _merge(len(moving), "transforms")
         workflow.connect(transforms, "out", prepared, "transforms")
     for number, (modality, path) in enumerate(scans.items(), start=1):
         fine = _node(ResampleScan(), f"resample_{modality}", path, factor=6)
@@ -202,6 +202,11 @@ def _node(interface: Any, name: str, scan: Path, *, factor: float, least: float 
     return pe.Node(interface, name=name, mem_gb=memory, n_procs=1)
 
 
+def _merge(count: int, name: str) -> Any:
+    """A list of paths, made anew in every run: nipype would keep those of where it was made."""
+    return pe.Node(Merge(count), name=name, run_without_submitting=True, overwrite=True)
+
+
 def _voxels(scan: Path) -> float:
     try:
         return float(math.prod(read_grid(scan).shape))
@@ -242,6 +247,7 @@ def _quiet(*, stop: bool) -> None:
                 "check_version": "false",
                 "poll_sleep_duration": "0.1",
                 "remove_unnecessary_outputs": "false",
+                "use_relative_paths": "true",  # So that a work directory can be moved.
             },
             "logging": {"log_to_file": "false"},
         }
