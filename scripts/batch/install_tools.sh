@@ -9,5 +9,5 @@ export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
 apt-get install -y -qq --no-install-recommends git git-annex python3-venv
 python3 -m venv "$folder"
-"$folder/bin/pip" install --quiet datalad
+"$folder/bin/pip" install --quiet datalad==1.7.1
 ln -sf "$folder"/bin/datalad "$folder"/bin/git-annex-remote-datalad* /usr/local/bin/
