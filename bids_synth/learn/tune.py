@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import platform
 import shutil
-import socket
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -165,12 +165,12 @@ def _counted(ledger: optuna.Study, before: int | None = None) -> int:
 
 def _own_job() -> list[str | float]:
     process = psutil.Process()
-    return [socket.gethostname(), process.pid, process.create_time()]
+    return [platform.node(), process.pid, process.create_time()]
 
 
 def _is_over(job: Sequence[str | float] | None) -> bool:
     """True for a process of this computer that is no more; of others nothing is known."""
-    if job is None or job[0] != socket.gethostname():
+    if job is None or job[0] != platform.node():
         return False
     try:
         return bool(psutil.Process(int(job[1])).create_time() != job[2])
