@@ -19,10 +19,12 @@ MANY = 10_000
 MOST_MB = 600
 """Half as much again as was ever measured; a hundredth of what the images would take."""
 CHILD = """
-import resource, sys
+import sys
+from pathlib import Path
 from bids_synth.cli.main import run_command
 code = run_command(sys.argv[1:])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
+# Not getrusage, which counts what the process that started this one had in memory, too.
+print(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0], file=sys.stderr)
 sys.exit(code)
 """
 
@@ -67,7 +69,7 @@ def test_all_of_ten_thousand_are_planned_in_bounded_memory(many: Path) -> None:
     assert plan["visits"][1]["present"] == ["T1w", "T2w"]
     assert "is empty (0 bytes)" in plan["visits"][MANY - 1]["reason"]
     assert plan["participants"] == plan["fetch"] == []
-    assert memory < MOST_MB
+    assert 50 < memory < MOST_MB
 
 
 @pytest.mark.slow
