@@ -33,9 +33,17 @@ def real_data() -> Path:
 
 @pytest.fixture(autouse=True)
 def own_log() -> Iterator[None]:
-    """No test leaves its handlers to the next: a run of the program sets up the package's log."""
-    log = logging.getLogger("bids_synth")
-    kept = list(log.handlers), log.level, log.propagate
+    """No test, and no fixture of a module, leaves its handlers to the next.
+
+    A run of the program sets up the package's log, and pytest reads a log twice that passes its
+    records on after all.
+    """
+    _forget_handlers()
     yield
-    log.handlers[:], log.propagate = kept[0], kept[2]
-    log.setLevel(kept[1])
+    _forget_handlers()
+
+
+def _forget_handlers() -> None:
+    log = logging.getLogger("bids_synth")
+    log.handlers[:], log.propagate = [], True
+    log.setLevel(logging.NOTSET)
