@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +20,6 @@ from ready_dataset import PEOPLE, fit_options, make_ready
 from slurm_cluster import Cluster, loopback_cluster
 from test_distributed import TOLERANCE, distance
 
-from bids_synth.cli.main import run_command
 from bids_synth.learn import member
 from bids_synth.learn.selection import Selection
 
@@ -46,13 +46,20 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module")
 def serial(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a dataset and an output in which this very process has fitted a model."""
+    """The folder of a dataset and an output in which one process has fitted a model."""
     folder = tmp_path_factory.mktemp("serial")
     dataset, output = make_ready(folder)
     options = fit_options(steps=STEPS, steps_per_epoch=STEPS // 2)
     work = ["--work-dir", str(folder / "work")]
-    assert run_command([str(dataset), str(output), "group", *work, *options]) == 0
+    alone(dataset, output, "group", *work, *options)
     return folder
+
+
+def alone(*words: object) -> None:
+    """A run of the program in a process of its own, as a job is: figures know no other test."""
+    line = [sys.executable, "-m", "bids_synth", *map(str, words)]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def weights_of(output: Path) -> list[str]:
@@ -140,7 +147,7 @@ def test_an_array_that_shares_an_output_and_a_dependent_fit_give_the_serial_file
     group = SCRIPTS / "group.sh", tmp_path / "work", dataset, output
     job = cluster.submit(*group, *fit, options=after)
     own = [serial / "bids", serial / "out", "participant", "-w", serial / "work", *asked]
-    assert run_command([str(word) for word in own]) == 0
+    alone(*own)
     cluster.wait(first)
     cluster.wait(job)
     here, there = contents(output), contents(serial / "out")
