@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -128,17 +131,29 @@ def stays_inside(path: Path, root: Path) -> bool:
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
 
 
-def _open(path: Path) -> Any:
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """What shows inside that a file is absent or no NIfTI becomes a VisitError that names it."""
     try:
-        with LoggingOutputSuppressor():
-            image: Any = nib.load(path)  # type: ignore[attr-defined]
-        kind = image.get_data_dtype().kind
+        yield
     except FileNotFoundError as error:
         message = f"{path}: the file is not there; fetch it (`datalad get`) or remove the link"
         raise VisitError(message) from error
     except UNREADABLE as error:
         message = f"{path}: is not a readable NIfTI ({one_line(error)}); replace the file"
         raise VisitError(message) from error
+
+
+def sha256_of(path: Path) -> str:
+    """Digest of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _open(path: Path) -> Any:
+    with readable(path), LoggingOutputSuppressor():
+        image: Any = nib.load(path)  # type: ignore[attr-defined]
+        kind = image.get_data_dtype().kind
     if kind not in "iuf":
         message = (
             f"{path}: has complex or colour voxels; expected one real number in each; save it so"

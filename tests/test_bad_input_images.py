@@ -46,7 +46,7 @@ def test_files_that_are_no_whole_nifti(fault: str, tmp_path: Path) -> None:
 
 
 FIELDS = {
-    "wrong magic": ((MAGIC, "4s", b"XXXX"), "its magic is b'XXXX', expected b'n+'"),
+    "wrong magic": ((MAGIC, "4s", b"abc9"), "its magic is b'abc9', expected b'n+'"),
     "wrong length of header": ((0, "i", 999), "expected the length of a header, 348 or 540"),
     "type of voxel unknown": ((DATATYPE, "h", 999), "of an unknown type"),
     "one bit a voxel": ((DATATYPE, "h", 1), "of an unknown type"),

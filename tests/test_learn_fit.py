@@ -15,9 +15,10 @@ from learn_toys import make_visit, minus_error, toy_recipe, toy_split
 
 from bids_synth.errors import ModelError, UsageError
 from bids_synth.learn.fit import fit_key, fit_model, fitting_visits
-from bids_synth.learn.model import load_model, sha256_of
+from bids_synth.learn.model import load_model
 from bids_synth.scale import typical_scale
 from bids_synth.split import Fold, Split
+from bids_synth.volume import sha256_of
 
 TESTS = Path(__file__).resolve().parent
 

@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from bids_synth.errors import ModelError
 from bids_synth.learn.card import CARD_FORMAT
 from bids_synth.learn.fit import fit_model
-from bids_synth.learn.model import load_model, sha256_of
+from bids_synth.learn.model import load_model
+from bids_synth.volume import sha256_of
 
 WEIGHTS = "weights/fold-0_member-0.safetensors"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path, PurePosixPath
@@ -24,7 +23,7 @@ from bids_synth.grid import Grid
 from bids_synth.modality import MODALITIES
 from bids_synth.scale import Scale
 from bids_synth.visit import Prepared, Visit
-from bids_synth.volume import stays_inside
+from bids_synth.volume import sha256_of, stays_inside
 
 MANIFEST = "Preparation"
 """Key, in the sidecar of the mask on the prepared grid, of all that rebuilds a Prepared."""
@@ -52,7 +51,7 @@ def write_prepared(
             sidecars[key][MANIFEST]["SHA256"] = digests
         if key in sidecars:
             write_sidecar(path, sidecars[key], output)
-        digests[key] = _sha256(copy_into(sources[key], output / path))
+        digests[key] = sha256_of(copy_into(sources[key], output / path))
     return placed
 
 
@@ -90,14 +89,9 @@ def _untouched(files: Mapping[str, Path], digests: Mapping[str, str], output: Pa
     return all(
         stays_inside(path, output)
         and path.is_file()
-        and (name == "mask" or _sha256(path) == digests.get(name))
+        and (name == "mask" or sha256_of(path) == digests.get(name))
         for name, path in files.items()
     )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _paths(prepared: Prepared, names: OutputNames, region: Region) -> dict[str, PurePosixPath]:

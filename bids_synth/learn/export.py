@@ -16,7 +16,7 @@ from bids_synth.errors import UsageError
 from bids_synth.learn.baselines import Baselines
 from bids_synth.learn.card import Card, FileEntry, WeightsEntry, hash_label, library_versions
 from bids_synth.learn.member import Member
-from bids_synth.learn.model import Model, load_model, sha256_of
+from bids_synth.learn.model import Model, load_model
 from bids_synth.learn.networks import network_parameters
 from bids_synth.learn.preview import FILE
 from bids_synth.learn.record import rows_to_tsv
@@ -26,7 +26,7 @@ from bids_synth.recipe import Recipe
 from bids_synth.scale import SUVR, Scale, typical_scale
 from bids_synth.split import Split
 from bids_synth.visit import Prepared
-from bids_synth.volume import write_text
+from bids_synth.volume import sha256_of, write_text
 from bids_synth.whole import part_of
 
 ATTEMPTS = 20

@@ -21,13 +21,10 @@ from bids_synth.learn.sealed import (
     baselines_fault,
     file_fault,
     read_text,
-    sha256_of,
     tensor_fault,
 )
 from bids_synth.recipe import Recipe, load_recipe
 from bids_synth.scale import Scale
-
-__all__ = ["Model", "load_model", "sha256_of"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from itertools import product
@@ -16,19 +15,13 @@ from bids_synth.errors import ModelError
 from bids_synth.learn.budget import Tensors
 from bids_synth.learn.card import FileEntry
 from bids_synth.parts.base import MOST_NAMES
-from bids_synth.volume import stays_inside
+from bids_synth.volume import sha256_of, stays_inside
 
 LARGEST_TEXT = 16 * 2**20
 """Bytes of a text file of a model."""
 MOST_MEAN = 2**24
 """Voxels of a mean image, 256 a side."""
 BASELINES = ("baselines.json", "weights/baselines.safetensors")
-
-
-def sha256_of(path: Path) -> str:
-    """Digest of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_text(folder: Path, name: str) -> str:

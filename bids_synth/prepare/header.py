@@ -12,9 +12,8 @@ from nibabel.imageglobals import LoggingOutputSuppressor
 from nibabel.openers import ImageOpener
 from nibabel.spatialimages import HeaderDataError
 
-from bids_synth.errors import VisitError
 from bids_synth.grid import Affine
-from bids_synth.volume import UNREADABLE, one_line
+from bids_synth.volume import readable
 
 LONGEST = 540
 """Bytes of a NIfTI-2 header; a NIfTI-1 header has 348."""
@@ -44,16 +43,10 @@ class Header:
 
 def read_header(path: Path) -> Header:
     """The header of a NIfTI file; VisitError where it is none."""
-    try:
+    with readable(path):
         with ImageOpener(path) as file:
             block = file.read(LONGEST)
         length = _length(block)
-    except FileNotFoundError as error:
-        message = f"{path}: the file is not there; fetch it (`datalad get`) or remove the link"
-        raise VisitError(message) from error
-    except UNREADABLE as error:
-        message = f"{path}: is not a readable NIfTI ({one_line(error)}); replace the file"
-        raise VisitError(message) from error
     with LoggingOutputSuppressor():
         return _header(_KINDS[length](block[:length], check=False))
 

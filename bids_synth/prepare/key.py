@@ -8,6 +8,7 @@ from pathlib import Path
 from bids_synth.errors import VisitError
 from bids_synth.recipe import Recipe
 from bids_synth.visit import Visit
+from bids_synth.volume import sha256_of
 
 PREPARATION_VERSION = 2
 """Changes when the same inputs would give other prepared images."""
@@ -33,8 +34,7 @@ def preparation_key(visit: Visit, recipe: Recipe, *, seed: int, skull_strip: str
 def content_sha256(path: Path) -> str:
     """sha256 of a file's bytes; VisitError where it cannot be read."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(path)
     except OSError as error:
         message = f"{path}: cannot be read ({error.strerror}); fetch or replace the file"
         raise VisitError(message) from error
