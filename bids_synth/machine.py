@@ -33,7 +33,10 @@ def explained(error: OSError | MemoryError) -> str:
     """The place, what was refused there and what to do, in one line."""
     if isinstance(error, MemoryError):
         return f"out of memory; {MORE_MEMORY}"
-    place = f"{error.filename}: " if error.filename else ""
+    # Of a copy that failed, the second name is the place that was written to.
+    full = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+    name = (full and error.filename2) or error.filename
+    place = f"{name}: " if name else ""
     if error.errno in {errno.EACCES, errno.EPERM}:
         return f"{place}permission denied{_owner(error.filename)}; give a folder of your own"
     return place + _TO_DO.get(error.errno or 0, error.strerror or " ".join(str(error).split()))

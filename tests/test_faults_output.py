@@ -1,4 +1,4 @@
-"""Runs that are killed while they write: the next finishes them, and nothing half is left."""
+"""Runs that are killed while they write, or that meet another run of the same visit."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from faults_house import (
     die,
     end_of,
     in_child,
+    light_region,
     light_steps,
     make_house,
     no_parts,
@@ -24,7 +25,8 @@ from faults_house import (
     tree,
 )
 
-from bids_synth.volume import write_text
+from bids_synth.fill import Filler
+from bids_synth.volume import write_text, write_volume
 from bids_synth.whole import _SWEPT, aside
 
 pytestmark = pytest.mark.slow
@@ -80,11 +82,11 @@ def is_running(child: int) -> bool:
     return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
 
-@pytest.mark.parametrize("share", [0.2, 0.4, 0.6, 0.8, 1.0])
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.4, 0.6, 0.8, 1.0])
 def test_a_run_killed_while_it_writes_is_finished_by_the_next(
     share: float, place: Path, calm: tuple[dict[str, str], int]
 ) -> None:
-    """Killed at some files and at the last: before a rename or after it."""
+    """Killed at the first, the last and some files between: before a rename or after it."""
     files, count = calm
     number = 1 + round(share * (count - 1))
     when = random.Random(number).choice(["before", "after"])
@@ -115,6 +117,75 @@ def test_a_run_killed_at_any_moment_is_finished_by_the_next(
     assert ends[-1] == 0
     assert len(ends) > 1
     assert go_on(place) == 0
+    assert tree(place / "out") == calm[0]
+    assert no_parts(place)
+
+
+def test_an_image_of_another_model_is_not_left_with_the_words_of_this_one(place: Path) -> None:
+    """Killed between the new sidecar and the new image."""
+    with light_steps():
+        assert participant(place) == 0
+    before = tree(place / "out")
+    (image,) = place.glob("out/sub-z/anat/*_desc-synth_T2w.nii.gz")
+    old, block = image.read_bytes(), Filler._block
+
+    def other_model() -> int:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Filler, "_block", lambda *a: block(*a) | {"WeightsSHA256": "0" * 64})
+            patch.setattr(
+                "bids_synth.bids.derivatives.write_volume",
+                lambda v, path: die() if path == image else write_volume(v, path),
+            )
+            return go_on(place)
+
+    assert in_child(other_model) == -signal.SIGKILL
+    assert not image.exists() or image.read_bytes() != old, "an old image with new words"
+    assert go_on(place) == 0
+    assert tree(place / "out") == before
+
+
+def test_two_jobs_on_one_visit_that_share_a_work_directory_take_turns(
+    place: Path, calm: tuple[dict[str, str], int], capfd: pytest.CaptureFixture[str]
+) -> None:
+    inside = place / "inside"
+
+    def slow(reference, modality, part, **options):
+        assert not inside.exists(), "both prepare the visit at once"
+        inside.touch()
+        time.sleep(1.0)
+        made = light_region(reference, modality, part, **options)
+        inside.unlink()
+        return made
+
+    def job() -> int:
+        with light_steps(slow):
+            return participant(place)
+
+    first = start(job)
+    while not inside.exists():
+        time.sleep(0.01)
+    second = start(job)
+    assert (end_of(first), end_of(second)) == (0, 0)
+    assert "another job prepares sub-z here; waiting for it" in capfd.readouterr().err
+    assert tree(place / "out") == calm[0]
+    assert no_parts(place)
+
+
+def test_two_jobs_on_one_visit_with_work_directories_of_their_own_write_the_same(
+    place: Path, calm: tuple[dict[str, str], int]
+) -> None:
+    def job(name: str) -> int:
+        def together(reference, modality, part, **options):
+            (place / name).touch()
+            while not all((place / other).exists() for other in "12"):
+                time.sleep(0.01)
+            return light_region(reference, modality, part, **options)
+
+        with light_steps(together):
+            return participant(place, "--work-dir", place / f"work{name}")
+
+    both = [start(lambda name=name: job(name)) for name in "12"]
+    assert [end_of(one) for one in both] == [0, 0]
     assert tree(place / "out") == calm[0]
     assert no_parts(place)
 

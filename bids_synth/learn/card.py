@@ -55,8 +55,8 @@ class WeightsEntry(FileEntry):
     member: int = Field(ge=0)
     score: float
     """Validation score by which these weights were selected; higher is better."""
-    epoch: int = Field(ge=0)
-    """Epoch, 0-based, after which they were taken."""
+    epoch: int = Field(ge=-1)
+    """Epoch, 0-based, after which they were taken; -1 where no step made the start better."""
 
 
 class Card(Entry):

@@ -28,9 +28,10 @@ from bids_synth.learn.slice_features import features_digest, features_of
 from bids_synth.learn.store import Stored, open_store
 from bids_synth.recipe import Recipe
 from bids_synth.split import Split
+from bids_synth.turns import my_turn
 from bids_synth.visit import Prepared
 
-VERSION = 4
+VERSION = 5
 """Changes when the same inputs would give other weights, so that fits are not taken up."""
 
 
@@ -151,9 +152,25 @@ def fit_fold(
     """Fit the members of one fold on its training visits, each from where it was left.
 
     `watch` is told epoch and validation score after each look, and may raise to end the fit.
+    A fold that another job fits in the same work directory is waited for and taken over.
     """
-    if all(member.fitted() is not None for member in members):
-        return
+    first = members[0]
+    with my_turn({f"fold-{first.fold}"}, first.place.parent / "turns", does="fits"):
+        if any(member.fitted() is None for member in members):
+            _fit_fold(members, visits, split, score, device, init_from, quiet=quiet, watch=watch)
+
+
+def _fit_fold(
+    members: Sequence[Member],
+    visits: Sequence[Prepared],
+    split: Split,
+    score: Score,
+    device: torch.device,
+    init_from: Path | None,
+    *,
+    quiet: bool,
+    watch: Callable[[int, float], None] | None,
+) -> None:
     recipe, fold = members[0].recipe, split.folds[members[0].fold]
     work = members[0].place.parents[2]
     chosen = [p for p in visits if _is_in(p, fold.training)]

@@ -1,4 +1,4 @@
-"""Record: after every epoch, score, keep the best weights, write the curve and the state."""
+"""Record: before the first step and after every epoch, score and keep the best weights."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ from bids_synth.volume import write_text
 Row = dict[str, float | int]
 STATE = "last.ckpt"
 """Name of the state from which a fit goes on."""
+START = -1
+"""The epoch of weights that no step has changed."""
 COLUMNS = (
     "fold",
     "member",
@@ -63,7 +65,7 @@ class Record(Callback):  # type: ignore[misc]
         self.rows: list[Row] = []
         self.best: dict[str, torch.Tensor] = {}
         self.best_score = -float("inf")
-        self.best_epoch = -1
+        self.best_epoch = START
         self.loss: torch.Tensor | None = None
         self._losses: list[torch.Tensor] = []
         self._due: dict[str, float] | None = None
@@ -90,9 +92,15 @@ class Record(Callback):  # type: ignore[misc]
         self._due = state_dict.get("due")
 
     def on_fit_start(self, loop: Trainer, module: Any) -> None:
-        """Close the epoch whose validation was broken off."""
+        """Score what the fit begins with, or close the epoch whose validation was broken off.
+
+        A linear answer or the weights of another model are a candidate like any other, so that
+        no fit ends below them.
+        """
         if self._due is not None:
             self._close_epoch(loop, module)
+        elif not self.best:
+            self._weigh(module.average, START)
         leave_if_asked()
 
     def on_train_start(self, *_: Any) -> None:
@@ -144,8 +152,18 @@ class Record(Callback):  # type: ignore[misc]
 
     def _close_epoch(self, loop: Trainer, module: Any) -> float:
         """The score of the epoch that is due; Preempted, and it stays due, where broken off."""
-        due, average = self._due or {}, module.average
+        due = self._due or {}
         epoch = int(due["epoch"])
+        score = self._weigh(module.average, epoch)
+        self._add_row(loop, module, score, due)
+        self._losses, self._due = [], None
+        write_text(rows_to_tsv(self.rows), self.place / "training.tsv")
+        if look := getattr(self.validate, "look", None):
+            add_preview(look, self.place / FILE, epoch, score)
+        return score
+
+    def _weigh(self, average: nn.Module, epoch: int) -> float:
+        """Validation score of weights, which are kept where none were better."""
         try:
             with released():
                 score = self.validate(average)
@@ -158,11 +176,6 @@ class Record(Callback):  # type: ignore[misc]
                 k: v.detach().cpu().clone(memory_format=torch.contiguous_format)
                 for k, v in average.state_dict().items()
             }
-        self._add_row(loop, module, score, due)
-        self._losses, self._due = [], None
-        write_text(rows_to_tsv(self.rows), self.place / "training.tsv")
-        if look := getattr(self.validate, "look", None):
-            add_preview(look, self.place / FILE, epoch, score)
         return score
 
     def _add_row(self, loop: Trainer, module: Any, score: float, due: Mapping[str, float]) -> None:

@@ -37,9 +37,9 @@ from bids_synth.prepare.key import PREPARATION_VERSION, preparation_key
 from bids_synth.prepare.monitor import ResourceLog
 from bids_synth.prepare.outcome import failure_of, read_manifest
 from bids_synth.prepare.plugin import SurvivingMultiProcPlugin
-from bids_synth.prepare.turns import my_turn
 from bids_synth.recipe import Recipe
 from bids_synth.settings import SkullStrip
+from bids_synth.turns import my_turn
 from bids_synth.visit import Prepared, Visit
 from bids_synth.volume import read_grid
 
@@ -176,7 +176,7 @@ def prepare_visits(
         LOG.info("preparing %d visit(s): %s", len(keys), ", ".join(keys))
         graph = crashes / "graph.dot" if write_graph else None
         debugging = faults_as_raised() if pdb else nullcontext()
-        with my_turn(keys, base / "turns"), chdir(work), debugging:
+        with my_turn(keys, base / "turns", does="prepares"), chdir(work), debugging:
             refused = _run(whole, plugin, graph=graph, raising=pdb)
     fresh = [path for path in crashes.iterdir() if path not in before]
     prepared = {}

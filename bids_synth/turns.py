@@ -1,4 +1,4 @@
-"""Turns: jobs that prepare the same visit in the same work directory do so one after another."""
+"""Turns: jobs that do the same work in the same work directory do so one after another."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ LOG = logging.getLogger(__name__)
 
 
 @contextmanager
-def my_turn(names: Collection[str], folder: Path) -> Iterator[None]:
+def my_turn(names: Collection[str], folder: Path, *, does: str) -> Iterator[None]:
     """Inside, no other job works under these names; it waits, and says so, while one does.
 
+    `does` is the work in a word, for the message: another job `fits` fold-0 here.
     The system frees the names of a job that is killed: a lock file that is left means nothing.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -23,16 +24,16 @@ def my_turn(names: Collection[str], folder: Path) -> Iterator[None]:
         # In one order everywhere, or two jobs could wait for one another.
         for name in sorted(names):
             file = stack.enter_context((folder / f"{name}.lock").open("a"))
-            _wait(file, name)
+            _wait(file, name, does)
         yield
 
 
-def _wait(file: IO[str], name: str) -> None:
+def _wait(file: IO[str], name: str, does: str) -> None:
     # Of the process, not of the file as flock: the steps that it starts do not inherit it.
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        LOG.info("another job prepares %s here; waiting for it", name)
+        LOG.info("another job %s %s here; waiting for it", does, name)
     except OSError:
         LOG.debug("no locks on this disk; give parallel jobs work directories of their own")
         return
