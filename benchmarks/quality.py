@@ -23,6 +23,7 @@ TRIAL = 8
 """Steps that tell how long a step takes."""
 PROTOCOLS = '["masked3d", "slices", "affine-free", "synthrad"]'
 """A protocol that does not apply to a target is left out by itself."""
+NOTES = Path(__file__).with_name("quality_notes.md")
 LOOKS = 3
 """Times that the validation participants are looked at during a fit."""
 
@@ -120,6 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--dataset", type=Path, help="a BIDS dataset instead of the demo")
     parser.add_argument("--tasks", nargs="+", default=[task.name for task in TASKS])
     parser.add_argument("--page", type=Path, help="write the table as Markdown, too")
+    parser.add_argument("--notes", type=Path, default=NOTES, help="text at the end of the page")
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     title = "the demo" if options.dataset is None else options.dataset.name
@@ -135,7 +137,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rows = pd.concat(tables, ignore_index=True)
         rows.to_csv(options.out / "quality.tsv", sep="\t", index=False, na_rep="n/a")
         page = quality_page(
-            rows, title=title, options=said, seconds=options.seconds, spacing=options.spacing
+            rows,
+            title=title,
+            options=said,
+            seconds=options.seconds,
+            spacing=options.spacing,
+            notes=options.notes,
         )
         (options.page or options.out / "quality.md").write_text(page)
     print(f"{(time.perf_counter() - began) / 60:.0f} minutes")

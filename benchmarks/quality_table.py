@@ -21,8 +21,6 @@ SHOWN = {
 }
 KINDS = ("classic", "modern")
 RESAMPLES, SEED = 2000, 1
-NOTES = Path(__file__).with_name("quality_notes.md")
-"""What the figures do not tell; written by hand."""
 Vector = npt.NDArray[np.float64]
 _HEADINGS = (
     *("task", "protocol", "metric", "n", "classic", "modern", "best baseline"),
@@ -103,9 +101,12 @@ def table_rows(rows: pd.DataFrame) -> Iterator[Row]:
 
 
 def quality_page(
-    rows: pd.DataFrame, *, title: str, options: str, seconds: float, spacing: float
+    rows: pd.DataFrame, *, title: str, options: str, seconds: float, spacing: float, notes: Path
 ) -> str:
-    """The Markdown page: who won, one line a task, protocol and metric, and the notes."""
+    """The Markdown page: who won, one line a task, protocol and metric, and the notes.
+
+    `notes` is a text written by hand: what the figures do not tell.
+    """
     table = list(table_rows(rows))
     spent = rows.drop_duplicates(["task", "recipe"])
     lines = [
@@ -126,7 +127,7 @@ def quality_page(
             for r in spent.itertuples()
         ),
     ]
-    return "\n".join(lines) + "\n\n" + NOTES.read_text(encoding="utf-8")
+    return "\n".join(lines) + "\n\n" + notes.read_text(encoding="utf-8")
 
 
 def _verdicts(table: Sequence[Row]) -> Iterator[str]:
