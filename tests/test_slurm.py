@@ -20,6 +20,7 @@ from ready_dataset import PEOPLE, fit_options, make_ready
 from slurm_cluster import Cluster, loopback_cluster
 from test_distributed import TOLERANCE, distance
 
+from bids_synth.demo.dataset import make_demo
 from bids_synth.learn import member
 from bids_synth.learn.selection import Selection
 
@@ -32,6 +33,9 @@ TIMED = "/events.out.tfevents."
 """TensorBoard's events, also in their names."""
 ONE = ("--cpus-per-task=1",)
 STEPS = 200
+PREPARED_LIKE = ("--sloppy", "-m", "T1w", "T2w")
+"""What decides how scans are prepared: the same in all jobs."""
+QUICK = ("--set", "fit.test=0.25", "--set", "fit.steps=4", "--set", "fit.steps_per_epoch=2")
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +129,7 @@ def _content(path: Path, folder: Path) -> object:
         return [line.split("\t")[:9] for line in path.read_text().splitlines()]
     if path.name == "dataset_description.json":
         return path.read_text().replace(folder.as_uri(), "")
-    if path.name == "group.html":
+    if path.suffix == ".html":
         return re.sub(r"\d{4}-\d\d-\d\dT[\d:]{8}", "", path.read_text())
     data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     return hashlib.sha256(data).hexdigest()
@@ -153,6 +157,39 @@ def test_an_array_that_shares_an_output_and_a_dependent_fit_give_the_serial_file
     here, there = contents(output), contents(serial / "out")
     assert sorted(here) == sorted(there)
     assert [name for name in here if here[name] != there[name]] == []
+
+
+def test_prepare_fit_and_fill_in_dependent_jobs_give_the_files_of_three_commands(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    """From raw scans: two participants a task first, all with one loaded model at the end."""
+    jobs, own = tmp_path / "jobs", tmp_path / "serial"
+    for place in (jobs, own):
+        modalities = ("T1w", "T2w")
+        make_demo(place / "bids", participants=4, resolution=4.0, modalities=modalities, seed=3)
+    words = " ".join(PREPARED_LIKE)
+    variables = (
+        f"PREPARE={words} --device cpu",
+        f"FIT={words} {' '.join(QUICK)} --device cpu",
+        "FILL=--device cpu",
+        "PER_TASK=2",
+        f"SCRATCH={tmp_path}",
+    )
+    given = (jobs / "work", jobs / "bids", jobs / "out", *ONE)
+    command = ("env", f"--chdir={tmp_path}", *variables, SCRIPTS / "submit.sh", *given)
+    numbers = cluster.call(*command).split()
+    assert len(numbers) == 3
+    where, how = (own / "bids", own / "out"), ("-w", own / "work", "--device", "cpu")
+    alone(*where, "participant", "--preproc-only", *how, *PREPARED_LIKE)
+    alone(*where, "group", *how, *PREPARED_LIKE, *QUICK)
+    alone(*where, "participant", "--synth-only", *how)
+    for number in numbers:
+        cluster.wait(number)
+    here, there = contents(jobs / "out"), contents(own / "out")
+    assert sorted(here) == sorted(there)
+    assert [name for name in here if here[name] != there[name]] == []
+    made = [path.name for path in (jobs / "out").rglob("*_desc-synth_*.nii.gz")]
+    assert made == ["sub-02_space-T1w_desc-synth_T2w.nii.gz"]
 
 
 def test_two_tasks_of_srun_make_the_steps_of_one_process_with_the_doubled_batch(
