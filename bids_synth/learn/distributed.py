@@ -8,7 +8,8 @@ of torchrun or of srun. In a single process everything here does nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -16,9 +17,13 @@ from typing import Any
 import torch
 from lightning.pytorch.plugins.environments import SLURMEnvironment
 from torch import distributed, nn
+from torch.distributed.rendezvous import rendezvous
 
 from bids_synth.errors import UsageError
+from bids_synth.signals import Preempted
 
+ARRIVAL = timedelta(minutes=30)
+"""How long a process waits for the others to start; one of them may have ended with a fault."""
 PATIENCE = timedelta(days=7)
 """How long the others wait for what the first process prepares, scores and writes."""
 
@@ -70,15 +75,20 @@ def place_of(environment: Mapping[str, str]) -> Place:
 
 
 def join(place: Place) -> None:
-    """Meet the other processes; returns when all are there."""
+    """Meet the other processes; UsageError where they have not all come in time."""
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    distributed.init_process_group(
-        backend,
-        init_method=f"tcp://{place.address}:{place.port}",
-        rank=place.rank,
-        world_size=place.size,
-        timeout=PATIENCE,
-    )
+    meeting = f"tcp://{place.address}:{place.port}"
+    try:
+        store, *_ = next(rendezvous(meeting, place.rank, place.size, timeout=ARRIVAL))
+        distributed.init_process_group(
+            backend, store=store, rank=place.rank, world_size=place.size, timeout=PATIENCE
+        )
+    except distributed.DistError as error:
+        message = (
+            f"--distributed: process {place.rank} of {place.size} found not all of the others "
+            f"at {place.address}:{place.port} within {ARRIVAL}: {error}; see what they said"
+        )
+        raise UsageError(message) from error
 
 
 def leave() -> None:
@@ -125,6 +135,22 @@ def share(count: int) -> float:
     total = torch.tensor(float(count))
     distributed.all_reduce(total)
     return count * ranks() / float(total)
+
+
+@contextmanager
+def in_step() -> Iterator[None]:
+    """Inside, all processes go step by step: one that a fault throws out parts from the others.
+
+    They wait for its part of a step, not for a message, and hear of the fault by the end of the
+    connection. Preempted is raised in all of them at once.
+    """
+    try:
+        yield
+    except Preempted:
+        raise
+    except BaseException:
+        leave()
+        raise
 
 
 @torch.no_grad()

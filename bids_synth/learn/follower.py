@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from bids_synth.learn.segmenter import key_of
 from bids_synth.learn.slice_features import features_of
 from bids_synth.learn.store import reopen
 from bids_synth.recipe import validate_recipe
-from bids_synth.signals import EX_TEMPFAIL, Preempted, claim, held
+from bids_synth.signals import EX_TEMPFAIL, Preempted, claim, held, released
 
 
 def run_together(lead: Callable[[], int], *, environment: Mapping[str, str], device: str) -> int:
@@ -30,31 +29,28 @@ def run_together(lead: Callable[[], int], *, environment: Mapping[str, str], dev
     environment names no place, BidsSynthError in a follower whose leader has failed.
     """
     place = place_of(environment)
-    join(place)
-    try:
-        if place.rank > 0:
-            return follow(card_of(device, place.local))
-        with _telling_the_end() as end:
-            end.append(lead())
-        return end[0]
-    finally:
-        leave()
+    card = card_of(device, place.local)
+    with held():
+        join(place)
+        try:
+            return follow(card) if place.rank > 0 else _leading(lead)
+        finally:
+            leave()
 
 
 def follow(device: torch.device) -> int:
     """Take part in every fit that the first process begins; its exit code, when all is over."""
-    with held():
-        while True:
-            try:
-                order = listen()
-                if "end" in order:
-                    return int(order["end"])
-                fit_along(order, device)
-            except Preempted:
-                continue
-            except RuntimeError as error:
-                message = f"process {rank()}: the first process is gone; its message says why"
-                raise BidsSynthError(message) from error
+    while True:
+        try:
+            order = listen()
+            if "end" in order:
+                return int(order["end"])
+            fit_along(order, device)
+        except Preempted:
+            continue
+        except RuntimeError as error:
+            message = f"process {rank()}: the first process is gone, see what it said ({error})"
+            raise BidsSynthError(message) from error
 
 
 def fit_along(order: Mapping[str, Any], device: torch.device) -> None:
@@ -110,13 +106,16 @@ class Keeping(Callback):  # type: ignore[misc]
         leave_if_asked()
 
 
-@contextmanager
-def _telling_the_end() -> Iterator[list[int]]:
-    """Tell the followers the exit code; of a fault they hear by the end of the connection."""
-    codes: list[int] = []
+def _leading(lead: Callable[[], int]) -> int:
+    """The exit code of `lead`, of which the followers hear; of a fault in a fit they cannot."""
     try:
-        yield codes
+        with released():
+            code = lead()
     except Preempted:
         tell({"end": EX_TEMPFAIL})
         raise
-    tell({"end": codes[0]})
+    except BidsSynthError as error:
+        tell({"end": error.exit_code})
+        raise
+    tell({"end": code})
+    return code

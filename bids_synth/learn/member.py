@@ -23,7 +23,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from bids_synth.learn.dataset import EpochSampler, Patches
-from bids_synth.learn.distributed import rank, ranks, share_weights, tell
+from bids_synth.learn.distributed import in_step, rank, ranks, share_weights, tell
 from bids_synth.learn.linear import Gramian
 from bids_synth.learn.networks import build_network, start_linear
 from bids_synth.learn.objectives import OBJECTIVES
@@ -110,7 +110,7 @@ def fit_member(
     bars = [] if quiet else [Progress(record, schedule_of(member.recipe), title)]
     with calm(selection.device):
         network = initial()
-        with held():
+        with held(), in_step():
             tell(order_of(member, training, state))
             learn(member, training, selection.device, network, [*bars, record], state, features)
     save_file(record.best, member.place / "weights.part")
