@@ -213,6 +213,11 @@ class Recipe(Part):
         log = modality in self.preparation.log
         return scale_of_unit(MODALITIES[modality], log=log, suvr=self._is_ratio(modality))
 
+    def log_gain(self, modality: str) -> float | None:
+        """ln of the ratio of the values that become 1 and 0; None where no logarithm is scaled."""
+        scale = self.shared_scale(modality)
+        return scale.gain if scale is not None and scale.log else None
+
     def _is_ratio(self, modality: str) -> bool:
         return self.preparation.suvr != "none" and MODALITIES[modality].datatype == "pet"
 

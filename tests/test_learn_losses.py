@@ -9,7 +9,7 @@ from monai.metrics.regression import compute_ssim_and_cs
 from skimage.metrics import structural_similarity
 
 from bids_synth.learn.losses import masked_l1, masked_ssim, ssim_map
-from bids_synth.learn.objectives.paired import emphasis_of, paired_loss
+from bids_synth.learn.objectives.paired import emphasis_of, gains_of, paired_loss
 from bids_synth.modality import MODALITIES
 from bids_synth.parts.objective import RegressionPart
 from bids_synth.recipe import load_recipe, validate_recipe
@@ -95,3 +95,29 @@ def test_emphasis_begins_at_a_value_in_the_unit_of_the_target(recipe, above, sca
     wanted = above if scale is None else float(scale.apply(np.array([above]))[0])
     np.testing.assert_allclose(rows[:, 0], wanted, rtol=1e-6)
     assert (rows[:, 1] == 3).all()
+
+
+@pytest.mark.parametrize("name", ["l1", "l2"])
+def test_errors_of_a_logarithm_are_those_of_the_value_to_first_order(name):
+    recipe = load_recipe("cmro2")
+    scale = recipe.shared_scale("cmro2")
+    real, mask = pair()[0], torch.ones(1, 1, 20, 18, 22)
+    made = real + 1e-4 * torch.randn(real.shape, generator=torch.Generator().manual_seed(1))
+    weights = RegressionPart(**{"l1": 0.0, "l2": 0.0, "ssim": 0.0, name: 1.0})
+    batch = {"real": real, "mask": mask, "scored": torch.tensor([[True]])}
+    found = float(paired_loss(made, batch, weights, gains=gains_of(recipe)))
+    difference = scale.invert(made.double().numpy()) - scale.invert(real.double().numpy())
+    # In units of the gain and of the value that becomes 1, which rank no two voxels.
+    error = np.abs(difference) / scale.gain / scale.invert(np.ones(1))
+    wanted = error.mean() if name == "l1" else (error**2).mean()
+    assert found == pytest.approx(float(wanted), rel=1e-2)
+
+
+def test_targets_without_a_logarithm_are_weighed_as_before():
+    real, made = pair()
+    batch = {"real": real, "mask": torch.ones_like(real), "scored": torch.tensor([[True]])}
+    weights = RegressionPart(ssim=0.0)
+    one = paired_loss(made, batch, weights)
+    other = paired_loss(made, batch, weights, gains=torch.tensor([float("nan")]))
+    assert float(one) == float(other)
+    assert gains_of(load_recipe("impute")) is None

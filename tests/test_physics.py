@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bids_synth.physics import arterial_oxygen, blood_frequency, cmro2, oef, r2prime
+from bids_synth.physics import (
+    arterial_oxygen,
+    blood_frequency,
+    cmro2,
+    oef,
+    r2prime,
+    regional_oef,
+)
 
 T2 = 0.1
 
@@ -74,3 +81,56 @@ def test_nothing_divides_by_zero():
     with np.errstate(all="raise"):
         assert (oef(cbv, t2, t2star, hct=42.0) == 0).all()
         assert (cmro2(np.ones(3), cbv, t2, t2star, hct=42.0, o2sat=98.0) == 0).all()
+
+
+SHAPE = (24, 24, 24)
+
+
+def brain(fraction, rng, *, noise=0.0):
+    """CBV, T2 and T2* of a brain with varied blood whose OEF is `fraction`."""
+    cbv = rng.uniform(1.5, 5, SHAPE)
+    rate = blood_frequency(42.0) * fraction * cbv / 100 + noise * rng.standard_normal(SHAPE)
+    t2star = 1 / np.maximum(1 / T2 + rate, 1)
+    return cbv + 0.2 * noise * rng.standard_normal(SHAPE), np.full(SHAPE, T2), t2star
+
+
+@given(fraction=st.floats(0.1, 0.9), sigma=st.floats(0, 6), seed=st.integers(0, 99))
+def test_regional_oef_gives_back_a_fraction_that_is_the_same_everywhere(fraction, sigma, seed):
+    rng = np.random.default_rng(seed)
+    cbv, t2, t2star = brain(fraction, rng)
+    weights = rng.uniform(0, 2, SHAPE) + 0.01
+    # The cap of R2' at its 99th percentile takes a little from the bloodiest voxels.
+    found = regional_oef(cbv, t2, t2star, hct=42.0, weights=weights, sigma=[sigma] * 3)
+    np.testing.assert_allclose(np.median(found), fraction, rtol=2e-3)
+
+
+def test_regional_oef_without_smoothing_is_that_of_each_voxel():
+    cbv, t2, t2star = brain(0.4, np.random.default_rng(1))
+    found = regional_oef(cbv, t2, t2star, hct=42.0, weights=np.ones(SHAPE), sigma=[0] * 3)
+    below = r2prime(t2, t2star) < np.percentile(r2prime(t2, t2star), 98)
+    np.testing.assert_allclose(found[below], oef(cbv, t2, t2star, hct=42.0)[below], rtol=1e-9)
+
+
+def test_regional_oef_is_told_apart_between_halves_and_far_less_noisy():
+    rng = np.random.default_rng(2)
+    fraction = np.where(np.arange(24)[:, None, None] < 12, 0.3, 0.5) * np.ones(SHAPE)
+    cbv, t2, t2star = brain(fraction, rng, noise=1.5)
+    weights = np.ones(SHAPE)
+    found = regional_oef(cbv, t2, t2star, hct=42.0, weights=weights, sigma=[2] * 3)
+    single = oef(cbv, t2, t2star, hct=42.0, mask=np.ones(SHAPE))
+    assert found[:8].mean() == pytest.approx(0.3, rel=0.05)
+    assert found[-8:].mean() == pytest.approx(0.5, rel=0.05)
+    errors = [np.abs(e - fraction)[:8].mean() for e in (found, single)]
+    assert errors[0] < errors[1] / 4
+
+
+def test_regional_oef_knows_nothing_of_voxels_that_are_far_from_blood():
+    cbv, t2, t2star = brain(0.4, np.random.default_rng(3))
+    weights = np.zeros(SHAPE)
+    weights[:4] = 1
+    found = regional_oef(cbv, t2, t2star, hct=42.0, weights=weights, sigma=[1] * 3)
+    assert np.isfinite(found).all()
+    assert (found[-8:] == 0).all()
+    assert (found[:4] > 0.3).all()
+    nothing = regional_oef(cbv, t2, t2star, hct=42.0, weights=0 * weights, sigma=[1] * 3)
+    assert not nothing.any()

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save_file
 from bids_synth.errors import ModelError, UsageError, VisitError
 from bids_synth.grid import Grid
 from bids_synth.learn.closed_form import compute
-from bids_synth.learn.linear import Gramian, add_grams, gram_of, gramian_of_means
+from bids_synth.learn.linear import Gramian, add_grams, counted, gram_of, gramian_of_means
 from bids_synth.learn.population import Population, empty_population
 from bids_synth.learn.store import scaled_image
 from bids_synth.modality import MODALITIES
@@ -134,7 +134,7 @@ def fit_baselines(recipe: Recipe, training: Sequence[Prepared]) -> Baselines:
         mask = read_mask(prepared.mask).array
         images = {m: scaled_image(prepared, m, mask) for m in names if m in prepared.images}
         if not recipe.unpaired:
-            grams.append((tuple(images), gram_of(names, images, mask)))
+            grams.append((tuple(images), gram_of(names, images, counted(recipe, images, mask))))
         for target in (t for t in recipe.targets if t in images):
             population.add(prepared, target, images[target], mask)
             for source in () if recipe.unpaired else _others(recipe, target, images):

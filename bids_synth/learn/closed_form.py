@@ -15,14 +15,19 @@ HCT, O2SAT = 42.0, 98.0
 """Haematocrit and arterial saturation, %, of participants whose own are not known."""
 LEAST_CBV = 0.5
 """% below which a voxel holds no blood to speak of: its OEF and CMRO2 are 0."""
+FWHM = 2 * np.sqrt(2 * np.log(2))
+"""Width of a Gaussian at half its height, in standard deviations."""
 FASTEST = 30.0
 """R2' in 1/s that a network sees as 1."""
 
 
-def compute(quantity: str, prepared: Prepared, mask: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+def compute(
+    quantity: str, prepared: Prepared, mask: npt.NDArray[Any], *, smoothing: float = 0.0
+) -> npt.NDArray[np.float32]:
     """The quantity on the prepared grid: R2' in 1/s, OEF as a fraction, CMRO2 in umol/100g/min.
 
-    Hct and O2sat are columns of participants.tsv where it has them. 0 outside the mask.
+    Hct and O2sat are columns of participants.tsv where it has them. 0 outside the mask. With
+    `smoothing`, mm of a Gaussian at half its height, CMRO2 is that of `physics.regional_oef`.
     """
     maps = {m: read_volume(prepared.images[m]).array for m in physics.NEEDED[quantity]}
     if quantity == "r2prime":
@@ -30,10 +35,15 @@ def compute(quantity: str, prepared: Prepared, mask: npt.NDArray[Any]) -> npt.ND
     inside = (mask > 0) & (maps["cbv"] >= LEAST_CBV)
     blood, hct = np.where(inside, maps["cbv"], 0), _trait(prepared, "Hct", HCT)
     times = maps["T2map"], maps["T2starmap"]
+    o2sat = _trait(prepared, "O2sat", O2SAT)
     if quantity == "oef":
         result = physics.oef(blood, *times, hct=hct, mask=inside)
+    elif smoothing > 0:
+        sigma = smoothing / FWHM / np.asarray(prepared.grid.spacing)
+        weights = np.maximum(maps["cbf"], 0) * inside
+        extracted = physics.regional_oef(blood, *times, hct=hct, weights=weights, sigma=sigma)
+        result = physics.consumption(maps["cbf"], extracted, hct=hct, o2sat=o2sat)
     else:
-        o2sat = _trait(prepared, "O2sat", O2SAT)
         result = physics.cmro2(maps["cbf"], blood, *times, hct=hct, o2sat=o2sat, mask=inside)
     return np.asarray(result * inside, dtype=np.float32)
 

@@ -67,7 +67,8 @@ class Extras:
                 )
                 result[name] = np.broadcast_to(np.float32(value), mask.shape)
             else:
-                values = compute(what, prepared, mask)
+                smoothing = self.recipe.extras.oef_smoothing
+                values = compute(what, prepared, mask, smoothing=smoothing)
                 result[name] = closed_scale(self.recipe, what).apply(values) * mask
         return result
 

@@ -83,7 +83,7 @@ def gramian_of_inputs(recipe: Recipe, training: Sequence[Stored]) -> Gramian:
     for visit in training:
         images = {**visit.images, **visit.extras}
         there = tuple(name for name in names if name in images)
-        grams.append((there, gram_of(names, images, np.asarray(visit.mask))))
+        grams.append((there, gram_of(names, images, counted(recipe, images, visit.mask))))
     return add_grams(names, grams)
 
 
@@ -106,17 +106,33 @@ def gramian_of_means(modalities: Sequence[str], population: Population) -> Grami
     return Gramian(names, {names: gram_of(names, means, shared)})
 
 
+def counted(
+    recipe: Recipe, images: Mapping[str, npt.NDArray[Any]], mask: npt.NDArray[Any]
+) -> npt.NDArray[Any]:
+    """How much each voxel of a visit counts, (I, J, K): the mask, or for a logarithm its weight.
+
+    An error of ln y is one of y times y: least squares of the value, not of its logarithm, need
+    the weight y^2, or the fit is that of the darkest voxels. Of several targets, the mean.
+    """
+    squares = [
+        np.exp(2 * gain * (np.asarray(images[target], np.float64) - 1))
+        for target in recipe.targets
+        if target in images and (gain := recipe.log_gain(target)) is not None
+    ]
+    return np.asarray(mask) * np.mean(squares, axis=0) if squares else np.asarray(mask)
+
+
 def gram_of(
     modalities: Sequence[str], images: Mapping[str, npt.NDArray[Any]], mask: npt.NDArray[Any]
 ) -> Gram:
-    """Sums of products over the voxels of one visit's mask; float64."""
+    """Sums of products over the voxels of one visit, each times its value in `mask`; float64."""
     inside = mask > 0
     rows = np.zeros((len(modalities) + 1, int(inside.sum())))
     rows[-1] = 1
     for n, modality in enumerate(modalities):
         if modality in images:
             rows[n] = images[modality][inside]
-    return rows @ rows.T
+    return np.asarray((rows * mask[inside]) @ rows.T)
 
 
 def add_grams(modalities: Sequence[str], grams: Sequence[tuple[tuple[str, ...], Gram]]) -> Gramian:

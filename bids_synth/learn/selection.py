@@ -48,9 +48,12 @@ class Selection:
         synthetic = made_by(network, self.recipe, visit, scenario.sources, target, self.device)
         mask = np.asarray(visit.mask) > 0
         real, made = np.asarray(visit.images[target], np.float32), synthetic * mask
+        gain = self.recipe.log_gain(target)
         if self.recipe.fit.preview and (visit, scenario) == self.tasks[0]:
             source = scenario.sources[0]
             self.look.update(look_at({source: visit.images[source], target: made}, real))
+        if gain is not None:  # What counts in the end is the value, not its logarithm.
+            real, made = (np.exp(gain * (scaled - 1)) for scaled in (real, made))
         return self.score(real, made, mask)
 
 

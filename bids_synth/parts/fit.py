@@ -35,6 +35,8 @@ class ExtrasPart(Part):
     """Column of participants.tsv -> number of each of its values; unknown values are 0."""
     closed_form: bool = False
     """R2' and CMRO2 by their closed form, where the sources for them are given."""
+    oef_smoothing: float = Field(0.0, ge=0.0, le=100.0)
+    """Width in mm of the Gaussian over which that CMRO2 averages R2' and CBV; 0 for none."""
 
     def names(self, targets: Sequence[str]) -> tuple[str, ...]:
         """Names of the maps, in the order in which the network sees them."""

@@ -19,7 +19,7 @@ from bids_synth.learn.objectives.adversarial import (
     resting,
 )
 from bids_synth.learn.objectives.objective import Objective, Player, player_of
-from bids_synth.learn.objectives.paired import emphasis_of, frozen_features, paired_loss
+from bids_synth.learn.objectives.paired import emphasis_of, frozen_features, gains_of, paired_loss
 from bids_synth.parts.objective import AdversarialPart
 
 
@@ -51,6 +51,7 @@ class ConditionalGan(Objective):
         super().__init__(*arguments, **more)
         self.weights: AdversarialPart = self.recipe.objective  # type: ignore[assignment]
         self.emphasis = emphasis_of(self.recipe, self.weights)
+        self.gains = gains_of(self.recipe)
         self.features = frozen_features(self.weights, features)
         self.discriminator = build_discriminator(
             self.recipe,
@@ -108,7 +109,12 @@ class ConditionalGan(Objective):
         """A step of the generator, then one of the discriminator on the same image."""
         made = self.network(batch["sources"], batch["available"])
         loss = paired_loss(
-            made, batch, self.weights, emphasis=self.emphasis, features=self.features
+            made,
+            batch,
+            self.weights,
+            emphasis=self.emphasis,
+            gains=self.gains,
+            features=self.features,
         )
         if not self.plays:
             self.descend(0, loss)

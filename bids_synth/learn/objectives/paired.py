@@ -20,22 +20,26 @@ def paired_loss(
     weights: PairedLosses,
     *,
     emphasis: torch.Tensor | None = None,
+    gains: torch.Tensor | None = None,
     features: nn.Module | None = None,
 ) -> torch.Tensor:
     """The weighted losses of the images that are to be made, and of no other.
 
     synthetic and batch["real"] are (N, T, I, J, K), batch["scored"] (N, T) says which count;
     `emphasis` (T, 2) holds for each target the scaled value above which a voxel's error is
-    multiplied, and the factor. `features` maps (M, 1, I, J, K) to a list of maps.
+    multiplied, and the factor. `gains` (T,) are those of logarithms, whose errors are multiplied
+    by the real value, so that l1 and l2 are errors in the unit; NaN for others.
+    `features` maps (M, 1, I, J, K) to a list of maps.
     """
     scored = batch["scored"]
     made = synthetic.float()[scored][:, None]
     real = batch["real"][scored][:, None]
     mask = batch["mask"].expand_as(batch["real"])[scored][:, None]
     weight = mask if emphasis is None else mask * _factor(real, scored, emphasis)
-    loss = weights.l1 * masked_l1(made, real, weight)
+    value = 1 if gains is None else _value(real, scored, gains)
+    loss = weights.l1 * masked_l1(made * value, real * value, weight)
     if weights.l2 > 0:
-        loss = loss + weights.l2 * masked_l2(made, real, weight)
+        loss = loss + weights.l2 * masked_l2(made * value, real * value, weight)
     if weights.ssim > 0:
         loss = loss + weights.ssim * (1 - masked_ssim(made, real, mask))
     if weights.bce > 0:
@@ -75,6 +79,19 @@ def emphasis_of(recipe: Recipe, weights: PairedLosses) -> torch.Tensor | None:
         scaled = above if scale is None else float(scale.apply(np.array([above]))[0])
         rows.append((scaled, weights.emphasis.weight))
     return torch.tensor(rows)
+
+
+def gains_of(recipe: Recipe) -> torch.Tensor | None:
+    """(T,): the gain of each target whose logarithm is scaled, NaN for others; None for none."""
+    gains = [recipe.log_gain(target) for target in recipe.targets]
+    if not any(gains):
+        return None
+    return torch.tensor([float("nan") if gain is None else gain for gain in gains])
+
+
+def _value(real: torch.Tensor, scored: torch.Tensor, gains: torch.Tensor) -> torch.Tensor:
+    gain = gains.to(real.device).expand(scored.shape)[scored][:, None, None, None, None]
+    return torch.where(gain.isnan(), 1, torch.exp(gain.nan_to_num() * (real - 1)))
 
 
 def _factor(real: torch.Tensor, scored: torch.Tensor, emphasis: torch.Tensor) -> torch.Tensor:

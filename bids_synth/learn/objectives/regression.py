@@ -9,7 +9,7 @@ from torch import nn
 
 from bids_synth.learn.dataset import Item
 from bids_synth.learn.objectives.objective import Objective
-from bids_synth.learn.objectives.paired import emphasis_of, frozen_features, paired_loss
+from bids_synth.learn.objectives.paired import emphasis_of, frozen_features, gains_of, paired_loss
 from bids_synth.parts.objective import RegressionPart
 
 
@@ -20,13 +20,19 @@ class Regression(Objective):
         super().__init__(*arguments, **more)
         self.weights: RegressionPart = self.recipe.objective  # type: ignore[assignment]
         self.emphasis = emphasis_of(self.recipe, self.weights)
+        self.gains = gains_of(self.recipe)
         self.features = frozen_features(self.weights, features)
 
     def learn(self, batch: Item) -> torch.Tensor:
         """One step towards the real images."""
         synthetic = self.network(batch["sources"], batch["available"])
         loss = paired_loss(
-            synthetic, batch, self.weights, emphasis=self.emphasis, features=self.features
+            synthetic,
+            batch,
+            self.weights,
+            emphasis=self.emphasis,
+            gains=self.gains,
+            features=self.features,
         )
         self.descend(0, loss)
         return loss
