@@ -10,67 +10,18 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
-from program_ranks import Disturbance, Ended, Ranks, alone
-from ready_dataset import MODALITIES, make_ready
+from program_ranks import Disturbance, alone
+from small_job import EPOCHS, NAME, PER_EPOCH, Job, apart
 from test_distributed import environment
 
 from bids_synth.learn.model import load_model
-from bids_synth.recipe import load_recipe, validate_recipe
 
 pytestmark = pytest.mark.slow
-NAME = "small"
-EPOCHS, PER_EPOCH = 2, 4
 TOLERANCE = 1e-6
 """Of a weight. No bias of this network stands before a normalisation, so that float32 does: two
 processes stay within 1e-7 of one; with the batch not doubled, each tensor is off by over 5e-5."""
 STEP = "bids_synth.learn.objectives.objective:Objective.training_step"
 LOOK = "bids_synth.learn.selection:Selection.__call__"
-
-
-class Job:
-    """A dataset and an output of its own, and the command line that fits a small model there."""
-
-    def __init__(self, folder: Path, *, batch: int = 1, epochs: int = EPOCHS) -> None:
-        self.folder = folder
-        self.dataset, self.output = make_ready(folder)
-        self.model = self.output / "models" / NAME
-        self.work = folder / "work"
-        places = [self.dataset, self.output, "group", "-w", self.work]
-        recipe = folder / f"{NAME}.toml"
-        recipe.write_text(small(batch, epochs))
-        self.words = [str(w) for w in (*places, "--recipe", recipe, "--device", "cpu")]
-
-    def ranks(self, *more: str, disturbed: Disturbance | None = None) -> Ranks:
-        words = [*self.words, "--distributed", *more]
-        return Ranks(self.folder / "said", words, disturbed=disturbed)
-
-    def run(self, *more: str, disturbed: Disturbance | None = None) -> Ended:
-        return self.ranks(*more, disturbed=disturbed).end()
-
-    def steps_kept(self) -> int:
-        state = self.work / f"fit/{NAME}/fold-0_member-0/last.ckpt"
-        return torch.load(state, weights_only=True)["steps_done"] if state.is_file() else 0
-
-    def curve(self) -> list[list[str]]:
-        """training.tsv without the two columns that are measured times."""
-        lines = (self.model / "training.tsv").read_text().splitlines()
-        return [line.split("\t")[:9] for line in lines]
-
-    def weights(self) -> dict[str, torch.Tensor]:
-        return load_model(self.model).networks()[0].state_dict()
-
-
-def small(batch: int, epochs: int) -> str:
-    """A recipe whose network begins with no linear answer: what a fit keeps, it has learned."""
-    data = load_recipe("impute").limited_to(MODALITIES).model_dump(mode="json")
-    data["name"] = NAME
-    data["network"] = {"name": "excitation-unet", "filters": 4, "levels": 2}
-    data["fit"] |= {"patch": [16, 16, 16], "members": 1, "ema": 0.0, "batch": batch}
-    data["fit"] |= {"steps": epochs * PER_EPOCH, "steps_per_epoch": PER_EPOCH}
-    data["fit"] |= {"test": 0.25, "validation": 0.25}
-    data["evaluation"]["bootstrap"] = 100
-    return validate_recipe(data, origin=NAME).to_toml()
 
 
 def torchrun(job: Job) -> list[str]:
@@ -88,12 +39,6 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Job:
     (job.folder / "printed").write_text(done.stdout)
     (job.folder / "told").write_text(done.stderr)
     return job
-
-
-def apart(one: Job, other: Job) -> list[float]:
-    """Largest difference of each tensor between the weights of two models."""
-    pairs = zip(one.weights().values(), other.weights().values(), strict=True)
-    return [float((a - b).abs().max()) for a, b in pairs]
 
 
 def only(folder: Path, pattern: str) -> Path:
@@ -181,13 +126,13 @@ def test_a_fit_that_is_asked_to_end_goes_on_to_the_same_bits(two: Job, tmp_path:
 def test_the_signal_of_a_scheduler_ends_all_processes_within_seconds(tmp_path: Path) -> None:
     job = Job(tmp_path, epochs=100)
     ranks = job.ranks()
-    began(job)
+    job.wait_for_an_epoch()
     at = time.monotonic()
     ranks.signal(signal.SIGUSR1)
     ended = ranks.end()
     assert ended.codes == [75, 75], ended.said
     assert time.monotonic() - at < 10
-    assert 0 < job.steps_kept() < 100 * PER_EPOCH
+    assert 0 < job.steps_kept() < job.steps
 
 
 def test_torchrun_passes_on_the_signals_that_it_is_told_of(tmp_path: Path) -> None:
@@ -195,19 +140,10 @@ def test_torchrun_passes_on_the_signals_that_it_is_told_of(tmp_path: Path) -> No
     command = torchrun(job)
     command.insert(command.index("-m", 3), "--signals-to-handle=SIGTERM,SIGINT,SIGUSR1")
     with subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, text=True) as run:
-        began(job)
+        job.wait_for_an_epoch()
         at = time.monotonic()
         os.kill(run.pid, signal.SIGUSR1)
         _, said = run.communicate(timeout=60)
     assert time.monotonic() - at < 20
     assert "asked to end by a signal" in said
-    assert 0 < job.steps_kept() < 100 * PER_EPOCH
-
-
-def began(job: Job) -> None:
-    """Wait for the first epoch."""
-    curve = job.work / f"fit/{NAME}/fold-0_member-0/training.tsv"
-    stop = time.monotonic() + 100
-    while not curve.is_file():
-        assert time.monotonic() < stop, "no fit has begun"
-        time.sleep(0.05)
+    assert 0 < job.steps_kept() < job.steps

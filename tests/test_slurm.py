@@ -18,6 +18,7 @@ import torch
 from learn_ranks import fit_toy, in_double_precision
 from ready_dataset import PEOPLE, fit_options, make_ready
 from slurm_cluster import Cluster, loopback_cluster
+from small_job import Job, apart
 from test_distributed import TOLERANCE, distance
 
 from bids_synth.demo.dataset import make_demo
@@ -32,7 +33,7 @@ PER_RUN = "logs/20", "logs/bids_synth-20", "logs/scores-20"
 TIMED = "/events.out.tfevents."
 """TensorBoard's events, also in their names."""
 ONE = ("--cpus-per-task=1",)
-STEPS = 200
+STEPS, PER_EPOCH = 200, 50
 PREPARED_LIKE = ("--sloppy", "-m", "T1w", "T2w")
 """What decides how scans are prepared: the same in all jobs."""
 QUICK = ("--set", "fit.test=0.25", "--set", "fit.steps=4", "--set", "fit.steps_per_epoch=2")
@@ -53,7 +54,7 @@ def serial(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a dataset and an output in which one process has fitted a model."""
     folder = tmp_path_factory.mktemp("serial")
     dataset, output = make_ready(folder)
-    options = fit_options(steps=STEPS, steps_per_epoch=STEPS // 2)
+    options = fit_options(steps=STEPS, steps_per_epoch=PER_EPOCH)
     work = ["--work-dir", str(folder / "work")]
     alone(dataset, output, "group", *work, *options)
     return folder
@@ -85,30 +86,36 @@ def test_a_job_that_is_sent_away_twice_queues_again_and_ends_at_the_same_weights
     """By SIGUSR1, as `--signal` sends it before the time limit, and by a requeue (SIGTERM)."""
     dataset, output = make_ready(tmp_path)
     work = tmp_path / "work"
-    options = fit_options(steps=STEPS, steps_per_epoch=STEPS // 2)
+    options = fit_options(steps=STEPS, steps_per_epoch=PER_EPOCH)
     job = cluster.submit(SCRIPTS / "group.sh", work, dataset, output, *options, options=ONE)
 
-    def starts() -> int:
-        return len(list(output.glob("models/impute/logs/*/events.*")))
+    place = work / "fit/impute/fold-0_member-0"
+
+    def epochs() -> int:
+        curve = place / "training.tsv"
+        return len(curve.read_text().splitlines()) - 1 if curve.is_file() else 0
 
     def steps() -> int:
-        state = work / "fit/impute/fold-0_member-0/last.ckpt"
+        state = place / "last.ckpt"
         return torch.load(state, weights_only=True)["steps_done"] if state.is_file() else 0
 
-    until(lambda: starts() == 1, "the first fit")
+    until(lambda: epochs() > 0, "the first fit")
     began = time.monotonic()
     cluster.call("scancel", "--signal=USR1", job)
     cluster.wait(job, "PENDING", seconds=60)
     assert time.monotonic() - began < 60
     first = steps()
     assert 0 < first < STEPS
-    until(lambda: starts() == 2, "the second fit")
+    until(lambda: epochs() > first // PER_EPOCH, "the second fit")
     cluster.call("scontrol", "requeue", job)
     until(lambda: "PENDING" in cluster.states(job), "the queue")
     assert first <= steps() < STEPS
     cluster.wait(job)
     assert "Restarts=2" in cluster.call("scontrol", "show", "job", job)
     assert weights_of(output) == weights_of(serial / "out")
+    # The weights that are kept may be those of the start: the curve tells that the steps agree.
+    curve = Path("models/impute/training.tsv")
+    assert _content(output / curve, tmp_path) == _content(serial / "out" / curve, serial)
 
 
 def contents(output: Path) -> dict[str, object]:
@@ -146,7 +153,7 @@ def test_an_array_that_shares_an_output_and_a_dependent_fit_give_the_serial_file
     asked = ["--model", model, "--evaluate", "--device", "cpu"]
     script, array = SCRIPTS / "participants.sh", ("--array=1-4", *ONE)
     first = cluster.submit(script, people, dataset, output, *asked, options=array)
-    fit = fit_options(steps=STEPS, steps_per_epoch=STEPS // 2)
+    fit = fit_options(steps=STEPS, steps_per_epoch=PER_EPOCH)
     after = (f"--dependency=afterok:{first}", *ONE)
     group = SCRIPTS / "group.sh", tmp_path / "work", dataset, output
     job = cluster.submit(*group, *fit, options=after)
@@ -206,3 +213,20 @@ def test_two_tasks_of_srun_make_the_steps_of_one_process_with_the_doubled_batch(
     fit_toy(tmp_path / "one", "regression", 2)
     cluster.wait(job)
     assert distance(tmp_path / "two", tmp_path / "one") < TOLERANCE
+
+
+def test_two_tasks_that_are_sent_away_queue_again_and_end_at_the_same_bits(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    sent, calm = (Job(tmp_path / name, epochs=20) for name in ("sent", "calm"))
+    words = sent.work, sent.dataset, sent.output, *sent.options, "--distributed"
+    job = cluster.submit(SCRIPTS / "group.sh", *words, options=("--ntasks=2", *ONE))
+    sent.wait_for_an_epoch()
+    cluster.call("scancel", "--signal=USR1", job)
+    cluster.wait(job, "PENDING", seconds=60)
+    assert 0 < sent.steps_kept() < sent.steps
+    assert calm.run().codes == [0, 0]
+    cluster.wait(job)
+    assert "Restarts=1" in cluster.call("scontrol", "show", "job", job)
+    assert max(apart(sent, calm)) == 0
+    assert sent.curve() == calm.curve()
