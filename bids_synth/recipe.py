@@ -97,7 +97,7 @@ class Recipe(Part):
                     f"evaluation.ablate: {list(chosen)} must name sources "
                     f"({', '.join(self.sources)}) and leave at least {self.minimum}"
                 )
-        problems += [*self._network_problems(), *self._size_problems()]
+        problems += self._network_problems() + self._objective_problems() + self._size_problems()
         if not problems:
             problems += [told for key in self.tune if (told := misplaced(key))]
         if problems:
@@ -115,11 +115,18 @@ class Recipe(Part):
             problems.append(f"fit.patch: {message} {self.network.divisor}")
         if planar and isinstance(self.objective, PairedLosses) and self.objective.ssim:
             problems.append("objective.ssim: is for volumes; set it to 0 with a 2D network")
+        return problems
+
+    def _objective_problems(self) -> list[str]:
+        problems, patch = [], self.fit.patch
+        sides = patch[:2] if self.network.name in PLANAR else patch
         if isinstance(self.objective, CycleGanPart):
             if list(self.modalities.values()).count("either") != 2 or len(self.sources) != 2:
                 problems.append("modalities: objective cycle-gan needs exactly two, both `either`")
             if self.inputs != self.sources:
                 problems.append("extras: objective cycle-gan sees one image and nothing beside it")
+        elif getattr(self.network, "knots", 0):
+            problems.append("network.knots: is for recipes without pairs; leave it out")
         elif self.objective.empty:
             losses = "l1, l2, ssim, bce and features"
             problems.append(f"objective: {losses} are all 0; at least one must be positive")
@@ -127,7 +134,7 @@ class Recipe(Part):
             message = "expected `thresholds` or the path of a .safetensors file"
             problems.append(f"objective.features_from: {message}, as features has a weight")
         judge = getattr(self.objective, "discriminator", None)
-        if judge and min(patch[:2] if planar else patch) < judge.least:
+        if judge and min(sides) < judge.least:
             problems.append(
                 f"objective.discriminator: {judge.layers} layers and a tail of {judge.tail} need "
                 f"patches of at least {judge.least}; take fewer layers or a larger fit.patch"

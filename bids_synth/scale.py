@@ -12,7 +12,7 @@ import numpy.typing as npt
 from bids_synth.modality import Modality
 
 LOW, HIGH = 0.5, 99.5
-"""Percentiles inside the mask that a `percentile` scale maps to 0 and 1."""
+"""Percentiles inside the mask that a `percentile` scale maps to 0 and 1, unless told otherwise."""
 SUVR = 4.0
 """Uptake ratio that becomes 1."""
 DECADES = 200.0
@@ -56,7 +56,12 @@ class Scale:
 
 
 def fit_scale(
-    modality: Modality, values: npt.NDArray[Any], *, log: bool = False, suvr: bool = False
+    modality: Modality,
+    values: npt.NDArray[Any],
+    *,
+    log: bool = False,
+    suvr: bool = False,
+    percentiles: tuple[float, float] = (LOW, HIGH),
 ) -> Scale:
     """The scale of one image from its values inside the mask.
 
@@ -73,11 +78,11 @@ def fit_scale(
     if values.size == 0:
         message = f"the {modality.name} has no voxel inside the mask to scale by"
         raise ValueError(message)
-    low, high = (float(p) for p in np.percentile(values, [LOW, HIGH]))
+    low, high = (float(p) for p in np.percentile(values, percentiles))
     if not high > low:
         message = (
-            f"the {modality.name} is constant inside the mask (percentiles {LOW} and {HIGH} "
-            f"are both {low:g}); expected an image with tissue in it"
+            f"the {modality.name} is constant inside the mask (percentiles {percentiles[0]} and "
+            f"{percentiles[1]} are both {low:g}); expected an image with tissue in it"
         )
         raise ValueError(message)
     return Scale(low, high - low)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from learn_toys import SHAPE, field, make_visit
 
+from bids_synth.errors import RecipeError
 from bids_synth.learn.baselines import fit_baselines
 from bids_synth.learn.linear import Gramian, gramian_of_means
 from bids_synth.learn.networks import build_network, start_linear
@@ -20,7 +21,7 @@ SLOPE = -0.35
 
 def recipe_of(network: dict[str, object] | None = None):
     data = load_recipe("cyclegan-structure").model_dump(mode="json")
-    data["network"] |= {"filters": 4, "blocks": [1, 1]} | (network or {})
+    data["network"] |= {"filters": 4, "blocks": [1, 1], "knots": 0} | (network or {})
     return validate_recipe(data, origin="toy")
 
 
@@ -49,6 +50,10 @@ def gramian_of(training) -> Gramian:
     return gramian_of_means(NAMES, population_of(training, NAMES))
 
 
+def never(*_):
+    raise AssertionError
+
+
 @pytest.mark.parametrize(("source", "target"), [NAMES, NAMES[::-1]])
 def test_mean_images_of_strangers_tell_the_slope(training, source, target):
     found = gramian_of(training).solve([source], target)
@@ -57,7 +62,7 @@ def test_mean_images_of_strangers_tell_the_slope(training, source, target):
 
 def test_both_directions_of_the_network_start_there(training):
     network = build_network(recipe_of())
-    start_linear(network, recipe_of(), lambda: gramian_of(training))
+    start_linear(network, recipe_of(), lambda: gramian_of(training), never)
     images = torch.rand(1, 2, 16, 16, 16)
     with torch.inference_mode():
         made = network(images, torch.ones(1, 2))
@@ -80,16 +85,49 @@ def test_the_linear_baseline_sees_no_pair_even_where_there_are_some(training, tm
 
 
 def test_a_network_without_a_linear_answer_does_not_ask_for_one():
-    def never() -> Gramian:
-        raise AssertionError
-
     recipe = load_recipe("cyclegan")
     with torch.device("meta"):
-        start_linear(build_network(recipe), recipe, never)
+        start_linear(build_network(recipe), recipe, never, never)
         recipe = load_recipe("mmgan")
-        start_linear(build_network(recipe), recipe, never)
+        start_linear(build_network(recipe), recipe, never, never)
 
 
 def test_a_modality_that_nobody_has_gives_an_empty_gramian(training):
     population = population_of([p for p in training if "T1w" in p.images], NAMES)
     assert not gramian_of_means(NAMES, population).sums
+
+
+def test_a_network_with_a_curve_starts_where_each_source_gets_the_quantiles_of_its_target(
+    training,
+):
+    recipe = recipe_of({"knots": 33})
+    network, calls = build_network(recipe), []
+    rng = np.random.default_rng(7)
+    values = {"T1w": rng.normal(0.4, 0.2, 4000), "T2w": rng.gamma(2, 0.2, 4000)}
+
+    def quantiles(modality, count):
+        calls.append((modality, count))
+        return np.quantile(values[modality], np.linspace(0.01, 0.99, count))
+
+    start_linear(network, recipe, lambda: gramian_of(training), quantiles)
+    assert {count for _, count in calls} == {33}
+    images = torch.zeros(1, 2, 16, 16, 16)
+    for n, name in enumerate(NAMES):
+        drawn = rng.permutation(values[name])[: 15**3]
+        images[0, n].view(-1)[: len(drawn)] = torch.from_numpy(drawn)
+    with torch.inference_mode():
+        made = network(images, torch.ones(1, 2))
+    # The slope of the mean images is negative: the brightest T1w becomes the darkest T2w.
+    for n, (target, source) in enumerate([NAMES, NAMES[::-1]]):
+        found = made[0, n].view(-1)[: 15**3].double().numpy()
+        given = images[0, 1 - n].view(-1)[: 15**3].double().numpy()
+        rank = given.argsort().argsort() / (len(given) - 1)
+        inner = (rank > 0.02) & (rank < 0.98)
+        wanted = np.quantile(values[target], 1 - rank)
+        assert np.corrcoef(found[inner], given[inner])[0, 1] < -0.8, source
+        assert np.abs(found - wanted)[inner].mean() < 0.02
+
+
+def test_a_curve_is_refused_where_there_are_pairs():
+    with pytest.raises(RecipeError, match=r"network\.knots: is for recipes without pairs"):
+        load_recipe("impute", {"network.knots": "9"})

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bids_synth.errors import RecipeError
 from bids_synth.modality import MODALITIES
+from bids_synth.recipe import load_recipe
 from bids_synth.scale import SUVR, Scale, fit_scale, typical_scale
 
 finite = st.floats(-1e4, 1e4, width=32)
@@ -74,3 +76,19 @@ def test_an_uptake_ratio_does_not_know_the_dose() -> None:
     one, double = (fit_scale(MODALITIES["pet"], v, suvr=True) for v in (values, 2 * values))
     np.testing.assert_allclose(one.apply(values), double.apply(2 * values), rtol=1e-5)
     assert one.apply(values).mean() * SUVR == pytest.approx(1, rel=1e-4)
+
+
+def test_other_percentiles_become_0_and_1_and_are_free_of_what_lies_beyond():
+    values = np.random.default_rng(3).normal(size=5000)
+    bright = np.where(values > np.quantile(values, 0.97), 50.0, values)
+    one, other = (
+        fit_scale(MODALITIES["T1w"], v, percentiles=(5.0, 95.0)) for v in (values, bright)
+    )
+    np.testing.assert_allclose(one.apply(np.percentile(values, [5, 95])), [0, 1], atol=1e-6)
+    assert one == other
+
+
+@pytest.mark.parametrize("ends", ["[95, 5]", "[-1, 50]", "[1, 101]", "[5, 5]"])
+def test_percentiles_out_of_order_are_refused(ends):
+    with pytest.raises(RecipeError, match=r"preparation\.percentiles: .*in order, from 0 to 100"):
+        load_recipe("impute", {"preparation.percentiles": ends})

@@ -33,6 +33,7 @@ def compute(
     if quantity == "r2prime":
         return np.asarray(physics.r2prime(maps["T2map"], maps["T2starmap"]) * mask, np.float32)
     inside = (mask > 0) & (maps["cbv"] >= LEAST_CBV)
+    known = inside
     blood, hct = np.where(inside, maps["cbv"], 0), _trait(prepared, "Hct", HCT)
     times = maps["T2map"], maps["T2starmap"]
     o2sat = _trait(prepared, "O2sat", O2SAT)
@@ -43,9 +44,10 @@ def compute(
         weights = np.maximum(maps["cbf"], 0) * inside
         extracted = physics.regional_oef(blood, *times, hct=hct, weights=weights, sigma=sigma)
         result = physics.consumption(maps["cbf"], extracted, hct=hct, o2sat=o2sat)
+        known = mask > 0  # Also a voxel without blood of its own lies in a region with some.
     else:
         result = physics.cmro2(maps["cbf"], blood, *times, hct=hct, o2sat=o2sat, mask=inside)
-    return np.asarray(result * inside, dtype=np.float32)
+    return np.asarray(result * known, dtype=np.float32)
 
 
 def blood_figures(prepared: Prepared) -> dict[str, float]:

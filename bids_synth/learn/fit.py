@@ -21,8 +21,10 @@ from bids_synth.learn.extras import extras_of, known_traits
 from bids_synth.learn.linear import Gramian, gramian_of_inputs, gramian_of_means
 from bids_synth.learn.member import Member, fit_member, initial_network
 from bids_synth.learn.model import Model, load_model
+from bids_synth.learn.networks import Quantiles
 from bids_synth.learn.population import population_of
 from bids_synth.learn.proxy import choose_selection
+from bids_synth.learn.quantiles import quantiles_of
 from bids_synth.learn.selection import Score
 from bids_synth.learn.slice_features import features_digest, features_of
 from bids_synth.learn.store import Stored, open_store
@@ -185,7 +187,7 @@ def _fit_fold(
     kept = place.with_name(f"fold-{members[0].fold}_segmenter.safetensors")
     features = features_of(recipe, training, kept, key=key, seed=members[0].own_seed)
     for member in members:
-        initial = _initial(member, gramian, init_from)
+        initial = _initial(member, gramian, partial(quantiles_of, training), init_from)
         fit_member(
             member, training, selection, initial, quiet=quiet, features=features, watch=watch
         )
@@ -206,10 +208,10 @@ def _forget(members: Sequence[Member]) -> None:
 
 
 def _initial(
-    member: Member, gramian: Callable[[], Gramian], init_from: Path | None
+    member: Member, gramian: Callable[[], Gramian], quantiles: Quantiles, init_from: Path | None
 ) -> Callable[[], nn.Module]:
     if init_from is None:
-        return lambda: initial_network(member, gramian)
+        return lambda: initial_network(member, gramian, quantiles)
     return lambda: _network_of(load_model(init_from), member)
 
 

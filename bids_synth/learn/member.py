@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader
 from bids_synth.learn.dataset import EpochSampler, Patches
 from bids_synth.learn.distributed import in_step, rank, ranks, share_weights, tell
 from bids_synth.learn.linear import Gramian
-from bids_synth.learn.networks import build_network, start_linear
+from bids_synth.learn.networks import Quantiles, build_network, start_linear
 from bids_synth.learn.objectives import OBJECTIVES
 from bids_synth.learn.progress import Progress
 from bids_synth.learn.proxy import ProxySelection
@@ -76,12 +76,14 @@ class Member:
         return data if data.get("key") == self.key and self.weights.is_file() else None
 
 
-def initial_network(member: Member, gramian: Callable[[], Gramian]) -> nn.Module:
-    """Weights from the member's seed alone; `gramian` gives the linear answer to start from."""
+def initial_network(
+    member: Member, gramian: Callable[[], Gramian], quantiles: Quantiles
+) -> nn.Module:
+    """Weights from the member's seed, and the answer of the training visits to start from."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(member.own_seed)
         network = build_network(member.recipe)
-    start_linear(network, member.recipe, gramian)
+    start_linear(network, member.recipe, gramian, quantiles)
     return network
 
 

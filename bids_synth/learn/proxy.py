@@ -13,13 +13,15 @@ from torch import nn
 
 from bids_synth.errors import UsageError
 from bids_synth.learn.preview import Look, look_at
+from bids_synth.learn.quantiles import ENDS, quantiles_of
 from bids_synth.learn.scenarios import each_target
 from bids_synth.learn.selection import MOST, Score, Selection, made_by, selection_of
 from bids_synth.learn.store import Stored
 from bids_synth.recipe import Recipe
 
-SHARES = np.linspace(0.01, 0.99, 25)
+COMPARED = 25
 """Quantiles by which two distributions of values are compared."""
+SHARES = np.linspace(*ENDS, COMPARED)
 
 
 @dataclass(frozen=True)
@@ -88,13 +90,7 @@ def proxy_selection(
     device: torch.device,
 ) -> ProxySelection:
     """The proxy for an unpaired recipe; UsageError where a part lacks a modality altogether."""
-    quantiles = {}
-    for target in recipe.targets:
-        values = [v.images[target][np.asarray(v.mask) > 0] for v in training if target in v.images]
-        if not values:
-            message = f"no training visit has a {target}; choose another split (--split-file)"
-            raise UsageError(message)
-        quantiles[target] = np.mean([np.quantile(v.astype(np.float32), SHARES) for v in values], 0)
+    quantiles = {target: quantiles_of(training, target, COMPARED) for target in recipe.targets}
     offered = [(v, source) for source in recipe.sources for v in validation if source in v.images]
     if not offered:
         message = "no validation visit has any of the modalities; choose another split"

@@ -24,6 +24,8 @@ class ResidualUNetPart(Part):
         (1, 1, 1, 1), min_length=1, max_length=6
     )
     """Residual blocks per level going down; the number of levels is its length."""
+    knots: Literal[0] | Annotated[int, Field(ge=2, le=257)] = 0
+    """Without pairs, begin at a curve through so many quantiles; 0 for a line."""
 
     @property
     def divisor(self) -> int:

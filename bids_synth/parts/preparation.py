@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from bids_synth.parts.base import MOST_NAMES, Part
 
@@ -32,5 +32,17 @@ class PreparationPart(Part):
     suvr: Literal["none", "mask"] = "none"
     """Region whose mean uptake a PET is divided by: the whole mask, a pseudo-reference that
     needs no atlas; `none` keeps the PET's own unit."""
+    percentiles: tuple[float, float] = (0.5, 99.5)
+    """Percentiles inside the mask that become 0 and 1 in images of arbitrary unit. Far from the
+    ends they depend less on how much fluid and vessel a scan shows, so that tissue has the same
+    numbers in all participants; a network whose answers end at 0 and 1 needs the ends."""
     log: tuple[str, ...] = Field((), max_length=MOST_NAMES)
     """Modalities of which the logarithm is scaled."""
+
+    @field_validator("percentiles")
+    @classmethod
+    def _in_order(cls, ends: tuple[float, float]) -> tuple[float, float]:
+        if not 0 <= ends[0] < ends[1] <= 100:
+            message = f"expected two percentiles in order, from 0 to 100, got {list(ends)}"
+            raise ValueError(message)
+        return ends

@@ -117,6 +117,7 @@ def resample_scan(
             image.array[core(placed) if kind.arbitrary else placed.array > 0],
             log=modality in part.log,
             suvr=part.suvr == "mask" and kind.datatype == "pet",
+            percentiles=part.percentiles,
         )
     except ValueError as error:
         message = f"{scan}: {error}; check that it shows the same head as the reference"

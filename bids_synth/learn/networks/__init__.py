@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
 from bids_synth.learn.linear import Gramian
+from bids_synth.learn.networks.curve import matching_curve
 from bids_synth.learn.networks.excitation_unet import ExcitationUNet
 from bids_synth.learn.networks.initial import draw_normal
 from bids_synth.learn.networks.pix2pix_unet import Pix2PixUNet
@@ -28,6 +31,8 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "excitation-unet": ExcitationUNet,
 }
 """Name -> class, called with the numbers of sources and targets and the recipe's keys."""
+Quantiles = Callable[[str, int], npt.NDArray[np.float64]]
+"""(modality, number) -> so many quantiles of its scaled values, at shares that lie evenly."""
 
 
 def network_parameters(recipe: Recipe) -> dict[str, Any]:
@@ -47,14 +52,20 @@ def build_network(recipe: Recipe) -> nn.Module:
     return draw_normal(network) if published else network
 
 
-def start_linear(network: nn.Module, recipe: Recipe, gramian: Callable[[], Gramian]) -> None:
+def start_linear(
+    network: nn.Module, recipe: Recipe, gramian: Callable[[], Gramian], quantiles: Quantiles
+) -> None:
     """Let a network that keeps a linear answer begin with that of the training participants.
 
-    `gramian` is called only where there is such a network.
+    Without pairs, one that keeps a curve begins with that which gives its source the quantiles of
+    its target, in the order in which their mean images say. `gramian` and `quantiles` are called
+    only where there is such a network.
     """
     if isinstance(network, TwoWay):
         for n, way in enumerate(network.ways):
-            _fill(way, gramian, recipe.sources[n : n + 1], recipe.targets[1 - n : 2 - n])
+            source, target = recipe.sources[n], recipe.targets[1 - n]
+            _fill(way, gramian, [source], [target])
+            _bend(way, quantiles, source, target)
     else:
         _fill(network, gramian, recipe.inputs, recipe.targets)
 
@@ -68,6 +79,18 @@ def _fill(
     if "linear" in dict(network.named_buffers(recurse=False)):
         table = gramian().table(sources, targets)
         network.get_buffer("linear").copy_(torch.from_numpy(table))
+
+
+def _bend(way: nn.Module, quantiles: Quantiles, source: str, target: str) -> None:
+    curve = dict(way.named_buffers(recurse=False)).get("curve")
+    if curve is None:
+        return
+    line = way.get_buffer("linear")[1, 0]
+    slope, knots = float(line[0]), curve.shape[1]
+    if slope != 0:
+        one, other = quantiles(source, knots), quantiles(target, knots)
+        curve.copy_(matching_curve(one, other, falling=slope < 0))
+        line.copy_(torch.tensor([1.0, 0.0]))
 
 
 def laid_out(network: nn.Module, recipe: Recipe) -> nn.Module:

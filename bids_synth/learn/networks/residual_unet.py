@@ -10,6 +10,7 @@ from monai.networks.nets import SegResNet
 from torch import nn
 
 from bids_synth.learn.networks.convolution import hasten
+from bids_synth.learn.networks.curve import bend, straight_line
 
 
 class ResidualUNet(nn.Module):
@@ -19,7 +20,8 @@ class ResidualUNet(nn.Module):
     the training voxels. The network therefore starts at the linear baseline. The U-Net is the
     encoder-decoder of Myronenko 2018 (arXiv:1810.11654) with GroupNorm and trilinear
     upsampling, as MONAI has it; it sees the images (0 where absent) and one map of ones or
-    zeros per source that says whether it is there.
+    zeros per source that says whether it is there. With `knots`, the images go through a fixed
+    curve before the linear part, a straight line to begin with.
     """
 
     def __init__(
@@ -29,8 +31,11 @@ class ResidualUNet(nn.Module):
         targets: int,
         filters: int = 16,
         blocks: Sequence[int] = (1, 1, 1, 1),
+        knots: int = 0,
     ) -> None:
         super().__init__()
+        self.curve: torch.Tensor | None
+        self.register_buffer("curve", straight_line(knots) if knots else None)
         self.linear: torch.Tensor
         self.register_buffer("linear", torch.zeros(2**sources, targets, sources + 1))
         self.body = SegResNet(
@@ -52,7 +57,8 @@ class ResidualUNet(nn.Module):
         maps = available[:, :, None, None, None].to(images.dtype).expand_as(images)
         added = self.body(torch.cat([images, maps], dim=1).contiguous(memory_format=_LAYOUT))
         weights = self.linear[subset_number(available)]
-        straight = torch.einsum("nts,nsijk->ntijk", weights[:, :, :-1], images)
+        bent = images if self.curve is None else bend(images, self.curve)
+        straight = torch.einsum("nts,nsijk->ntijk", weights[:, :, :-1], bent)
         result: torch.Tensor = added + straight + weights[:, :, -1, None, None, None]
         return result
 
