@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -69,6 +70,14 @@ class Ranks:
             process = SERVER.Process(target=_run, args=(told, variables, folder / f"{rank}", own))
             process.start()
             self.processes.append(process)
+
+    def wait_until_said(self, text: str) -> None:
+        """Until the first process has said this."""
+        stop = time.monotonic() + PATIENCE
+        place = self.folder / "0.err"
+        while not (place.is_file() and text in place.read_text()):
+            assert time.monotonic() < stop, f"it never said: {text}"
+            time.sleep(0.05)
 
     def signal(self, number: int) -> None:
         """What a scheduler does to a job: every process gets the signal."""

@@ -15,6 +15,7 @@ from small_job import EPOCHS, NAME, PER_EPOCH, Job, apart
 from test_distributed import environment
 
 from bids_synth.learn.model import load_model
+from bids_synth.turns import my_turn
 
 pytestmark = pytest.mark.slow
 TOLERANCE = 1e-6
@@ -133,6 +134,15 @@ def test_the_signal_of_a_scheduler_ends_all_processes_within_seconds(tmp_path: P
     assert ended.codes == [75, 75], ended.said
     assert time.monotonic() - at < 10
     assert 0 < job.steps_kept() < job.steps
+
+
+def test_processes_that_wait_for_the_turn_of_their_fit_end_as_well(tmp_path: Path) -> None:
+    job = Job(tmp_path)
+    with my_turn({"fold-0"}, job.place.parent / "turns", does="fits"):
+        ranks = job.ranks()
+        ranks.wait_until_said("waiting for it")
+        ranks.signal(signal.SIGTERM)
+        assert ranks.end().codes == [75, 75]
 
 
 def test_torchrun_passes_on_the_signals_that_it_is_told_of(tmp_path: Path) -> None:
