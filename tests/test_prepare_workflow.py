@@ -15,12 +15,19 @@ import pytest
 from prepare_phantom import dice, make_scan, make_visit, motion, rms_error, truth_mask
 
 from bids_synth.errors import UsageError, VisitError
+from bids_synth.parts.preparation import PreparationPart
 from bids_synth.prepare import admit, steps
 from bids_synth.prepare.itk import read_itk
 from bids_synth.prepare.key import preparation_key
 from bids_synth.prepare.native import to_native
 from bids_synth.prepare.region import core
-from bids_synth.prepare.workflow import init_prepare_wf, prepare_visits
+from bids_synth.prepare.workflow import (
+    TO_FIND,
+    TO_REGISTER,
+    TO_RESAMPLE,
+    init_prepare_wf,
+    prepare_visits,
+)
 from bids_synth.recipe import load_recipe
 from bids_synth.visit import Prepared, Scan, Visit
 from bids_synth.volume import Volume, read_grid, read_mask, read_volume, write_volume
@@ -272,6 +279,12 @@ def test_a_killed_step_does_not_hang(done, tmp_path):
             os.killpg(process.pid, signal.SIGKILL)
             pytest.fail("the run hangs after a step was killed")
     assert "sub-01: a step was killed (signal 9), most likely for lack of memory" in output
+
+
+def test_every_key_of_the_preparation_reaches_a_step():
+    """The order of references is in the visit's own reference already."""
+    given = TO_FIND | TO_REGISTER | TO_RESAMPLE
+    assert given | {"reference"} == set(PreparationPart.model_fields)
 
 
 def test_importing_the_workflow_asks_no_server(tmp_path):

@@ -44,6 +44,10 @@ from bids_synth.visit import Prepared, Visit
 from bids_synth.volume import read_grid
 
 LOG = logging.getLogger(__name__)
+TO_FIND, TO_REGISTER = {"mask"}, {"registration_spacing"}
+TO_RESAMPLE = {"bias_correction", "log", "suvr", "percentiles"}
+"""Keys of the recipe's preparation that each step is given: a step is made anew where its own
+keys change, and taken over where only others do."""
 
 
 def init_prepare_wf(
@@ -66,7 +70,7 @@ def init_prepare_wf(
     region = _node(FindRegion(), "region", scans[reference], factor=10, least=1.4)
     region.inputs.trait_set(
         reference=str(scans[reference]), modality=reference,
-        parameters=part.model_dump_json(include={"mask"}),
+        parameters=part.model_dump_json(include=TO_FIND),
         option=skull_strip, seed=seed,
     )  # fmt: skip
     if visit.brain_mask is not None and visit.mask_of == reference:
@@ -90,7 +94,7 @@ def init_prepare_wf(
         workflow.connect(transforms, "out", prepared, "transforms")
     for number, (modality, path) in enumerate(scans.items(), start=1):
         fine = _node(ResampleScan(), f"resample_{modality}", path, factor=6)
-        own = part.model_dump_json(include={"bias_correction", "log", "suvr"})
+        own = part.model_dump_json(include=TO_RESAMPLE)
         fine.inputs.trait_set(scan=str(path), modality=modality, parameters=own)
         workflow.connect(place, "mask", fine, "mask")
         workflow.connect(fine, "image", images, f"in{number}")
@@ -100,7 +104,7 @@ def init_prepare_wf(
             rigid.inputs.trait_set(
                 reference=str(scans[reference]), reference_modality=reference, scan=str(path),
                 modality=modality, seed=seed,
-                parameters=part.model_dump_json(include={"registration_spacing"}),
+                parameters=part.model_dump_json(include=TO_REGISTER),
             )  # fmt: skip
             workflow.connect(region, "native_mask", rigid, "native_mask")
             workflow.connect(rigid, "transform", fine, "transform")
