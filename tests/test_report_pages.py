@@ -331,6 +331,7 @@ def test_with_two_protocols_tiles_are_of_the_first_and_tables_of_both(tmp_path, 
     scores = Page(text).sections["scores"]
     for words in ("PSNR, dB: higher is better (masked3d)", "(affine-free)", "MS-SSIM", "0.770"):
         assert words in scores
+    assert scores.index("(masked3d)") < scores.index("(affine-free)")
     for words in ("Root mean square error", "2.500", "in the image's unit", "81.0"):
         assert words in scores
 

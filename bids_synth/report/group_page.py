@@ -57,9 +57,9 @@ def write_group_report(
     `rows` and `summary` are the table of scores and its summary. `training.tsv`, `split.tsv`
     and `model.json` are read from the model folder where they are there.
     """
-    tables = [] if summary.empty else score_tables(summary)
     split = _split(model_folder / "split.tsv")
     protocols = recipe.evaluation.protocols
+    tables = [] if summary.empty else score_tables(summary, protocols)
     first = first_protocol(rows, protocols)
     text = page(
         "group.html",

@@ -21,10 +21,14 @@ _TABLES = {
 MINUS = "\N{MINUS SIGN}"
 
 
-def score_tables(summary: pd.DataFrame) -> list[dict[str, Any]]:
-    """One table per protocol and metric, from the summary of the table of scores."""
+def score_tables(summary: pd.DataFrame, protocols: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """One table per protocol and metric, from the summary of the table of scores.
+
+    In the order of the recipe's `protocols`: the one that it is judged by comes first.
+    """
     tables = []
-    for protocol, scored in summary.groupby("protocol", sort=True):
+    for protocol in in_order(summary, protocols):
+        scored = summary[summary["protocol"] == protocol]
         for metric, (title, digits, rising) in _TABLES.items():
             part = scored[scored["metric"] == metric]
             if part.empty:
@@ -38,9 +42,14 @@ def score_tables(summary: pd.DataFrame) -> list[dict[str, Any]]:
 
 def first_protocol(table: pd.DataFrame, protocols: Sequence[str]) -> pd.DataFrame:
     """The part of a table by the first of the recipe's protocols that scored anything."""
-    known = list(dict.fromkeys(table["protocol"])) if "protocol" in table else []
-    order = [p for p in (*protocols, *known) if p in known]
+    order = in_order(table, protocols)
     return table[table["protocol"] == order[0]] if order else table
+
+
+def in_order(table: pd.DataFrame, protocols: Sequence[str]) -> list[str]:
+    """The protocols of a table, those of the recipe first and in its order."""
+    known = list(dict.fromkeys(table["protocol"])) if "protocol" in table else []
+    return list(dict.fromkeys(p for p in (*protocols, *known) if p in known))
 
 
 def score_tiles(summary: pd.DataFrame, people: str) -> list[dict[str, str]]:
