@@ -12,7 +12,7 @@ from learn_toys import images_of, make_visit, toy_recipe
 from bids_synth import physics
 from bids_synth.learn.closed_form import compute
 from bids_synth.learn.extras import Extras, extras_of, given_extras
-from bids_synth.learn.linear import gramian_of_inputs
+from bids_synth.learn.linear import add_grams, gram_of, gramian_of_inputs
 from bids_synth.learn.store import open_store, scaled_image
 from bids_synth.recipe import Recipe, load_recipe, validate_recipe
 from bids_synth.visit import Prepared
@@ -150,3 +150,16 @@ def test_the_closed_form_of_a_visit_is_that_of_its_maps(tmp_path: Path) -> None:
     inside = mask > 0
     np.testing.assert_allclose(found[inside], plain[inside], rtol=1e-4)
     assert not found[~inside].any()
+
+
+def test_the_linear_answer_is_a_line_of_the_closed_form_where_that_is_given() -> None:
+    names, rng = ("cbf", "cbv", "cmro2", "closed-cmro2"), np.random.default_rng(6)
+    images = {name: rng.random((8, 8, 8)) for name in names}
+    images["cmro2"] = 0.9 * images["closed-cmro2"] + 0.05 + 0.3 * images["cbf"]
+    gramian = add_grams(names, [(names, gram_of(names, images, np.ones((8, 8, 8))))])
+    sources = ("cbf", "cbv", "closed-cmro2")
+    table = gramian.table(sources, ["cmro2"])[:, 0]
+    slope, level = np.polyfit(images["closed-cmro2"].ravel(), images["cmro2"].ravel(), 1)
+    np.testing.assert_allclose(table[7], [0, 0, slope, level], atol=1e-5)
+    assert table[3, :2].all()
+    assert table[3, 2] == 0
