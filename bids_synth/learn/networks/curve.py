@@ -6,24 +6,28 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+FARTHEST = 8.0
+"""Scaled value that no image comes near."""
 LEAST_STEP = 1e-4
 """Distance of two knots below which the curve would be a jump."""
 
 
 def straight_line(knots: int) -> torch.Tensor:
-    """(2, K): values and what becomes of them, here themselves from 0 to 1."""
-    return torch.linspace(0, 1, knots).repeat(2, 1)
+    """(2, K): values and what becomes of them, here themselves as far as scaled images go."""
+    return torch.linspace(-FARTHEST, FARTHEST, knots).repeat(2, 1)
 
 
 def bend(images: torch.Tensor, curve: torch.Tensor) -> torch.Tensor:
-    """Images of any shape through a curve (2, K), which goes on straight beyond its ends.
+    """Images of any shape through a curve (2, K), which is level beyond its ends.
 
+    Steep ends that went on would make fluid and vessels brighter than anything that is real.
     Differentiable with respect to the images.
     """
     values, results = curve.to(images.dtype)
     slopes = results.diff() / values.diff()
-    number = torch.bucketize(images.detach().contiguous(), values[1:-1].contiguous())
-    bent: torch.Tensor = results[number] + slopes[number] * (images - values[number])
+    within = images.clamp(values[0], values[-1])
+    number = torch.bucketize(within.detach().contiguous(), values[1:-1].contiguous())
+    bent: torch.Tensor = results[number] + slopes[number] * (within - values[number])
     return bent
 
 
