@@ -13,15 +13,14 @@ from torch import nn
 
 from bids_synth.errors import UsageError
 from bids_synth.learn.preview import Look, look_at
-from bids_synth.learn.quantiles import ENDS, quantiles_of
+from bids_synth.learn.quantiles import quantiles_of
 from bids_synth.learn.scenarios import each_target
 from bids_synth.learn.selection import MOST, Score, Selection, made_by, selection_of
 from bids_synth.learn.store import Stored
 from bids_synth.recipe import Recipe
 
-COMPARED = 25
+SHARES = np.linspace(0.01, 0.99, 25)
 """Quantiles by which two distributions of values are compared."""
-SHARES = np.linspace(*ENDS, COMPARED)
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def proxy_selection(
     device: torch.device,
 ) -> ProxySelection:
     """The proxy for an unpaired recipe; UsageError where a part lacks a modality altogether."""
-    quantiles = {target: quantiles_of(training, target, COMPARED) for target in recipe.targets}
+    quantiles = {target: quantiles_of(training, target, SHARES) for target in recipe.targets}
     offered = [(v, source) for source in recipe.sources for v in validation if source in v.images]
     if not offered:
         message = "no validation visit has any of the modalities; choose another split"

@@ -10,16 +10,15 @@ import numpy.typing as npt
 from bids_synth.errors import UsageError
 from bids_synth.learn.store import Stored
 
-ENDS = 0.01, 0.99
-"""Shares of the first and the last quantile; beyond them is noise."""
 
-
-def quantiles_of(visits: Sequence[Stored], modality: str, count: int) -> npt.NDArray[np.float64]:
-    """Mean over the visits of `count` quantiles inside the mask, at shares that lie evenly.
+def quantiles_of(
+    visits: Sequence[Stored], modality: str, shares: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Mean over the visits of the quantiles inside the mask at these shares.
 
     Raises UsageError where no visit has the modality.
     """
-    shares, found = np.linspace(*ENDS, count), []
+    found = []
     for visit in (v for v in visits if modality in v.images):
         values = visit.images[modality][np.asarray(visit.mask) > 0]
         found.append(np.quantile(values.astype(np.float32), shares))

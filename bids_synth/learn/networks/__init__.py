@@ -31,8 +31,8 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "excitation-unet": ExcitationUNet,
 }
 """Name -> class, called with the numbers of sources and targets and the recipe's keys."""
-Quantiles = Callable[[str, int], npt.NDArray[np.float64]]
-"""(modality, number) -> so many quantiles of its scaled values, at shares that lie evenly."""
+Quantiles = Callable[[str, npt.NDArray[np.float64]], npt.NDArray[np.float64]]
+"""(modality, shares) -> quantiles of its scaled values at these shares."""
 
 
 def network_parameters(recipe: Recipe) -> dict[str, Any]:
@@ -86,9 +86,9 @@ def _bend(way: nn.Module, quantiles: Quantiles, source: str, target: str) -> Non
     if curve is None:
         return
     line = way.get_buffer("linear")[1, 0]
-    slope, knots = float(line[0]), curve.shape[1]
+    slope, shares = float(line[0]), np.linspace(0, 1, curve.shape[1])
     if slope != 0:
-        one, other = quantiles(source, knots), quantiles(target, knots)
+        one, other = quantiles(source, shares), quantiles(target, shares)
         curve.copy_(matching_curve(one, other, falling=slope < 0))
         line.copy_(torch.tensor([1.0, 0.0]))
 
