@@ -8,6 +8,6 @@ folder=${1:-/opt/datalad}
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
 apt-get install -y -qq --no-install-recommends git git-annex python3-venv
-python3 -m venv "$folder"
+"$folder/bin/datalad" --version >/dev/null 2>&1 || python3 -m venv --clear "$folder"
 "$folder/bin/pip" install --quiet datalad==1.7.1
 ln -sf "$folder"/bin/datalad "$folder"/bin/git-annex-remote-datalad* /usr/local/bin/
