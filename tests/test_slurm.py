@@ -191,7 +191,7 @@ def test_prepare_fit_and_fill_in_dependent_jobs_give_the_files_of_three_commands
     alone(*where, "group", *how, *PREPARED_LIKE, *QUICK)
     alone(*where, "participant", "--synth-only", *how)
     for number in numbers:
-        cluster.wait(number)
+        cluster.wait(number, seconds=900)
     here, there = contents(jobs / "out"), contents(own / "out")
     assert sorted(here) == sorted(there)
     assert [name for name in here if here[name] != there[name]] == []
