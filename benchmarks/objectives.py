@@ -17,7 +17,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from benchmarks.stages import SEED, Measured
-from bids_synth.learn.member import Member, _calm, _loop
+from bids_synth.learn.member import Member, _loop, calm
 from bids_synth.learn.networks import build_network, laid_out
 from bids_synth.learn.networks.discriminator import PatchDiscriminator
 from bids_synth.learn.objectives import OBJECTIVES
@@ -104,7 +104,7 @@ def fitted(recipe: Recipe) -> float:
     """Seconds of a step as members are fitted: Lightning, averaging, clipping, rates and all."""
     items = [item_of(recipe)] * (STEPS * recipe.fit.batch)
     watch, device = Stopwatch(), torch.device("cpu")
-    with tempfile.TemporaryDirectory() as folder, _calm(device):
+    with tempfile.TemporaryDirectory() as folder, calm(device):
         member = Member(recipe, 0, 0, SEED, "", Path(folder), Path(folder) / "logs" / "one")
         objective = OBJECTIVES[recipe.objective.name]
         module = objective(recipe, build_network(recipe), steps=STEPS, seed=SEED)
