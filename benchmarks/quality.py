@@ -24,6 +24,7 @@ TRIAL = 8
 PROTOCOLS = '["masked3d", "slices", "affine-free", "synthrad"]'
 """A protocol that does not apply to a target is left out by itself."""
 NOTES = Path(__file__).with_name("quality_notes.md")
+"""What the figures on the demo do not tell; written by hand."""
 LOOKS = 3
 """Times that the validation participants are looked at during a fit."""
 
@@ -128,6 +129,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     said = f"--seconds {options.seconds:.0f} --spacing {options.spacing:g}"
     if options.dataset is not None:
         said = f"--dataset {options.dataset.name} --tasks {' '.join(options.tasks)} {said}"
+    if options.notes != NOTES:
+        said += f" --notes {options.notes}"
     options.dataset = options.dataset or demo(options.out, options)
     began = time.perf_counter()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

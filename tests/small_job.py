@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import torch
+from learn_kill import curve
 from program_ranks import Disturbance, Ended, Ranks
 from ready_dataset import MODALITIES, make_ready
 
@@ -50,9 +51,8 @@ class Job:
         return torch.load(state, weights_only=True)["steps_done"] if state.is_file() else 0
 
     def curve(self) -> list[list[str]]:
-        """training.tsv without the two columns that are measured times."""
-        lines = (self.model / "training.tsv").read_text().splitlines()
-        return [line.split("\t")[:9] for line in lines]
+        """That of the model, as `learn_kill.curve`."""
+        return curve(self.model)
 
     def weights(self) -> dict[str, torch.Tensor]:
         return load_model(self.model).networks()[0].state_dict()

@@ -23,7 +23,7 @@ from faults_house import (
     participant,
     tree,
 )
-from learn_kill import fit_toys
+from learn_kill import curve, fit_toys
 
 from bids_synth.errors import VisitError
 from bids_synth.machine import explained, visit_fails
@@ -256,7 +256,7 @@ def test_a_disk_that_fills_up_in_a_fit_is_named_and_the_fit_goes_on(
 ) -> None:
     """While the arrays of the visits are written, or the state of the fit."""
     calm = fit_toys(tmp_path / "calm", members=1)
-    room = {"store": 16384, "state": bytes_in(tmp_path / "calm/work/store") + 16384}
+    room = {"store": 16384, "state": bytes_in(tmp_path.joinpath("calm", "work", "store")) + 16384}
     with small_disk(tmp_path / "full/work", room[what]) as work:
         with pytest.raises(OSError, match=str(work)) as refused:
             fit_toys(tmp_path / "full", members=1)
@@ -265,3 +265,4 @@ def test_a_disk_that_fills_up_in_a_fit_is_named_and_the_fit_goes_on(
         assert not (tmp_path / "full/models/toy/model.json").exists()
     again = fit_toys(tmp_path / "full", members=1)
     assert [w.sha256 for w in again.card.weights] == [w.sha256 for w in calm.card.weights]
+    assert curve(again.folder) == curve(calm.folder)

@@ -18,7 +18,7 @@ from faults_house import (
     start,
     tree,
 )
-from learn_kill import die_in, fit_toys
+from learn_kill import curve, die_in, fit_toys
 
 from bids_synth.learn.model import load_model
 from bids_synth.learn.objectives.objective import Objective
@@ -61,6 +61,7 @@ def test_two_jobs_that_fit_one_model_take_turns_and_end_at_one(tmp_path: Path) -
     second = start(lambda: fit(place))
     assert (end_of(first), end_of(second)) == (0, 0)
     assert weights_of(place) == weights_of(tmp_path / "calm")
+    assert curve(place / "models/toy") == curve(tmp_path / "calm/models/toy")
     assert not list((place / "work/fit").rglob("*.ckpt"))
 
 
@@ -79,6 +80,7 @@ def test_a_job_that_waits_for_one_that_is_killed_goes_on_where_that_was(tmp_path
     second = start(lambda: fit(place))
     assert (end_of(first), end_of(second)) == (-signal.SIGKILL, 0)
     assert weights_of(place) == weights_of(tmp_path / "calm")
+    assert curve(place / "models/toy") == curve(tmp_path / "calm/models/toy")
 
 
 def test_memory_that_is_refused_fails_that_visit_in_one_line(

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from learn_kill import PEOPLE, fit_toys
+from learn_kill import PEOPLE, curve, fit_toys
 from learn_toys import make_visit, minus_error, toy_recipe, toy_split
 
 from bids_synth.errors import ModelError, UsageError
@@ -33,12 +33,6 @@ def weights_of(model):
     return [w.sha256 for w in model.card.weights]
 
 
-def curve(model):
-    """training.tsv without the two columns that are measured times."""
-    lines = (model.folder / "training.tsv").read_text().splitlines()
-    return [line.split("\t")[:9] for line in lines]
-
-
 def killed(folder, how, number):
     paths = os.pathsep.join([str(TESTS), str(TESTS.parent)])
     command = [sys.executable, str(TESTS / "learn_kill.py"), str(folder), how, str(number)]
@@ -57,8 +51,8 @@ def test_killed_twice_it_ends_at_the_same_bits(undisturbed, tmp_path):
         load_model(tmp_path / "models" / "toy")
     resumed = fit_toys(tmp_path)
     assert weights_of(resumed) == weights_of(model)
-    assert curve(resumed) == curve(model)
-    assert len(curve(resumed)) == 1 + 2 * 3
+    assert curve(resumed.folder) == curve(model.folder)
+    assert len(curve(resumed.folder)) == 1 + 2 * 3
 
 
 @pytest.mark.slow
@@ -70,7 +64,7 @@ def test_killed_anywhere_it_ends_at_the_same_bits(undisturbed, tmp_path, how, nu
     killed(tmp_path, how, number)
     resumed = fit_toys(tmp_path)
     assert weights_of(resumed) == weights_of(model)
-    assert curve(resumed) == curve(model)
+    assert curve(resumed.folder) == curve(model.folder)
 
 
 def test_the_same_call_again_fits_nothing(undisturbed, monkeypatch):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from learn_kill import fit_toys
+from learn_kill import curve, fit_toys
 
 from bids_synth.learn.objectives.objective import Objective
 from bids_synth.learn.selection import Selection
@@ -44,12 +44,6 @@ def weights_of(folder: Path) -> list[str]:
     from bids_synth.learn.model import load_model
 
     return [w.sha256 for w in load_model(folder / "models" / "toy").card.weights]
-
-
-def curve(folder: Path) -> list[list[str]]:
-    """training.tsv without the two columns that are measured times."""
-    lines = (folder / "models/toy/training.tsv").read_text().splitlines()
-    return [line.split("\t")[:9] for line in lines]
 
 
 def steps_saved(folder: Path) -> int:
@@ -91,7 +85,7 @@ def test_a_fit_ends_with_the_step_and_goes_on_to_the_same_bits(
     fit_toys(tmp_path, objective, members=1)
     calm = undisturbed(objective)
     assert weights_of(tmp_path) == weights_of(calm)
-    assert curve(tmp_path) == curve(calm)
+    assert curve(tmp_path / "models/toy") == curve(calm / "models/toy")
 
 
 @pytest.mark.parametrize("step", [1, 4, 11, 12])
@@ -105,7 +99,7 @@ def test_any_step_will_do(step: int, undisturbed: Callable[[str], Path], tmp_pat
     assert steps_saved(tmp_path) == step
     fit_toys(tmp_path, members=1)
     assert weights_of(tmp_path) == weights_of(undisturbed("regression"))
-    assert curve(tmp_path) == curve(undisturbed("regression"))
+    assert curve(tmp_path / "models/toy") == curve(undisturbed("regression") / "models/toy")
 
 
 def test_outside_a_fit_the_signal_ends_the_run_at_once_and_handlers_come_back() -> None:

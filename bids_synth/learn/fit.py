@@ -156,41 +156,28 @@ def fit_fold(
     `watch` is told epoch and validation score after each look, and may raise to end the fit.
     A fold that another job fits in the same work directory is waited for and taken over.
     """
-    first = members[0]
-    with my_turn({f"fold-{first.fold}"}, first.place.parent / "turns", does="fits"):
-        if any(member.fitted() is None for member in members):
-            _fit_fold(members, visits, split, score, device, init_from, quiet=quiet, watch=watch)
-
-
-def _fit_fold(
-    members: Sequence[Member],
-    visits: Sequence[Prepared],
-    split: Split,
-    score: Score,
-    device: torch.device,
-    init_from: Path | None,
-    *,
-    quiet: bool,
-    watch: Callable[[int, float], None] | None,
-) -> None:
-    recipe, fold = members[0].recipe, split.folds[members[0].fold]
-    work = members[0].place.parents[2]
-    chosen = [p for p in visits if _is_in(p, fold.training)]
-    extras, modalities = extras_of(recipe, chosen), tuple(recipe.modalities)
-    training = open_store(chosen, modalities, work, extras)
-    validation = open_store(
-        [p for p in visits if _is_in(p, fold.validation)], modalities, work, extras
-    )
-    selection = choose_selection(recipe, training, validation, score, device)
-    gramian = cache(partial(_gramian, recipe, chosen, training))
-    place, key = members[0].place, members[0].key
-    kept = place.with_name(f"fold-{members[0].fold}_segmenter.safetensors")
-    features = features_of(recipe, training, kept, key=key, seed=members[0].own_seed)
-    for member in members:
-        initial = _initial(member, gramian, partial(quantiles_of, training), init_from)
-        fit_member(
-            member, training, selection, initial, quiet=quiet, features=features, watch=watch
+    turns = members[0].place.parent / "turns"
+    with my_turn({f"fold-{members[0].fold}"}, turns, does="fits"):
+        if all(member.fitted() is not None for member in members):
+            return
+        recipe, fold = members[0].recipe, split.folds[members[0].fold]
+        work = members[0].place.parents[2]
+        chosen = [p for p in visits if _is_in(p, fold.training)]
+        extras, modalities = extras_of(recipe, chosen), tuple(recipe.modalities)
+        training = open_store(chosen, modalities, work, extras)
+        validation = open_store(
+            [p for p in visits if _is_in(p, fold.validation)], modalities, work, extras
         )
+        selection = choose_selection(recipe, training, validation, score, device)
+        gramian = cache(partial(_gramian, recipe, chosen, training))
+        place, key = members[0].place, members[0].key
+        kept = place.with_name(f"fold-{members[0].fold}_segmenter.safetensors")
+        features = features_of(recipe, training, kept, key=key, seed=members[0].own_seed)
+        for member in members:
+            initial = _initial(member, gramian, partial(quantiles_of, training), init_from)
+            fit_member(
+                member, training, selection, initial, quiet=quiet, features=features, watch=watch
+            )
 
 
 def _gramian(recipe: Recipe, chosen: Sequence[Prepared], training: Sequence[Stored]) -> Gramian:
