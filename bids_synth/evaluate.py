@@ -59,7 +59,9 @@ def real_on_native(prepared: Prepared, target: str) -> Volume:
     """The acquired scan of `target` on the reference's native grid, in its own unit."""
     modality = MODALITIES[target]
     if target == prepared.reference:
-        return read_volume(prepared.visit.scans[target].path, unit=modality.unit)
+        scan = prepared.visit.scans[target]
+        raw = read_volume(scan.path, unit=modality.unit)
+        return raw.with_array(prepared.conversions.get(target, scan.conversion).apply(raw.array))
     resampled = read_volume(prepared.images[target], unit=modality.unit)
     return to_native(resampled, prepared, background=modality.background)
 

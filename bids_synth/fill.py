@@ -22,7 +22,7 @@ from bids_synth.evaluate import (
     score_withheld,
 )
 from bids_synth.learn.baselines import load_baselines
-from bids_synth.learn.closed_form import blood_figures
+from bids_synth.learn.closed_form import blood_figures, held_voxels
 from bids_synth.learn.model import load_model
 from bids_synth.learn.synthesize import load_synthesizer
 from bids_synth.learn.typical import figures
@@ -177,6 +177,7 @@ class Filler:
                 maps=NEEDED[quantity],
                 constants=constants,
                 region=self.model.recipe.preparation.mask,
+                held=held_voxels(prepared, read_mask(prepared.mask).array),
             )
             self._copy({path: (image, 0.0)}, prepared)
             written.append(quantity)

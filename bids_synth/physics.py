@@ -21,8 +21,8 @@ NEEDED = {
     "cmro2": ("cbf", "cbv", "T2map", "T2starmap"),
 }
 """Quantity -> the maps that its closed form needs."""
-LEAST_CAP = 1.5
-"""Lowest value at which OEF is capped."""
+MOST_OEF = 1.0
+"""More oxygen than the blood brings cannot be extracted; what noise puts above is held there."""
 LEAST_SHARE = 1e-6
 """Part of the most blood under a Gaussian below which nothing is known of a voxel."""
 
@@ -66,20 +66,16 @@ def r2prime(t2: Map, t2star: Map) -> Map:
 
 
 def oef(cbv: Map, t2: Map, t2star: Map, *, hct: float, mask: Map | None = None) -> Map:
-    """Oxygen extraction fraction OEF = R2' / (C CBV/100); 0 where CBV is not positive.
+    """Oxygen extraction fraction OEF = R2' / (C CBV/100), 0 to 1; 0 where CBV is not positive.
 
-    `cbv` in %, `t2` and `t2star` in s, `hct` in %. With a mask, values above
-    max(1.5, 5 x median inside the mask) become that cap, everywhere.
+    `cbv` in %, `t2` and `t2star` in s, `hct` in %. 0 outside the mask, where one is given.
     """
     holds_blood = cbv > 0
     safe = np.where(holds_blood, cbv, 1)
     rate = r2prime(t2, t2star)
     extracted = np.where(holds_blood, rate / (blood_frequency(hct) * safe / 100), 0)
-    if mask is None:
-        return np.asarray(extracted)
-    inside = extracted[np.asarray(mask) > 0]
-    cap = max(5 * float(np.median(inside)), LEAST_CAP) if inside.size else LEAST_CAP
-    return np.asarray(np.minimum(extracted, cap))
+    inside = True if mask is None else np.asarray(mask) > 0
+    return np.asarray(np.where(inside, np.minimum(extracted, MOST_OEF), 0))
 
 
 def regional_oef(
@@ -90,7 +86,7 @@ def regional_oef(
     OEF = G(w R2') / (C G(w CBV)/100), G a Gaussian of `sigma` voxels along each axis, w the
     `weights` of voxels, (I, J, K). Extraction differs little within a healthy brain and smoothly
     in a diseased one, while the quotient of single voxels is mostly noise. R2' counts at most its
-    99th percentile, OEF at most 1.5; 0 far from all weights. As `oef` where sigma is 0.
+    99th percentile, OEF at most 1; 0 far from all weights. As `oef` where sigma is 0.
     """
     weights = np.where(cbv > 0, weights, 0).astype(np.float64)
     rate = r2prime(t2, t2star)
@@ -98,7 +94,7 @@ def regional_oef(
     blood = blood_frequency(hct) * np.maximum(cbv, 0) / 100
     over, under = (ndimage.gaussian_filter(weights * a, sigma) for a in (rate, blood))
     known = under > LEAST_SHARE * under.max()
-    return np.asarray(np.minimum(np.where(known, over / np.where(known, under, 1), 0), LEAST_CAP))
+    return np.asarray(np.minimum(np.where(known, over / np.where(known, under, 1), 0), MOST_OEF))
 
 
 def cmro2(
@@ -114,7 +110,7 @@ def cmro2(
     """CMRO2 = CBF/0.75 x OEF x CaO2/100 in umol/100g/min; 0.75 corrects background suppression.
 
     `cbf` in ml/100g/min, `cbv` in %, `t2` and `t2star` in s, `hct` and `o2sat` in %; `mask` as in
-    `oef`. Up to the cap of OEF, Hct cancels: about 3.215 CBF R2' / CBV at 98 % saturation.
+    `oef`. Where OEF is below 1, Hct cancels: about 3.215 CBF R2' / CBV at 98 % saturation.
     """
     return consumption(cbf, oef(cbv, t2, t2star, hct=hct, mask=mask), hct=hct, o2sat=o2sat)
 

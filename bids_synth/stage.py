@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from bids_synth.admission import admitted
@@ -16,6 +16,7 @@ from bids_synth.prepare.key import preparation_key
 from bids_synth.recipe import Recipe, load_recipe
 from bids_synth.settings import Settings
 from bids_synth.summary import RunSummary
+from bids_synth.units import BY_VALUES
 from bids_synth.visit import Prepared, Visit
 from bids_synth.volume import write_text
 
@@ -105,13 +106,29 @@ def prepare_all(
         reason = "is not prepared (or its scans or the recipe changed); run --preproc-only first"
         problems += [Problem(visit.label, reason) for visit in rest]
         rest = []
-    if not rest:
-        return prepared, tuple(problems)
-    for group in in_batches(rest, 1 if settings.low_mem else len(rest)):
+    for group in in_batches(rest, 1 if settings.low_mem else max(len(rest), 1)):
         made, failed = _prepare(group, recipe, settings)
         prepared |= made
         problems += failed
+    for note in unit_notes(prepared.values()):
+        LOG.warning("%s", note)
     return prepared, tuple(problems)
+
+
+def unit_notes(prepared: Iterable[Prepared]) -> list[str]:
+    """What the values of scans decided, since nothing tells their unit; one line for all alike."""
+    alike: dict[str, list[str]] = {}
+    for item in prepared:
+        for modality, found in item.conversions.items():
+            if found.by == BY_VALUES or (found.remark and not found.ratio and found.factor == 1):
+                words = f"by its values the unit of {modality} is {found.unit}"
+                words += "" if found.factor == 1 else f", converted to {found.becomes}"
+                words += f" ({found.remark})" if found.remark else ""
+                alike.setdefault(words, []).append(item.label)
+    return [
+        f"{labels[0]}{f' and {len(labels) - 1} more' if labels[1:] else ''}: {words}"
+        for words, labels in alike.items()
+    ]
 
 
 def _found(visit: Visit, recipe: Recipe, settings: Settings) -> Prepared | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bids_synth.grid import Grid
 from bids_synth.scale import Scale
+from bids_synth.units import UNTOLD, Conversion
 
 
 def visit_label(participant: str, session: str | None) -> str:
@@ -29,6 +30,8 @@ class Scan:
     """Absolute path of the NIfTI file."""
     entities: Mapping[str, str] = field(default_factory=dict)
     """BIDS entities of its name by short key: sub, ses, acq, ce, trc, run ..."""
+    conversion: Conversion = UNTOLD
+    """From the unit that its sidecar tells to its modality's own."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,8 @@ class Prepared:
     """True where the reference scan came without skull."""
     key: str
     """sha256 of the inputs' content and the preparation's parameters."""
+    conversions: Mapping[str, Conversion] = field(default_factory=dict)
+    """Modality -> how the numbers of its scan became those of `images`."""
 
     @property
     def label(self) -> str:

@@ -31,12 +31,14 @@ def write_closed_form(
     *,
     dataset: Path,
     maps: Sequence[str],
-    constants: Mapping[str, float],
+    constants: Mapping[str, float | str],
     region: Region = "brain",
+    held: int = 0,
 ) -> list[Path]:
     """Write `cmro2` or `oef` as computed from `maps`, on the reference's native grid.
 
-    `constants` are the blood's figures that the formula used. Returns image and sidecar.
+    `constants` are the blood's figures that the formula used and whose they are; `held` counts
+    voxels in which OEF had to be held at 1. Returns image and sidecar.
     Raises VisitError rather than touch or imitate raw data.
     """
     if not image.grid.matches(prepared.native):
@@ -55,7 +57,7 @@ def write_closed_form(
         "SpatialReference": bids_uri(reference, output, dataset),
         "SkullStripped": prepared.stripped or region == "brain",
         "Units": image.unit,
-        "ClosedForm": {"SourceModalities": list(maps), **constants},
+        "ClosedForm": {"SourceModalities": list(maps), **constants, "VoxelsWithOEFHeldAt1": held},
         "PreparationKey": prepared.key,
     }
     withdraw(path, block, output)
@@ -64,7 +66,7 @@ def write_closed_form(
 
 
 def current_closed_form(
-    quantity: str, prepared: Prepared, output: Path, *, constants: Mapping[str, float]
+    quantity: str, prepared: Prepared, output: Path, *, constants: Mapping[str, float | str]
 ) -> Path | None:
     """The map, where it is there and of this preparation and these figures of the blood."""
     path = output / OutputNames(prepared.visit, prepared.reference).closed_form(quantity)

@@ -15,7 +15,7 @@ from bids_synth.bids.query import Discovery
 from bids_synth.recipe import Recipe
 from bids_synth.visit import Visit
 
-TABLES = ("dataset_description.json", "participants.tsv")
+TABLES = ("dataset_description.json", "participants.tsv", "participants.json")
 """Files of the whole dataset that every run reads."""
 
 

@@ -22,6 +22,7 @@ from bids_synth.bids.uris import bids_uri, bids_uris
 from bids_synth.grid import Grid
 from bids_synth.modality import MODALITIES
 from bids_synth.scale import Scale
+from bids_synth.units import BY_VALUES, UNTOLD, Conversion
 from bids_synth.visit import Prepared, Visit
 from bids_synth.volume import sha256_of, stays_inside
 
@@ -146,7 +147,7 @@ def _sidecars(
             **common,
             **on_grid,
             "SkullStripped": prepared.stripped,
-            "Units": MODALITIES[modality].unit,
+            **_units(prepared, modality),
         }
     for key, extra in (("native mask", {}), ("mask", on_grid)):
         result[key] = {
@@ -158,6 +159,16 @@ def _sidecars(
         }
     result["mask"][MANIFEST] = _manifest(prepared, placed, output)
     return result
+
+
+def _units(prepared: Prepared, modality: str) -> dict[str, Any]:
+    """The unit of a prepared image, and how its scan came to it where it was another."""
+    found = prepared.conversions.get(modality, UNTOLD)
+    told = {"Units": found.becomes or MODALITIES[modality].unit}
+    if found.factor == 1.0 and not found.remark and found.by != BY_VALUES:
+        return told
+    block = {"From": found.unit, "Factor": found.factor, "By": found.by, "Remark": found.remark}
+    return {**told, "UnitConversion": {key: value for key, value in block.items() if value}}
 
 
 def _present(path: Path | None) -> list[Path]:
@@ -172,6 +183,7 @@ def _manifest(prepared: Prepared, placed: Prepared, output: Path) -> dict[str, A
         "Native": _grid_data(prepared.native),
         "Grid": _grid_data(prepared.grid),
         "Scales": {m: asdict(scale) for m, scale in prepared.scales.items()},
+        "Conversions": {m: asdict(one) for m, one in prepared.conversions.items()},
         "Quality": dict(prepared.quality),
         "Stripped": prepared.stripped,
         "Images": list(prepared.images),
@@ -196,6 +208,7 @@ def _from_manifest(manifest: Mapping[str, Any], visit: Visit, output: Path) -> P
         quality={str(name): float(value) for name, value in manifest["Quality"].items()},
         stripped=bool(manifest["Stripped"]),
         key=manifest["Key"],
+        conversions={m: Conversion(**c) for m, c in manifest.get("Conversions", {}).items()},
     )
 
 

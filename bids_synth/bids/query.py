@@ -11,6 +11,7 @@ from typing import Any
 
 from bids.layout import Query
 
+from bids_synth.bids.columns import recipe_columns
 from bids_synth.bids.content import content_fault, is_away
 from bids_synth.bids.faults import description_notes, home_of, misplaced, table_notes
 from bids_synth.bids.filters import ANY, Filters, Label, read_filters
@@ -18,6 +19,7 @@ from bids_synth.bids.index import index
 from bids_synth.bids.labels import unknown_participants, unknown_sessions
 from bids_synth.bids.masks import MaskFinder, derivative_problems
 from bids_synth.bids.names import Name, parse_name
+from bids_synth.bids.sidecar_units import UnitReader
 from bids_synth.bids.traits import read_traits
 from bids_synth.errors import Problem, UsageError, raise_all
 from bids_synth.modality import MODALITIES, Modality
@@ -91,13 +93,16 @@ def query(
     traits, trait_notes = read_traits(dataset)
     trait_notes += table_notes(dataset, traits, participants)
     trait_notes += description_notes(dataset)
-    discovery = _discovery(found, strays, MaskFinder(dataset, derivatives), traits)
+    traits, column_notes = recipe_columns(traits, dataset, recipe, asked=participants)
+    trait_notes += column_notes
+    units = UnitReader(dataset, recipe)
+    discovery = _discovery(found, strays, MaskFinder(dataset, derivatives), traits, units)
     silent = _silent(participants, found, recipe)
     filter_notes = filters.notes if filters else ()
     return Discovery(
         discovery.visits,
         discovery.problems,
-        (*filter_notes, *trait_notes, *notes, *silent, *discovery.notes),
+        (*filter_notes, *trait_notes, *notes, *silent, *discovery.notes, *units.notes),
         discovery.unusable,
     )
 
@@ -190,6 +195,7 @@ def _discovery(
     strays: Strays,
     masks: MaskFinder,
     traits: Mapping[str, Mapping[str, str]],
+    units: UnitReader,
 ) -> Discovery:
     visits: list[Visit] = []
     unusable: list[Visit] = []
@@ -210,6 +216,8 @@ def _discovery(
         files += [visit.brain_mask] if visit.brain_mask else []
         faults = [fault for file in files if (fault := content_fault(file))]
         faults += strays.get((participant, session), [])
+        visit, unit_faults = units.add_to(visit)
+        faults += unit_faults
         problems += [Problem(visit.label, fault) for fault in faults]
         (unusable if faults else visits).append(visit)
     return Discovery(tuple(visits), tuple(problems), tuple(notes), tuple(unusable))

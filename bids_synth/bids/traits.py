@@ -23,18 +23,19 @@ def read_traits(dataset: Path) -> tuple[dict[str, dict[str, str]], list[str]]:
         rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         return {}, [f"{path}: is ignored, it cannot be read as a table ({error}); repair it"]
-    if "participant_id" not in (reader.fieldnames or ()):
+    identity = next((f for f in reader.fieldnames or () if f.lower() == "participant_id"), None)
+    if identity is None:
         return {}, [f"{path}: is ignored, it has no column participant_id (tab-separated)"]
-    return _by_participant(rows, path)
+    return _by_participant(rows, path, identity)
 
 
 def _by_participant(
-    rows: list[dict[str, str]], path: Path
+    rows: list[dict[str, str]], path: Path, identity: str
 ) -> tuple[dict[str, dict[str, str]], list[str]]:
     traits: dict[str, dict[str, str]] = {}
     notes = []
     for number, row in enumerate(rows, start=2):
-        label = (row.pop("participant_id") or "").strip().removeprefix("sub-")
+        label = (row.pop(identity) or "").strip().removeprefix("sub-")
         if not label:
             notes.append(f"{path}: line {number} is ignored, it has no participant_id")
         elif label in traits:

@@ -19,7 +19,7 @@ LEAST_CBV = 0.5
 
 
 def oxygen_extraction(cbv: Map, t2: Map, t2star: Map, *, hct: float) -> Map:
-    """`physics.oef` of the brain, capped there; 0 where CBV is below `LEAST_CBV`."""
+    """`physics.oef` of the brain; 0 where CBV is below `LEAST_CBV`."""
     brain = cbv >= LEAST_CBV
     return oef(np.where(brain, cbv, 0), t2, t2star, hct=hct, mask=brain)
 
@@ -27,6 +27,6 @@ def oxygen_extraction(cbv: Map, t2: Map, t2star: Map, *, hct: float) -> Map:
 def oxygen_consumption(
     cbf: Map, cbv: Map, t2: Map, t2star: Map, *, hct: float, o2sat: float
 ) -> Map:
-    """`physics.cmro2` of the brain, OEF capped there; 0 where CBV is below `LEAST_CBV`."""
+    """`physics.cmro2` of the brain; 0 where CBV is below `LEAST_CBV`."""
     brain = cbv >= LEAST_CBV
     return cmro2(cbf, np.where(brain, cbv, 0), t2, t2star, hct=hct, o2sat=o2sat, mask=brain)

@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_synth import physics
+from bids_synth.blood import USUAL, blood_figure
 from bids_synth.visit import Prepared
 from bids_synth.volume import read_volume
 
-HCT, O2SAT = 42.0, 98.0
-"""Haematocrit and arterial saturation, %, of participants whose own are not known."""
+HCT, O2SAT = USUAL["Hct"], USUAL["O2sat"]
 LEAST_CBV = 0.5
 """% below which a voxel holds no blood to speak of: its OEF and CMRO2 are 0."""
 FWHM = 2 * np.sqrt(2 * np.log(2))
@@ -34,9 +34,10 @@ def compute(
         return np.asarray(physics.r2prime(maps["T2map"], maps["T2starmap"]) * mask, np.float32)
     inside = (mask > 0) & (maps["cbv"] >= LEAST_CBV)
     known = inside
-    blood, hct = np.where(inside, maps["cbv"], 0), _trait(prepared, "Hct", HCT)
+    traits = prepared.visit.traits
+    blood, hct = np.where(inside, maps["cbv"], 0), blood_figure("Hct", traits).percent
     times = maps["T2map"], maps["T2starmap"]
-    o2sat = _trait(prepared, "O2sat", O2SAT)
+    o2sat = blood_figure("O2sat", traits).percent
     if quantity == "oef":
         result = physics.oef(blood, *times, hct=hct, mask=inside)
     elif smoothing > 0:
@@ -50,14 +51,17 @@ def compute(
     return np.asarray(result * known, dtype=np.float32)
 
 
-def blood_figures(prepared: Prepared) -> dict[str, float]:
-    """Haematocrit and arterial saturation, %, that `compute` takes for a visit."""
-    return {"Hct": _trait(prepared, "Hct", HCT), "O2sat": _trait(prepared, "O2sat", O2SAT)}
+def held_voxels(prepared: Prepared, mask: npt.NDArray[Any]) -> int:
+    """In how many voxels OEF is held at 1, the most that can be extracted."""
+    return int((compute("oef", prepared, mask) >= physics.MOST_OEF).sum())
 
 
-def _trait(prepared: Prepared, name: str, usual: float) -> float:
-    try:
-        value = float(prepared.visit.traits.get(name, usual))
-    except ValueError:
-        return usual
-    return value if value > 0 else usual
+def blood_figures(prepared: Prepared) -> dict[str, float | str]:
+    """Haematocrit and arterial saturation, %, that `compute` takes, and whose they are."""
+    figures = {name: blood_figure(name, prepared.visit.traits) for name in USUAL}
+    percent = {name: figure.percent for name, figure in figures.items()}
+    origin = {
+        f"{name}From": "participants.tsv" if figure.given else "usual value"
+        for name, figure in figures.items()
+    }
+    return {**percent, **origin}

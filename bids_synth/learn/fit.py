@@ -33,7 +33,7 @@ from bids_synth.split import Split
 from bids_synth.turns import my_turn
 from bids_synth.visit import Prepared
 
-VERSION = 5
+VERSION = 6
 """Changes when the same inputs would give other weights, so that fits are not taken up."""
 
 

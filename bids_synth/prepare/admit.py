@@ -6,6 +6,7 @@ import gzip
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from nibabel.orientations import aff2axcodes
@@ -14,6 +15,7 @@ from bids_synth.errors import VisitError
 from bids_synth.grid import Affine, Grid
 from bids_synth.modality import MODALITIES
 from bids_synth.prepare.header import Header, read_header
+from bids_synth.units import UNTOLD, Conversion, settled
 from bids_synth.volume import UNREADABLE, Volume, one_line, read_grid, read_volume
 
 FEWEST_SLICES = 5
@@ -68,17 +70,32 @@ def voxel_faults(volume: Volume) -> list[str]:
     return [f"all voxels are {low:g}, expected an image; choose another scan or remove it"]
 
 
-def read_scan(path: Path, modality: str) -> Volume:
-    """Read a scan that can be prepared; VisitError for one that cannot."""
+def read_scan(path: Path, modality: str, conversion: Conversion = UNTOLD) -> Volume:
+    """Read a scan that can be prepared, in its modality's unit; VisitError for one that cannot.
+
+    `conversion` is that of its sidecar; without one, its values decide.
+    """
+    return read_converted(path, modality, conversion)[0]
+
+
+def read_converted(path: Path, modality: str, conversion: Conversion) -> tuple[Volume, Conversion]:
+    """As `read_scan`, and by what the values were converted."""
     admit_header(path)
     volume = read_volume(path, unit=MODALITIES[modality].unit)
     if faults := voxel_faults(volume):
         message = f"{path}: {'; '.join(faults)}"
         raise VisitError(message)
-    return volume
+    try:
+        found = settled(conversion, MODALITIES[modality], volume.array)
+    except ValueError as error:
+        message = f"{path}: {error}"
+        raise VisitError(message) from error
+    return volume.with_array(found.apply(volume.array)), found
 
 
-def admit_scans(scans: Mapping[str, Path]) -> None:
+def admit_scans(
+    scans: Mapping[str, Path], conversions: Mapping[str, Conversion] = MappingProxyType({})
+) -> None:
     """Read every scan of a visit, to the last byte; VisitError with all that is wrong.
 
     So that no scan is registered in vain while another of its visit cannot be read.
@@ -86,7 +103,7 @@ def admit_scans(scans: Mapping[str, Path]) -> None:
     problems = []
     for modality, path in scans.items():
         try:
-            read_scan(path, modality)
+            read_scan(path, modality, conversions.get(modality, UNTOLD))
             _check_sum(path)
         except VisitError as error:
             problems.append(str(error))

@@ -16,11 +16,13 @@ from nipype.interfaces.base import (
 
 from bids_synth.parts.preparation import GridPart, PreparationPart
 from bids_synth.prepare import steps
+from bids_synth.units import conversion_of
 
 
 class _AdmitInput(BaseInterfaceInputSpec):  # type: ignore[misc]
     scans = traits.List(File(exists=True), mandatory=True)
     modalities = traits.List(traits.Str, mandatory=True)
+    conversions = traits.List(traits.Str, mandatory=True, desc="from their units, JSON")
 
 
 class _AdmitOutput(TraitedSpec):  # type: ignore[misc]
@@ -34,8 +36,10 @@ class AdmitScans(SimpleInterface):  # type: ignore[misc]
 
     def _run_interface(self, runtime: Any) -> Any:
         paths = map(Path, self.inputs.scans)
-        scans = dict(zip(self.inputs.modalities, paths, strict=True))
-        self._results["admitted"] = str(steps.admit(scans, Path(runtime.cwd)))
+        names = self.inputs.modalities
+        scans = dict(zip(names, paths, strict=True))
+        units = dict(zip(names, map(conversion_of, self.inputs.conversions), strict=True))
+        self._results["admitted"] = str(steps.admit(scans, Path(runtime.cwd), units))
         return runtime
 
 
@@ -45,6 +49,7 @@ class _RegionInput(BaseInterfaceInputSpec):  # type: ignore[misc]
     parameters = traits.Str(mandatory=True, desc="preparation part of the recipe, JSON")
     option = traits.Str(mandatory=True, desc="--skull-strip")
     given = File(exists=True, desc="mask of another pipeline")
+    conversion = traits.Str(mandatory=True, desc="from its unit, JSON")
     seed = traits.Int(mandatory=True)
     admitted = File(exists=True, mandatory=True, desc="that the visit's scans can be read")
 
@@ -65,6 +70,7 @@ class FindRegion(SimpleInterface):  # type: ignore[misc]
         part = PreparationPart.model_validate_json(inputs.parameters)
         given = Path(inputs.given) if isdefined(inputs.given) else None
         where = {"given": given, "seed": inputs.seed, "folder": Path(runtime.cwd)}
+        where["conversion"] = conversion_of(inputs.conversion)
         files = steps.find_region(
             Path(inputs.reference), inputs.modality, part, option=inputs.option, **where
         )
@@ -101,6 +107,7 @@ class _RegisterInput(BaseInterfaceInputSpec):  # type: ignore[misc]
     modality = traits.Str(mandatory=True)
     native_mask = File(exists=True, mandatory=True)
     parameters = traits.Str(mandatory=True)
+    conversions = traits.List(traits.Str, mandatory=True, desc="of reference and scan, JSON")
     seed = traits.Int(mandatory=True)
 
 
@@ -118,11 +125,12 @@ class RegisterScan(SimpleInterface):  # type: ignore[misc]
         pairs = ((inputs.reference_modality, Path(inputs.reference)),
                  (inputs.modality, Path(inputs.scan)))  # fmt: skip
         part = PreparationPart.model_validate_json(inputs.parameters)
-        self._results["transform"] = str(
-            steps.register_scan(
-                *pairs, Path(inputs.native_mask), part, seed=inputs.seed, folder=Path(runtime.cwd)
-            )
-        )
+        one, other = map(conversion_of, inputs.conversions)
+        transform = steps.register_scan(
+            *pairs, Path(inputs.native_mask), part, seed=inputs.seed,
+            folder=Path(runtime.cwd), conversions=(one, other),
+        )  # fmt: skip
+        self._results["transform"] = str(transform)
         return runtime
 
 
@@ -132,6 +140,7 @@ class _ResampleInput(BaseInterfaceInputSpec):  # type: ignore[misc]
     mask = File(exists=True, mandatory=True)
     transform = File(exists=True)
     parameters = traits.Str(mandatory=True)
+    conversion = traits.Str(mandatory=True, desc="from its unit, JSON")
 
 
 class _ResampleOutput(TraitedSpec):  # type: ignore[misc]
@@ -140,7 +149,7 @@ class _ResampleOutput(TraitedSpec):  # type: ignore[misc]
 
 
 class ResampleScan(SimpleInterface):  # type: ignore[misc]
-    """A scan on the prepared grid, and its scale."""
+    """A scan on the prepared grid, its scale and its conversion."""
 
     input_spec, output_spec = _ResampleInput, _ResampleOutput
 
@@ -149,7 +158,8 @@ class ResampleScan(SimpleInterface):  # type: ignore[misc]
         transform = Path(inputs.transform) if isdefined(inputs.transform) else None
         part = PreparationPart.model_validate_json(inputs.parameters)
         places = (Path(inputs.mask), transform, part, Path(runtime.cwd))
-        files = steps.resample_scan(Path(inputs.scan), inputs.modality, *places)
+        unit = conversion_of(inputs.conversion)
+        files = steps.resample_scan(Path(inputs.scan), inputs.modality, *places, conversion=unit)
         self._results.update(zip(("image", "scale"), map(str, files), strict=True))
         return runtime
 

@@ -10,12 +10,12 @@ from bids_synth.recipe import Recipe
 from bids_synth.visit import Visit
 from bids_synth.volume import sha256_of
 
-PREPARATION_VERSION = 2
+PREPARATION_VERSION = 3
 """Changes when the same inputs would give other prepared images."""
 
 
 def preparation_key(visit: Visit, recipe: Recipe, *, seed: int, skull_strip: str) -> str:
-    """sha256 of the scans' content and of every parameter of their preparation.
+    """sha256 of the scans' content, their units and of every parameter of their preparation.
 
     Depends on neither path, nor date, nor order. Raises VisitError for an unreadable file.
     """
@@ -25,7 +25,9 @@ def preparation_key(visit: Visit, recipe: Recipe, *, seed: int, skull_strip: str
     for text in (str(PREPARATION_VERSION), parameters, str(seed), skull_strip, reference):
         digest.update(text.encode() + b"\0")
     for modality in sorted(m for m in recipe.modalities if m in visit.scans):
-        digest.update(f"{modality}:{content_sha256(visit.scans[modality].path)}\0".encode())
+        scan = visit.scans[modality]
+        content = f"{content_sha256(scan.path)}:{scan.conversion.key}"
+        digest.update(f"{modality}:{content}\0".encode())
     if visit.brain_mask is not None:
         digest.update(f"mask:{visit.mask_of}:{content_sha256(visit.brain_mask)}\0".encode())
     return digest.hexdigest()

@@ -14,6 +14,7 @@ from pathlib import Path
 from bids_synth.grid import Grid
 from bids_synth.machine import MORE_MEMORY, explained
 from bids_synth.scale import Scale
+from bids_synth.units import Conversion
 from bids_synth.visit import Prepared, Visit
 
 _REASON = re.compile(r"^\s*(?:\w+\.)*(\w*Error)\b:? ?(.*)", re.MULTILINE)
@@ -51,6 +52,7 @@ def read_manifest(path: Path, visit: Visit, key: str) -> Prepared | None:
         quality=data["quality"],
         stripped=data["stripped"],
         key=key,
+        conversions={m: Conversion(**c) for m, c in data["conversions"].items()},
     )
 
 

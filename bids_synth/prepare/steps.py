@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -13,7 +15,7 @@ from bids_synth.errors import VisitError
 from bids_synth.grid import Grid
 from bids_synth.modality import MODALITIES
 from bids_synth.parts.preparation import GridPart, PreparationPart
-from bids_synth.prepare.admit import admit_scans, read_scan
+from bids_synth.prepare.admit import admit_scans, read_converted, read_scan
 from bids_synth.prepare.bias import correct_bias
 from bids_synth.prepare.find_brain import find_brain
 from bids_synth.prepare.itk import read_itk, write_itk
@@ -24,12 +26,17 @@ from bids_synth.prepare.rigid import register_rigid
 from bids_synth.prepare.similarity import mutual_information
 from bids_synth.scale import fit_scale
 from bids_synth.settings import SkullStrip
+from bids_synth.units import UNTOLD, Conversion
 from bids_synth.volume import read_grid, read_mask, read_volume, write_text, write_volume
 
 
-def admit(scans: Mapping[str, Path], folder: Path) -> Path:
+def admit(
+    scans: Mapping[str, Path],
+    folder: Path,
+    conversions: Mapping[str, Conversion] = MappingProxyType({}),
+) -> Path:
     """A file that names the scans, all of which can be read and prepared."""
-    admit_scans(scans)
+    admit_scans(scans, conversions)
     return write_text("\n".join(scans), folder / "admitted.txt")
 
 
@@ -42,9 +49,10 @@ def find_region(
     given: Path | None,
     seed: int,
     folder: Path,
+    conversion: Conversion = UNTOLD,
 ) -> tuple[Path, Path, Path]:
     """Mask on the native grid, affine to the template, and what is known of them (JSON)."""
-    volume = read_scan(reference, modality)
+    volume = read_scan(reference, modality, conversion)
     found = find_brain(volume, reference, option=option, region=part.mask, given=given, seed=seed)
     ml = float(found.mask.array.sum()) * abs(np.linalg.det(volume.grid.affine[:3, :3])) / 1000
     known = {
@@ -78,13 +86,14 @@ def register_scan(
     *,
     seed: int,
     folder: Path,
+    conversions: tuple[Conversion, Conversion] = (UNTOLD, UNTOLD),
 ) -> Path:
     """Rigid transform, reference points -> scan points, as ITK text."""
     name, path = moving
     try:
         matrix = register_rigid(
-            read_scan(reference[1], reference[0]),
-            read_scan(path, name),
+            read_scan(reference[1], reference[0], conversions[0]),
+            read_scan(path, name, conversions[1]),
             read_mask(native_mask),
             spacing=part.registration_spacing,
             seed=seed,
@@ -102,9 +111,10 @@ def resample_scan(
     transform: Path | None,
     part: PreparationPart,
     folder: Path,
+    conversion: Conversion = UNTOLD,
 ) -> tuple[Path, Path]:
-    """The scan on the prepared grid, resampled once, and its scale (JSON)."""
-    volume = read_scan(scan, modality)
+    """The scan on the prepared grid, resampled once, and its scale and conversion (JSON)."""
+    volume, found = read_converted(scan, modality, conversion)
     placed = read_mask(mask)
     kind = MODALITIES[modality]
     if part.bias_correction and kind.datatype == "anat" and kind.arbitrary:
@@ -124,7 +134,10 @@ def resample_scan(
         raise VisitError(message) from error
     return (
         write_volume(image, folder / f"{modality}.nii.gz"),
-        write_text(json.dumps(vars(scale)), folder / f"{modality}.json"),
+        write_text(
+            json.dumps({"scale": asdict(scale), "conversion": asdict(found)}),
+            folder / f"{modality}.json",
+        ),
     )
 
 
@@ -148,6 +161,7 @@ def collect(
         return os.path.relpath(path, folder)
 
     facts = json.loads(known.read_text("utf-8"))
+    known_of = {m: json.loads(p.read_text("utf-8")) for m, p in scales.items()}
     inside = read_mask(mask)
     base = read_volume(images[reference]).array
     quality = dict(facts["quality"])
@@ -164,7 +178,8 @@ def collect(
         "native_mask": relative(native_mask),
         "transforms": {m: relative(p) for m, p in transforms.items()},
         "template": relative(template),
-        "scales": {m: json.loads(p.read_text("utf-8")) for m, p in scales.items()},
+        "scales": {m: one["scale"] for m, one in known_of.items()},
+        "conversions": {m: one["conversion"] for m, one in known_of.items()},
         "quality": quality,
         "stripped": facts["stripped"],
     }

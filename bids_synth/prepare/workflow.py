@@ -64,14 +64,18 @@ def init_prepare_wf(
         message = f"{visit.label}: has none of {', '.join(recipe.reference)} as reference"
         raise VisitError(message)
     scans = {m: visit.scans[m].path for m in recipe.modalities if m in visit.scans}
+    units = {m: visit.scans[m].conversion.to_json() for m in scans}
     part = recipe.preparation
     admit = _node(AdmitScans(), "admit", max(scans.values(), key=_voxels), factor=4)
-    admit.inputs.trait_set(scans=[str(path) for path in scans.values()], modalities=list(scans))
+    admit.inputs.trait_set(
+        scans=[str(path) for path in scans.values()], modalities=list(scans),
+        conversions=list(units.values()),
+    )  # fmt: skip
     region = _node(FindRegion(), "region", scans[reference], factor=10, least=1.4)
     region.inputs.trait_set(
         reference=str(scans[reference]), modality=reference,
         parameters=part.model_dump_json(include=TO_FIND),
-        option=skull_strip, seed=seed,
+        option=skull_strip, seed=seed, conversion=units[reference],
     )  # fmt: skip
     if visit.brain_mask is not None and visit.mask_of == reference:
         region.inputs.given = str(visit.brain_mask)
@@ -95,7 +99,9 @@ def init_prepare_wf(
     for number, (modality, path) in enumerate(scans.items(), start=1):
         fine = _node(ResampleScan(), f"resample_{modality}", path, factor=6)
         own = part.model_dump_json(include=TO_RESAMPLE)
-        fine.inputs.trait_set(scan=str(path), modality=modality, parameters=own)
+        fine.inputs.trait_set(
+            scan=str(path), modality=modality, parameters=own, conversion=units[modality]
+        )
         workflow.connect(place, "mask", fine, "mask")
         workflow.connect(fine, "image", images, f"in{number}")
         workflow.connect(fine, "scale", scales, f"in{number}")
@@ -103,7 +109,7 @@ def init_prepare_wf(
             rigid = _node(RegisterScan(), f"register_{modality}", path, factor=6)
             rigid.inputs.trait_set(
                 reference=str(scans[reference]), reference_modality=reference, scan=str(path),
-                modality=modality, seed=seed,
+                modality=modality, seed=seed, conversions=[units[reference], units[modality]],
                 parameters=part.model_dump_json(include=TO_REGISTER),
             )  # fmt: skip
             workflow.connect(region, "native_mask", rigid, "native_mask")
