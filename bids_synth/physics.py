@@ -23,6 +23,8 @@ NEEDED = {
 """Quantity -> the maps that its closed form needs."""
 MOST_OEF = 1.0
 """More oxygen than the blood brings cannot be extracted; what noise puts above is held there."""
+SHORTEST = 1e-6
+"""s: a relaxation time that is no longer was not measured."""
 LEAST_SHARE = 1e-6
 """Part of the most blood under a Gaussian below which nothing is known of a voxel."""
 
@@ -55,12 +57,12 @@ def arterial_oxygen(hct: float, o2sat: float) -> float:
 def r2prime(t2: Map, t2star: Map) -> Map:
     """Reversible transverse rate R2' = 1/T2* - 1/T2 in 1/s, at least 0; the times in s.
 
-    0 where T2* exceeds T2, which is noise, and where a time is not positive.
+    0 where T2* exceeds T2, which is noise, and where a time is not measured.
 
     >>> r2prime(np.array([0.1, 0.1, 0.0]), np.array([0.05, 0.2, 0.05])).tolist()
     [10.0, 0.0, 0.0]
     """
-    measured = (t2 > 0) & (t2star > 0)
+    measured = (t2 > SHORTEST) & (t2star > SHORTEST)
     rate = 1 / np.where(measured, t2star, 1) - 1 / np.where(measured, t2, 1)
     return np.asarray(np.maximum(rate, 0))
 

@@ -332,9 +332,10 @@ def _guessed(modality: Modality, value: float) -> Conversion:
     raise ValueError(message)
 
 
-AIR, SHIFTED, LEAST_SPAN = -200.0, (850.0, 1300.0), 100.0
-"""HU below which only air and lungs lie; soft tissue where 1000 or 1024 were added; and the least
-difference between bone and air."""
+AIR, LEAST_SPAN = -200.0, 100.0
+"""HU below which only air and lungs lie, and the least difference between bone and air."""
+SOFT, SHIFTED = 200.0, (980.0, 1150.0)
+"""HU above which only bone lies, and soft tissue where 1000 or 1024 were added."""
 
 
 def _settled_ct(conversion: Conversion, values: npt.NDArray[Any]) -> Conversion:
@@ -347,8 +348,11 @@ def _settled_ct(conversion: Conversion, values: npt.NDArray[Any]) -> Conversion:
             "bone above 300); undo its scaling"
         )
         raise ValueError(message)
-    value = typical(values)
-    if low > AIR and SHIFTED[0] <= value <= SHIFTED[1]:
+    dense = values[values > SOFT]
+    soft = (dense > SHIFTED[0]) & (dense < SHIFTED[1])
+    # Of bone a tenth lies there, of a whole head in shifted numbers most.
+    if low > AIR and soft.size and soft.mean() > 0.4:
+        value = float(np.median(dense))
         message = (
             f"its lowest value is {low:.4g} and its soft tissue lies at {value:.4g}, so that 1000 "
             "or 1024 were added to HU; expected air at -1000 and water at 0; subtract it"

@@ -39,10 +39,12 @@ def test_haematocrit_cancels_in_cmro2_and_saturation_scales_it(one, other, o2sat
 
 
 @given(hct=st.floats(25, 60), fraction=st.floats(0.01, 1.4), cbv=st.floats(0.5, 12))
-def test_oef_gives_back_the_fraction_that_made_the_rate(hct, fraction, cbv):
+def test_oef_gives_back_the_fraction_that_made_the_rate_but_never_more_than_all(
+    hct, fraction, cbv
+):
     rate = 4 / 3 * np.pi * 267.61918 * 0.264 * hct / 100 * 0.85 * 3 * fraction * cbv / 100
     _, volume, t2, t2star = maps(rate, cbv=cbv)
-    np.testing.assert_allclose(oef(volume, t2, t2star, hct=hct), fraction, rtol=1e-6)
+    np.testing.assert_allclose(oef(volume, t2, t2star, hct=hct), min(fraction, 1), rtol=1e-6)
 
 
 def test_constants_are_the_published_ones():
@@ -56,20 +58,32 @@ def test_r2prime_is_the_difference_of_the_rates_and_never_negative():
     assert r2prime(t2.astype(np.float32), t2star.astype(np.float32)).dtype == np.float32
 
 
-def test_oef_is_capped_by_the_median_inside_the_mask_only_with_a_mask():
+def test_no_more_oxygen_is_consumed_than_the_blood_brings():
     _, cbv, _, _ = maps(3.0)
     t2, t2star = np.full(4, T2), 1 / (1 / T2 + np.array([3.0, 3.0, 900.0, 6.0]))
-    free = oef(cbv, t2, t2star, hct=42.0)
-    assert free[2] > 50
-    found = oef(cbv, t2, t2star, hct=42.0, mask=np.array([1, 1, 1, 0]))
-    np.testing.assert_allclose(found, np.minimum(free, max(1.5, 5 * free[0])))
-    assert found[2] == 1.5
-    high = oef(cbv, t2, t2star, hct=42.0, mask=np.array([0, 0, 0, 1]))
-    assert high[2] == pytest.approx(5 * free[3])
-    assert oef(cbv, t2, t2star, hct=42.0, mask=np.zeros(4))[2] == 1.5
+    for mask in (None, np.ones(4), np.array([1, 1, 1, 0])):
+        found = oef(cbv, t2, t2star, hct=42.0, mask=mask)
+        assert found[2] == 1.0
+        assert found[0] == pytest.approx(3.0 / (blood_frequency(42.0) * cbv[0] / 100))
+        assert (found[3] == 0) == (mask is not None and mask[3] == 0)
     consumed = cmro2(np.full(4, 40.0), cbv, t2, t2star, hct=42.0, o2sat=98.0, mask=np.ones(4))
-    capped = max(1.5, 5 * np.median(free))
-    assert consumed[2] == pytest.approx(40 / 0.75 * capped * arterial_oxygen(42, 98) / 100)
+    assert consumed[2] == pytest.approx(40 / 0.75 * arterial_oxygen(42, 98) / 100)
+
+
+@given(
+    hct=st.floats(0.1, 70),
+    values=st.lists(st.floats(-0.5, 3), min_size=12, max_size=12),
+    masked=st.booleans(),
+)
+def test_oef_is_a_fraction_whatever_the_maps_and_the_blood(hct, values, masked):
+    cbv, t2, t2star = np.array(values).reshape(3, 4)
+    mask = np.array([1, 1, 0, 1]) if masked else None
+    found = oef(cbv, t2, t2star, hct=hct, mask=mask)
+    assert ((found >= 0) & (found <= 1)).all()
+    shape = (4, 1, 1)
+    maps_3d = [a.reshape(shape) for a in (cbv, t2, t2star)]
+    smooth = regional_oef(*maps_3d, hct=hct, weights=np.ones(shape), sigma=[1.0, 0, 0])
+    assert ((smooth >= 0) & (smooth <= 1)).all()
 
 
 def test_nothing_divides_by_zero():
