@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bids_synth.admission import admitted
@@ -101,6 +101,7 @@ def prepare_all(
             prepared[visit.label] = found
     if prepared:
         LOG.info("%d of %d visits are prepared already", len(prepared), len(visits))
+    _tell(prepared)
     if settings.synth_only:
         reason = "is not prepared (or its scans or the recipe changed); run --preproc-only first"
         problems += [Problem(visit.label, reason) for visit in rest]
@@ -109,9 +110,21 @@ def prepare_all(
         return prepared, tuple(problems)
     for group in in_batches(rest, 1 if settings.low_mem else len(rest)):
         made, failed = _prepare(group, recipe, settings)
+        _tell(made)
         prepared |= made
         problems += failed
     return prepared, tuple(problems)
+
+
+def _tell(prepared: Mapping[str, Prepared]) -> None:
+    """Warn of what preparation saw and did not use, and of scans that show a part only."""
+    for label, item in prepared.items():
+        for note in item.notes:
+            LOG.warning("%s: %s", label, note)
+        for modality in item.coverage:
+            share = 100 * item.quality.get(f"coverage_{modality}", 0.0)
+            told = "%s: the %s covers %.0f %% of the mask; elsewhere it counts as missing"
+            LOG.warning(told, label, modality, share)
 
 
 def _found(visit: Visit, recipe: Recipe, settings: Settings) -> Prepared | None:

@@ -93,11 +93,17 @@ class Prepared:
     """Modality -> its scale, fitted inside the mask."""
     quality: Mapping[str, float]
     """Figures for the quality verdict: `registration_<modality>` (normalised mutual
-    information with the reference, 1 to 2), `template_correlation`, `mask_volume` (ml)."""
+    information with the reference, 1 to 2), `coverage_<modality>` (share of the mask that the
+    scan shows), `template_correlation`, `mask_volume` (ml)."""
     stripped: bool
     """True where the reference scan came without skull."""
     key: str
     """sha256 of the inputs' content and the preparation's parameters."""
+    coverage: Mapping[str, Path] = field(default_factory=dict)
+    """Modality -> uint8 NIfTI on `grid`: 1 where the scan was acquired; only for those that do
+    not cover the whole mask."""
+    notes: tuple[str, ...] = ()
+    """What was seen in preparation and not used, and why: one line each."""
 
     @property
     def label(self) -> str:

@@ -51,6 +51,8 @@ def read_manifest(path: Path, visit: Visit, key: str) -> Prepared | None:
         quality=data["quality"],
         stripped=data["stripped"],
         key=key,
+        coverage={m: _beside(path, p) for m, p in data.get("coverage", {}).items()},
+        notes=tuple(data.get("notes", ())),
     )
 
 
