@@ -59,6 +59,7 @@ def find_region(
     known = {
         "stripped": found.stripped,
         "quality": {"template_correlation": found.correlation, "mask_volume": ml},
+        "notes": found.notes,
     }
     return (
         write_volume(found.mask, folder / "native_mask.nii.gz"),
