@@ -29,6 +29,8 @@ class Scan:
     """Absolute path of the NIfTI file."""
     entities: Mapping[str, str] = field(default_factory=dict)
     """BIDS entities of its name by short key: sub, ses, acq, ce, trc, run ..."""
+    slab: bool = False
+    """True where its field of view is much thinner than a brain along one axis."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,13 @@ class Visit:
         return tuple(m for m in modalities if m not in self.scans)
 
     def reference(self, preference: Sequence[str]) -> str | None:
-        """The modality that the others are registered to: the first preferred one present."""
-        return next((m for m in preference if m in self.scans), None)
+        """The modality that the others are registered to: the first preferred one present.
+
+        A slab only where there is nothing else: its mask would be that of a part of the brain.
+        """
+        present = [m for m in preference if m in self.scans]
+        whole = [m for m in present if not self.scans[m].slab]
+        return next(iter(whole or present), None)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any
 from bids.layout import Query
 
 from bids_synth.bids.content import content_fault, is_away
+from bids_synth.bids.extent import widest
 from bids_synth.bids.faults import description_notes, home_of, misplaced, table_notes
 from bids_synth.bids.filters import ANY, Filters, Label, read_filters
 from bids_synth.bids.index import index
@@ -91,7 +92,8 @@ def query(
     traits, trait_notes = read_traits(dataset)
     trait_notes += table_notes(dataset, traits, participants)
     trait_notes += description_notes(dataset)
-    discovery = _discovery(found, strays, MaskFinder(dataset, derivatives), traits)
+    masks = MaskFinder(dataset, derivatives, recipe.reference)
+    discovery = _discovery(found, strays, masks, traits)
     silent = _silent(participants, found, recipe)
     filter_notes = filters.notes if filters else ()
     return Discovery(
@@ -216,7 +218,9 @@ def _discovery(
 
 
 def _first(scans: Sequence[Scan]) -> Scan:
-    return min(scans, key=lambda scan: natural_key(scan.path.name))
+    """The scan that is used of several: of those that show most of a brain, the first by name."""
+    wide = widest(scans) if len(scans) > 1 else scans
+    return min(wide, key=lambda scan: natural_key(scan.path.name))
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
@@ -231,9 +235,11 @@ def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
 
 def _several(label: str, chosen: Scan, scans: Sequence[Scan]) -> str:
     others = sorted((s.path.name for s in scans if s is not chosen), key=natural_key)
+    first = min((s.path.name for s in scans), key=natural_key)
+    wider = "" if chosen.path.name == first else ", since its field of view is wider"
     return (
         f"{label}: {len(scans)} images match {chosen.modality}: {chosen.path.name} is used, not "
-        f"{', '.join(others)}; to choose another, give --bids-filter-file"
+        f"{', '.join(others)}{wider}; to choose another, give --bids-filter-file"
     )
 
 
