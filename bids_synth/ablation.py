@@ -13,7 +13,6 @@ from bids_synth.measure.agreement import agreement, mean_values, scatter
 from bids_synth.recipe import Recipe
 from bids_synth.report.ablation_figures import AblationShown
 from bids_synth.visit import Prepared
-from bids_synth.volume import read_mask
 
 WHOLE = "all sources"
 """Label of the set from which nothing is withheld."""
@@ -45,7 +44,7 @@ class Ablation:
 
     def add(self, label: str, scored: Scored, prepared: Prepared) -> None:
         """Take up what the model made with one set of sources."""
-        made, mask = scored.synthetic, read_mask(prepared.native_mask)
+        made, mask = scored.synthetic, scored.mask
         rows = scored.rows[scored.rows["method"] == "model"]
         keys = {
             "visit": prepared.label,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from bids_synth.bids.extent import slab_mm
 from bids_synth.bids.faults import sidecar_notes
 from bids_synth.bids.query import Discovery
 from bids_synth.errors import Problem, VisitError
 from bids_synth.prepare.admit import admit_header
-from bids_synth.visit import Visit
+from bids_synth.visit import Scan, Visit
 from bids_synth.volume import read_grid
 
 MOST = 2000
@@ -32,7 +33,7 @@ def admitted(found: Discovery, *, planning: bool) -> Discovery:
     visits: list[Visit] = []
     unusable: list[Visit] = []
     problems, notes = [], []
-    for visit in found.visits:
+    for visit in map(_with_slabs, found.visits):
         faults, odd = _looked_at(visit)
         notes += odd
         problems += [Problem(visit.label, fault) for fault in faults]
@@ -45,10 +46,35 @@ def admitted(found: Discovery, *, planning: bool) -> Discovery:
     )
 
 
+def _with_slabs(visit: Visit) -> Visit:
+    """The visit, its scans that are slabs marked as such."""
+    scans = {m: replace(s, slab=_thickness(s) is not None) for m, s in visit.scans.items()}
+    return replace(visit, scans=scans)
+
+
+def _thickness(scan: Scan) -> float | None:
+    try:
+        return slab_mm(scan.path)
+    except VisitError:
+        return None
+
+
+def _slab_notes(visit: Visit) -> list[str]:
+    notes = []
+    for modality, scan in visit.scans.items():
+        if scan.slab:
+            told = f"{scan.path}: is a slab of {_thickness(scan):.0f} mm"
+            notes.append(f"{told}; outside it the {modality} counts as missing")
+    if notes and visit.brain_mask is not None and visit.scans[visit.mask_of or ""].slab:
+        told = f"{visit.label}: {visit.brain_mask} is of a slab"
+        notes.append(f"{told}; it is used only where no other scan is the reference")
+    return notes
+
+
 def _looked_at(visit: Visit) -> tuple[list[str], list[str]]:
     """Reasons to refuse a visit, and what is odd about it, all by headers and sidecars."""
     faults: list[str] = []
-    notes: list[str] = []
+    notes = _slab_notes(visit)
     for scan in visit.scans.values():
         notes += sidecar_notes(scan.path)
         try:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,9 @@ from bids_synth.synthetic import Synthetic
 from bids_synth.visit import Prepared
 from bids_synth.volume import Volume, read_mask, read_volume
 
+LOG = logging.getLogger(__name__)
+SCORED = 0.5
+"""Share of the mask that a real scan must cover to be scored against."""
 Vectors = npt.NDArray[Any]
 
 
@@ -41,6 +45,8 @@ class Scored:
     """The withheld scan on the same grid."""
     rows: pd.DataFrame
     """Tidy scores of the model and of every baseline."""
+    mask: Volume
+    """uint8 on the native grid: where it was scored."""
     seen: Seen | None = None
     """Feature vectors of all methods, where the recipe gives a network for them."""
 
@@ -48,11 +54,48 @@ class Scored:
 def scenarios(prepared: Prepared, recipe: Recipe) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Pairs of a withheld target and the sources that remain, as the recipe evaluates."""
     present = [m for m in recipe.modalities if m in prepared.images]
-    for target in (m for m in recipe.targets if m in present):
+    for target in (m for m in recipe.targets if m in present and shows_enough(prepared, m)):
         others = [m for m in recipe.sources if m in present and m != target]
         fewest = recipe.minimum if recipe.evaluation.scenarios == "all" else len(others)
         for size in range(len(others), max(fewest, recipe.minimum) - 1, -1):
             yield from ((target, chosen) for chosen in combinations(others, size))
+
+
+def shows_enough(prepared: Prepared, target: str) -> bool:
+    """Whether a real scan covers enough of the mask to be scored against; a warning if not."""
+    share = prepared.quality.get(f"coverage_{target}", 1.0)
+    if share < SCORED:
+        told = "%s: the %s covers %.0f %% of the mask and is not scored"
+        LOG.warning(told, prepared.label, target, 100 * share)
+    return share >= SCORED
+
+
+def scored_mask(made: Synthetic, prepared: Prepared) -> Volume:
+    """uint8 on the native grid: the mask, where the target was made and really acquired.
+
+    `made` lies on the prepared grid. A warning says where that is not the whole mask.
+    """
+    mask = read_mask(prepared.native_mask)
+    real = prepared.coverage.get(made.modality)
+    parts = [made.made_in] if made.made_in else []
+    parts += [read_mask(real)] if real else []
+    if not parts:
+        return mask
+    inside = mask.array
+    for part in parts:
+        inside = inside * _part_on_native(part, prepared).astype(np.uint8)
+    if not inside.any():
+        message = f"{prepared.label}: nothing of the {made.modality} can be scored"
+        raise VisitError(message)
+    told = "%s: %s is scored in %.0f %% of the mask, where it was both acquired and made"
+    share = 100 * inside.sum() / max(1, mask.array.sum())
+    LOG.warning(told, prepared.label, made.modality, share)
+    return mask.with_array(inside)
+
+
+def _part_on_native(part: Volume, prepared: Prepared) -> npt.NDArray[np.bool_]:
+    level = part.with_array(part.array.astype(np.float32))
+    return np.asarray(to_native(level, prepared).array > 0.5)
 
 
 def real_on_native(prepared: Prepared, target: str) -> Volume:
@@ -82,14 +125,15 @@ def score_withheld(
     modality = MODALITIES[made.modality]
     scale = prepared.scales[made.modality]
     own = model.scales[made.modality]
-    answers = {"model": _rescaled(made.image, made.modality, own, scale, prepared)}
+    inside = (made.made_in or read_mask(prepared.mask)).array > 0
+    answers = {"model": _rescaled(made.image, made.modality, own, scale, inside)}
     if baselines is not None:
         for name in names_for(made.modality, made.sources):
             answers[name] = baselines.estimate(
                 name, prepared, made.modality, sources=made.sources, scale=scale
             )
     real = real_on_native(prepared, made.modality)
-    mask = read_mask(prepared.native_mask)
+    mask = scored_mask(made, prepared)
     native = {
         name: to_native(image, prepared, background=modality.background)
         for name, image in answers.items()
@@ -118,8 +162,8 @@ def score_withheld(
     # Scales differ where the unit is arbitrary or a ratio, and there they are linear.
     gain = scale.gain / own.gain
     spread = made.spread.with_array(made.spread.array * gain) if made.spread else None
-    synthetic = Synthetic(made.modality, made.sources, answers["model"], spread)
-    return Scored(on_native(synthetic, prepared), real, pd.DataFrame(rows), seen)
+    synthetic = replace(made, image=answers["model"], spread=spread)
+    return Scored(on_native(synthetic, prepared), real, pd.DataFrame(rows), mask, seen)
 
 
 def evaluation_features(recipe: Recipe) -> FeatureNetwork | None:
@@ -162,7 +206,22 @@ def on_native(made: Synthetic, prepared: Prepared) -> Synthetic:
     background = MODALITIES[made.modality].background
     image = to_native(made.image, prepared, background=background)
     spread = to_native(made.spread, prepared) if made.spread is not None else None
-    return Synthetic(made.modality, made.sources, image, spread)
+    if made.made_in is None:
+        return replace(made, image=image, spread=spread)
+    level = made.made_in.with_array(made.made_in.array.astype(np.float32))
+    share = to_native(level, prepared).array
+    made_in = image.with_array((share > 0.5).astype(np.uint8))
+    image = _undimmed(image, share, background)
+    spread = _undimmed(spread, share, 0.0) if spread is not None else None
+    return replace(made, image=image, spread=spread, made_in=made_in)
+
+
+def _undimmed(image: Volume, share: npt.NDArray[Any], background: float) -> Volume:
+    """Without the background that was blended into the edge of the part that was made."""
+    known = share > 0.5
+    value = (image.array - background) / np.where(known, share, 1) + background
+    array = np.where(known, value, np.float32(background))
+    return image.with_array(array.astype(np.float32))
 
 
 def closed_form_image(quantity: str, prepared: Prepared) -> Volume:
@@ -172,8 +231,9 @@ def closed_form_image(quantity: str, prepared: Prepared) -> Volume:
     return Volume(values, prepared.grid, unit)
 
 
-def _rescaled(image: Volume, modality: str, old: Scale, new: Scale, prepared: Prepared) -> Volume:
+def _rescaled(
+    image: Volume, modality: str, old: Scale, new: Scale, inside: npt.NDArray[np.bool_]
+) -> Volume:
     """The same answer in another scale, inside the mask; the background stays."""
-    inside = read_mask(prepared.mask).array > 0
     array = np.where(inside, new.invert(old.apply(image.array)), image.array)
     return Volume(array, image.grid, MODALITIES[modality].unit)

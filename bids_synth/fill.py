@@ -20,6 +20,7 @@ from bids_synth.evaluate import (
     evaluation_features,
     on_native,
     score_withheld,
+    shows_enough,
 )
 from bids_synth.learn.baselines import load_baselines
 from bids_synth.learn.closed_form import blood_figures, held_voxels
@@ -187,6 +188,8 @@ class Filler:
         """Whether the target was acquired, and the model not fitted on this participant."""
         if not self.settings.evaluate or target not in prepared.images:
             return False
+        if not shows_enough(prepared, target):
+            return False
         participant = prepared.visit.participant
         if self.model.card.dataset == self.dataset and self.model.card.fitted_on(participant):
             LOG.warning("%s: the model was fitted on it; %s is not scored", prepared.label, target)
@@ -230,15 +233,19 @@ class Filler:
     def _verdict(self, prepared: Prepared, made: Synthetic) -> Verdict:
         spread = None
         if made.spread is not None:
-            inside = read_mask(prepared.mask).array > 0
+            inside = (made.made_in or read_mask(prepared.mask)).array > 0
             scale, values = self.model.scales[made.modality], made.spread.array[inside]
             relative = values / made.image.array[inside] if scale.log else values
             spread = float(np.mean(relative, dtype=np.float64)) / scale.gain
         typical = {name: (r.mean, r.sd) for name, r in self.model.card.ranges.items()}
         found = figures(prepared, made.sources)
-        if self.model.recipe.preparation.mask == "head":
+        if made.made_in is not None:
+            inside = read_mask(prepared.mask).array > 0
+            found["synthesised"] = float(made.made_in.array[inside].mean())
+        region = self.model.recipe.preparation.mask
+        if region == "head":
             found.pop("mask_volume", None)  # The limits of the verdict are those of a brain.
-        return judge(found, typical, spread)
+        return judge(found, typical, spread, region=region)
 
     def _copy(self, images: Mapping[Path, tuple[Volume, float]], prepared: Prepared) -> None:
         """Write images, each with its background, in every template that was asked for.

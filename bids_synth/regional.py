@@ -12,7 +12,6 @@ from bids_synth.measure.regions import contrast_to_noise
 from bids_synth.modality import MODALITIES
 from bids_synth.prepare.tissue_labels import NAMES, tissue_labels
 from bids_synth.visit import Prepared
-from bids_synth.volume import read_mask
 
 
 @dataclass
@@ -33,7 +32,7 @@ class Regional:
             "sources": "+".join(made.sources),
             "method": "model",
         }
-        labels, mask = tissue_labels(prepared), read_mask(prepared.native_mask)
+        labels, mask = tissue_labels(prepared), scored.mask
         found = mean_values(scored.real, made.image, mask, keys, labels=labels, names=NAMES)
         grey, white = (labels.array == number for number in NAMES)
         if grey.any() and white.sum() > 1:

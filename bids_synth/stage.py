@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bids_synth.admission import admitted
@@ -102,12 +102,14 @@ def prepare_all(
             prepared[visit.label] = found
     if prepared:
         LOG.info("%d of %d visits are prepared already", len(prepared), len(visits))
+    _tell(prepared)
     if settings.synth_only:
         reason = "is not prepared (or its scans or the recipe changed); run --preproc-only first"
         problems += [Problem(visit.label, reason) for visit in rest]
         rest = []
     for group in in_batches(rest, 1 if settings.low_mem else max(len(rest), 1)):
         made, failed = _prepare(group, recipe, settings)
+        _tell(made)
         prepared |= made
         problems += failed
     for note in unit_notes(prepared.values()):
@@ -129,6 +131,17 @@ def unit_notes(prepared: Iterable[Prepared]) -> list[str]:
         f"{labels[0]}{f' and {len(labels) - 1} more' if labels[1:] else ''}: {words}"
         for words, labels in alike.items()
     ]
+
+
+def _tell(prepared: Mapping[str, Prepared]) -> None:
+    """Warn of what preparation saw and did not use, and of scans that show a part only."""
+    for label, item in prepared.items():
+        for note in item.notes:
+            LOG.warning("%s: %s", label, note)
+        for modality in item.coverage:
+            share = 100 * item.quality.get(f"coverage_{modality}", 0.0)
+            told = "%s: the %s covers %.0f %% of the mask; elsewhere it counts as missing"
+            LOG.warning(told, label, modality, share)
 
 
 def _found(visit: Visit, recipe: Recipe, settings: Settings) -> Prepared | None:

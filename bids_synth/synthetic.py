@@ -32,3 +32,5 @@ class Synthetic:
     """Mean over the networks, in the modality's unit."""
     spread: Volume | None
     """Standard deviation over the networks, same unit; None with a single network."""
+    made_in: Volume | None = None
+    """uint8 on the grid of `image`: 1 where it was made; None where that is the whole mask."""

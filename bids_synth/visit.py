@@ -32,6 +32,8 @@ class Scan:
     """BIDS entities of its name by short key: sub, ses, acq, ce, trc, run ..."""
     conversion: Conversion = UNTOLD
     """From the unit that its sidecar tells to its modality's own."""
+    slab: bool = False
+    """True where its field of view is much thinner than a brain along one axis."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,13 @@ class Visit:
         return tuple(m for m in modalities if m not in self.scans)
 
     def reference(self, preference: Sequence[str]) -> str | None:
-        """The modality that the others are registered to: the first preferred one present."""
-        return next((m for m in preference if m in self.scans), None)
+        """The modality that the others are registered to: the first preferred one present.
+
+        A slab only where there is nothing else: its mask would be that of a part of the brain.
+        """
+        present = [m for m in preference if m in self.scans]
+        whole = [m for m in present if not self.scans[m].slab]
+        return next(iter(whole or present), None)
 
 
 @dataclass(frozen=True)
@@ -96,13 +103,19 @@ class Prepared:
     """Modality -> its scale, fitted inside the mask."""
     quality: Mapping[str, float]
     """Figures for the quality verdict: `registration_<modality>` (normalised mutual
-    information with the reference, 1 to 2), `template_correlation`, `mask_volume` (ml)."""
+    information with the reference, 1 to 2), `coverage_<modality>` (share of the mask that the
+    scan shows), `template_correlation`, `mask_volume` (ml)."""
     stripped: bool
     """True where the reference scan came without skull."""
     key: str
     """sha256 of the inputs' content and the preparation's parameters."""
     conversions: Mapping[str, Conversion] = field(default_factory=dict)
     """Modality -> how the numbers of its scan became those of `images`."""
+    coverage: Mapping[str, Path] = field(default_factory=dict)
+    """Modality -> uint8 NIfTI on `grid`: 1 where the scan was acquired; only for those that do
+    not cover the whole mask."""
+    notes: tuple[str, ...] = ()
+    """What was seen in preparation and not used, and why: one line each."""
 
     @property
     def label(self) -> str:

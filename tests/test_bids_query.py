@@ -309,7 +309,11 @@ def test_a_mask_of_another_run_or_of_no_one_session_is_not_used(dataset, tmp_pat
     )
     discovery = query(dataset, IMPUTE, derivatives=masks)
     assert all(v.brain_mask is None for v in discovery.visits)
-    assert "sub-02_desc-brain_mask.nii.gz" in discovery.notes[0]
+    told = [note for note in discovery.notes if "brain_mask" in note]
+    assert "sub-01_run-2_desc-brain_mask.nii.gz" in told[0]
+    assert "it is of run-2" in told[0]
+    assert all("sub-02_desc-brain_mask.nii.gz" in note for note in told[1:])
+    assert len(told) == 3
 
 
 def test_a_mask_without_content_is_a_problem(dataset, tmp_path):

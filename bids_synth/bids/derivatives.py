@@ -66,6 +66,7 @@ def write_synthetic(
         **common,
         "SynthesisModel": dict(model),
         "PreparationKey": prepared.key,
+        **_coverage(synthetic, prepared),
         "Uncertainty": uncertainty,
         "QualityVerdict": {"Level": verdict.level, "Reasons": list(verdict.reasons)},
     }
@@ -131,12 +132,25 @@ def _common(
     }
 
 
+def _coverage(synthetic: Synthetic, prepared: Prepared) -> dict[str, Any]:
+    """The shares of the mask that each source covers and that was made, where one is partial."""
+    shares = {m: prepared.quality.get(f"coverage_{m}", 1.0) for m in synthetic.sources}
+    if synthetic.made_in is None and not prepared.coverage.keys() & shares.keys():
+        return {}
+    made = 1.0
+    if synthetic.made_in is not None:
+        inside = read_mask(prepared.native_mask).array > 0
+        made = float((synthetic.made_in.array[inside] > 0).mean())
+    rounded = {m: round(share, 4) for m, share in shares.items()}
+    return {"Coverage": {"Synthesised": round(made, 4), "Sources": rounded}}
+
+
 def _uncertainty(
     synthetic: Synthetic, prepared: Prepared, uri: str, model: Mapping[str, Any]
 ) -> dict[str, Any]:
     if synthetic.spread is None:
         return {"Map": None, "Method": "none: the model is a single network"}
-    mask = read_mask(prepared.native_mask).array.astype(bool)
+    mask = (synthetic.made_in or read_mask(prepared.native_mask)).array.astype(bool)
     inside = synthetic.spread.array[mask]
     mean = float(np.mean(inside, dtype=np.float64)) if inside.size else None
     members = {"Members": model["Members"]} if "Members" in model else {}

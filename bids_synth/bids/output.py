@@ -42,6 +42,7 @@ _DESCRIPTIONS = {
     "headpreproc": "The same, cropped around the head and not around the brain",
     "brain": "Brain mask",
     "head": "Head mask",
+    **{f"{name}coverage": f"Where the {name} was acquired" for name in MODALITIES},
 }
 
 _README = """\

@@ -63,6 +63,11 @@ class OutputNames:
             entities["res"] = resolution_label(grid)
         return self._anat("mask", entities)
 
+    def coverage(self, modality: str, grid: Grid) -> PurePosixPath:
+        """The mask, on the prepared grid, of what a scan of the visit shows."""
+        entities = self._shared() | {"desc": f"{modality}coverage", "res": resolution_label(grid)}
+        return self._anat("mask", entities)
+
     def transform(self, source: str) -> PurePosixPath:
         """The transform that brings images of a modality to the reference's space."""
         return self._transform(source, self.reference)

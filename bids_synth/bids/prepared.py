@@ -98,9 +98,11 @@ def _untouched(files: Mapping[str, Path], digests: Mapping[str, str], output: Pa
 def _paths(prepared: Prepared, names: OutputNames, region: Region) -> dict[str, PurePosixPath]:
     images = {f"image {m}": names.prepared(m, prepared.grid, region) for m in prepared.images}
     transforms = {f"transform {m}": names.transform(m) for m in prepared.transforms}
+    covered = {f"coverage {m}": names.coverage(m, prepared.grid) for m in prepared.coverage}
     return {
         **images,
         **transforms,
+        **covered,
         "template": names.template(),
         "native mask": names.mask(region),
         "mask": names.mask(region, prepared.grid),
@@ -116,7 +118,8 @@ def _flat(prepared: Prepared) -> dict[str, Path]:
         "native mask": prepared.native_mask,
         "mask": prepared.mask,
     }
-    return images | transforms | single
+    covered = {f"coverage {m}": path for m, path in prepared.coverage.items()}
+    return images | transforms | covered | single
 
 
 def _placed(prepared: Prepared, files: Mapping[str, Path]) -> Prepared:
@@ -128,6 +131,7 @@ def _placed(prepared: Prepared, files: Mapping[str, Path]) -> Prepared:
         template=files["template"],
         native_mask=files["native mask"],
         mask=files["mask"],
+        coverage={m: files[f"coverage {m}"] for m in prepared.coverage},
     )
 
 
@@ -156,6 +160,14 @@ def _sidecars(
             "Sources": bids_uris([reference, placed.template], output, dataset),
             **common,
             **extra,
+        }
+    for modality in prepared.coverage:
+        result[f"coverage {modality}"] = {
+            "Description": f"Where the {modality} was acquired: 1 inside its field of view",
+            "Type": "ROI",
+            "Sources": bids_uris([scans[modality].path], output, dataset),
+            **common,
+            **on_grid,
         }
     result["mask"][MANIFEST] = _manifest(prepared, placed, output)
     return result
@@ -188,6 +200,8 @@ def _manifest(prepared: Prepared, placed: Prepared, output: Path) -> dict[str, A
         "Stripped": prepared.stripped,
         "Images": list(prepared.images),
         "Transforms": list(prepared.transforms),
+        "Coverage": list(prepared.coverage),
+        "Notes": list(prepared.notes),
         "Files": relative,
     }
 
@@ -209,6 +223,8 @@ def _from_manifest(manifest: Mapping[str, Any], visit: Visit, output: Path) -> P
         stripped=bool(manifest["Stripped"]),
         key=manifest["Key"],
         conversions={m: Conversion(**c) for m, c in manifest.get("Conversions", {}).items()},
+        coverage={m: files[f"coverage {m}"] for m in manifest.get("Coverage", ())},
+        notes=tuple(str(note) for note in manifest.get("Notes", ())),
     )
 
 

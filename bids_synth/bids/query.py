@@ -13,6 +13,7 @@ from bids.layout import Query
 
 from bids_synth.bids.columns import recipe_columns
 from bids_synth.bids.content import content_fault, is_away
+from bids_synth.bids.extent import widest
 from bids_synth.bids.faults import description_notes, home_of, misplaced, table_notes
 from bids_synth.bids.filters import ANY, Filters, Label, read_filters
 from bids_synth.bids.index import index
@@ -96,7 +97,8 @@ def query(
     traits, column_notes = recipe_columns(traits, dataset, recipe, asked=participants)
     trait_notes += column_notes
     units = UnitReader(dataset, recipe)
-    discovery = _discovery(found, strays, MaskFinder(dataset, derivatives), traits, units)
+    masks = MaskFinder(dataset, derivatives, recipe.reference)
+    discovery = _discovery(found, strays, masks, traits, units)
     silent = _silent(participants, found, recipe)
     filter_notes = filters.notes if filters else ()
     return Discovery(
@@ -224,7 +226,9 @@ def _discovery(
 
 
 def _first(scans: Sequence[Scan]) -> Scan:
-    return min(scans, key=lambda scan: natural_key(scan.path.name))
+    """The scan that is used of several: of those that show most of a brain, the first by name."""
+    wide = widest(scans) if len(scans) > 1 else scans
+    return min(wide, key=lambda scan: natural_key(scan.path.name))
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
@@ -239,9 +243,11 @@ def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
 
 def _several(label: str, chosen: Scan, scans: Sequence[Scan]) -> str:
     others = sorted((s.path.name for s in scans if s is not chosen), key=natural_key)
+    first = min((s.path.name for s in scans), key=natural_key)
+    wider = "" if chosen.path.name == first else ", since its field of view is wider"
     return (
         f"{label}: {len(scans)} images match {chosen.modality}: {chosen.path.name} is used, not "
-        f"{', '.join(others)}; to choose another, give --bids-filter-file"
+        f"{', '.join(others)}{wider}; to choose another, give --bids-filter-file"
     )
 
 

@@ -16,6 +16,7 @@ from safetensors.numpy import load_file, save_file
 from bids_synth.errors import ModelError, UsageError, VisitError
 from bids_synth.grid import Grid
 from bids_synth.learn.closed_form import compute
+from bids_synth.learn.coverage import parts_of, shared_mask
 from bids_synth.learn.linear import Gramian, add_grams, counted, gram_of, gramian_of_means
 from bids_synth.learn.population import Population, empty_population
 from bids_synth.learn.store import scaled_image
@@ -101,6 +102,21 @@ class Baselines:
                 message = f"{prepared.label}: no training participant has a {target} to average"
                 raise VisitError(message)
             return self.population.on(prepared, target)
+        result = np.zeros(prepared.grid.shape, dtype=np.float32)
+        for part in parts_of(prepared, sources, mask, least=1):
+            answer = self._from(name, prepared, target, part.sources, mask)
+            result += part.weight * answer
+        return result
+
+    def _from(
+        self,
+        name: str,
+        prepared: Prepared,
+        target: str,
+        sources: Sequence[str],
+        mask: npt.NDArray[np.uint8],
+    ) -> npt.NDArray[np.float32]:
+        """The scaled answer where just these sources are there."""
         if name == "copy":
             return scaled_image(prepared, self.best_source(target, sources), mask)
         weights = self.gramian.solve(sources, target)
@@ -131,7 +147,7 @@ def fit_baselines(recipe: Recipe, training: Sequence[Prepared]) -> Baselines:
     grams, population = [], empty_population()
     errors: dict[str, dict[str, list[float]]] = {t: {} for t in recipe.targets}
     for prepared in sorted(training, key=lambda p: p.label):
-        mask = read_mask(prepared.mask).array
+        mask = shared_mask(prepared)
         images = {m: scaled_image(prepared, m, mask) for m in names if m in prepared.images}
         if not recipe.unpaired:
             grams.append((tuple(images), gram_of(names, images, counted(recipe, images, mask))))

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from bids_synth import physics
 from bids_synth.blood import USUAL, blood_figure
+from bids_synth.learn.coverage import within
 from bids_synth.visit import Prepared
 from bids_synth.volume import read_volume
 
@@ -26,9 +27,11 @@ def compute(
 ) -> npt.NDArray[np.float32]:
     """The quantity on the prepared grid: R2' in 1/s, OEF as a fraction, CMRO2 in umol/100g/min.
 
-    Hct and O2sat are columns of participants.tsv where it has them. 0 outside the mask. With
+    Hct and O2sat are columns of participants.tsv where it has them. 0 outside the mask, and where
+    a map was not acquired. With
     `smoothing`, mm of a Gaussian at half its height, CMRO2 is that of `physics.regional_oef`.
     """
+    mask = within(prepared, physics.NEEDED[quantity], mask)
     maps = {m: read_volume(prepared.images[m]).array for m in physics.NEEDED[quantity]}
     if quantity == "r2prime":
         return np.asarray(physics.r2prime(maps["T2map"], maps["T2starmap"]) * mask, np.float32)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_synth.learn.closed_form import FASTEST, compute
+from bids_synth.learn.coverage import shared_mask, within
 from bids_synth.learn.population import Population, empty_population
 from bids_synth.learn.store import scaled_image
 from bids_synth.modality import MODALITIES
@@ -18,7 +19,6 @@ from bids_synth.physics import NEEDED, can_compute
 from bids_synth.recipe import Recipe
 from bids_synth.scale import DECADES, Scale
 from bids_synth.visit import Prepared, Visit
-from bids_synth.volume import read_mask
 
 GROUPS = 5
 """Training participants are shown the mean of the other groups, never their own image."""
@@ -69,7 +69,8 @@ class Extras:
             else:
                 smoothing = self.recipe.extras.oef_smoothing
                 values = compute(what, prepared, mask, smoothing=smoothing)
-                result[name] = closed_scale(self.recipe, what).apply(values) * mask
+                known = within(prepared, NEEDED[what], mask)
+                result[name] = closed_scale(self.recipe, what).apply(values) * known
         return result
 
     def digest(self, prepared: Prepared) -> str:
@@ -102,7 +103,7 @@ def extras_of(recipe: Recipe, training: Sequence[Prepared]) -> Extras | None:
     total = empty_population()
     parts = [empty_population() for _ in range(min(GROUPS, len(people)))]
     for prepared in training if recipe.extras.mean else ():
-        mask = read_mask(prepared.mask).array
+        mask = shared_mask(prepared)
         for target in (t for t in recipe.targets if t in prepared.images):
             image = scaled_image(prepared, target, mask)
             for sums in (total, parts[group[prepared.visit.participant]]):

@@ -14,6 +14,7 @@ from torch import nn
 
 from bids_synth.errors import ModelError, UsageError
 from bids_synth.learn.baselines import fit_baselines
+from bids_synth.learn.coverage import teaching
 from bids_synth.learn.device import resolve_device
 from bids_synth.learn.distributed import ranks
 from bids_synth.learn.export import Fitted, export, member_name, population_scales
@@ -107,8 +108,11 @@ def fit_model(
 
 
 def fitting_visits(prepared: Sequence[Prepared], split: Split) -> list[Prepared]:
-    """Visits of training and validation participants, by label; nobody else's."""
-    kept = [p for p in prepared if p.visit.participant in split.fitted]
+    """Visits of training and validation participants, by label; nobody else's.
+
+    Without the scans that show too little of the mask to teach.
+    """
+    kept = [teaching(p) for p in prepared if p.visit.participant in split.fitted]
     if any(p.visit.participant in split.test for p in kept):
         message = "a test participant is among those that fit or select the model"
         raise UsageError(message)

@@ -80,17 +80,22 @@ def slide(
     patch: Shape,
     overlap: float,
     device: torch.device,
+    part: npt.NDArray[Any] | None = None,
 ) -> npt.NDArray[np.float32]:
     """Apply `blocks`, (N, S, *patch) -> (N, T, *patch), to every window and blend: (T, I, J, K).
 
-    Voxels that no window covers are 0; no voxel of the mask is among them. Where memory does
+    Voxels that no window covers are 0; no voxel of the mask is among them. With `part`, only the
+    windows that hold a voxel of it are shown, and its voxels are as without. Where memory does
     not suffice for the windows that are shown together, half of them are, and so on; raises
     what torch raises where it does not suffice for one.
     """
     weights = torch.from_numpy(blend_weights(patch))
     total = torch.zeros(images.shape[-3:])
     blended: torch.Tensor | None = None
-    for start, result in _windows(blocks, images, mask, patch, overlap, device):
+    starts = window_starts(mask, patch, overlap)
+    if part is not None:
+        starts = [start for start in starts if cut(part, start, patch).any()]
+    for start, result in _windows(blocks, images, starts, patch, device):
         if blended is None:
             blended = torch.zeros(result.shape[0], *images.shape[-3:])
         (i, j, k), window = _overlap(images.shape[-3:], start, patch)
@@ -105,12 +110,10 @@ def slide(
 def _windows(
     blocks: Blocks,
     images: npt.NDArray[np.float32],
-    mask: npt.NDArray[Any],
+    starts: Sequence[Start],
     patch: Shape,
-    overlap: float,
     device: torch.device,
 ) -> Iterator[tuple[Start, torch.Tensor]]:
-    starts = window_starts(mask, patch, overlap)
     count = min(len(starts), max(1, TOGETHER // int(np.prod(patch))))
     first = 0
     while first < len(starts):

@@ -11,11 +11,11 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from bids_synth.grid import Affine, Grid
+from bids_synth.learn.coverage import shared_mask
 from bids_synth.learn.itk_affine import read_itk_affine
 from bids_synth.learn.store import scaled_image
 from bids_synth.template import template_t1w
 from bids_synth.visit import Prepared
-from bids_synth.volume import read_mask
 
 SPACING = 4.0
 """Voxel size of the mean images, mm: what an affine alignment of brains resolves."""
@@ -64,7 +64,7 @@ def population_of(training: Sequence[Prepared], modalities: Sequence[str]) -> Po
     """The mean images of these modalities over visits; one image in memory."""
     result = empty_population()
     for prepared in sorted(training, key=lambda p: p.label):
-        mask = read_mask(prepared.mask).array
+        mask = shared_mask(prepared)
         for modality in (m for m in modalities if m in prepared.images):
             result.add(prepared, modality, scaled_image(prepared, modality, mask), mask)
     return result

@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_synth.errors import VisitError
+from bids_synth.learn.coverage import covered, shared_mask
 from bids_synth.visit import Prepared
-from bids_synth.volume import read_mask, read_volume
+from bids_synth.volume import read_volume
 from bids_synth.whole import aside
 
 LIMIT = 1e4
@@ -96,7 +97,7 @@ def reopen(
 def scaled_image(
     prepared: Prepared, modality: str, mask: npt.NDArray[Any]
 ) -> npt.NDArray[np.float32]:
-    """One image in the network's numbers, float32, 0 outside the mask."""
+    """One image in the network's numbers, float32, 0 outside the mask and where not acquired."""
     volume = read_volume(prepared.images[modality])
     if volume.array.shape != mask.shape:
         message = (
@@ -105,6 +106,8 @@ def scaled_image(
         )
         raise VisitError(message)
     scaled = prepared.scales[modality].apply(volume.array) * mask
+    if (there := covered(prepared, modality)) is not None:
+        scaled = np.where(there, scaled, 0)
     return np.asarray(np.clip(scaled, -LIMIT, LIMIT), dtype=np.float32)
 
 
@@ -123,7 +126,7 @@ def _ensure(key: str, folder: Path, write: Callable[[Path], None]) -> Path:
 
 
 def _write(prepared: Prepared, folder: Path) -> None:
-    mask = read_mask(prepared.mask).array
+    mask = shared_mask(prepared)
     centres = np.flatnonzero(mask).astype(np.uint32)
     if not len(centres):
         message = f"{prepared.mask}: the mask of {prepared.label} is empty; check its preparation"
@@ -136,7 +139,7 @@ def _write(prepared: Prepared, folder: Path) -> None:
 
 
 def _write_maps(prepared: Prepared, extras: MapMaker, folder: Path) -> None:
-    mask = read_mask(prepared.mask).array
+    mask = shared_mask(prepared)
     for name, array in extras.maps(prepared, mask).items():
         kept = np.clip(array, -LIMIT, LIMIT).astype(np.float16)
         _save(folder / f"{name}.npy", kept.max() if np.ptp(kept) == 0 else kept)

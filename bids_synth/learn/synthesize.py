@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 
 from bids_synth.errors import UsageError, VisitError
+from bids_synth.learn.coverage import Part, parts_of
 from bids_synth.learn.device import resolve_device
 from bids_synth.learn.extras import Extras, given_extras
 from bids_synth.learn.model import Model
@@ -48,30 +50,64 @@ class Synthesizer:
         The image is the mean over folds and members, the spread their standard deviation,
         both on `prepared.grid` in the target's unit by `scale` (the model's population scale
         where None). Outside the mask the image holds the modality's background and the
-        spread 0. Raises UsageError where the recipe cannot make the target, VisitError where
-        the sources do not suffice or the card's memory does not.
+        spread 0. Outside its field of view a source is missing: each part of the mask is made
+        from the sources that are there, and one with too few of them stays background.
+        Raises UsageError where the recipe cannot make the target, VisitError where the sources
+        do not suffice or the card's memory does not.
         """
         used = self._sources(prepared, target, sources)
         mask = read_mask(prepared.mask).array
-        recipe = self.model.recipe
-        images = np.zeros((len(recipe.inputs), *mask.shape), dtype=np.float32)
-        for source in used:
-            images[recipe.inputs.index(source)] = scaled_image(prepared, source, mask)
-        if self.extras is not None:
-            maps = self.extras.maps(prepared, mask)
-            for name in given_extras(recipe, used):
-                images[recipe.inputs.index(name)] = maps[name]
-        made = self._slide(images, mask, used, target, prepared.label)
+        parts = parts_of(prepared, used, mask, least=self.model.recipe.minimum)
+        if not parts:
+            message = (
+                f"{prepared.label}: nowhere in the mask are {self.model.recipe.minimum} sources "
+                f"of {target} at once; give scans that cover the same part of the head"
+            )
+            raise VisitError(message)
+        images = self._images(prepared, used, mask)
+        answers = (p.weight * self._part(images, mask, p, target, prepared) for p in parts)
+        made = np.asarray(sum(answers), dtype=np.float32)
+        inside: npt.NDArray[np.bool_] = np.any([part.weight > 0 for part in parts], axis=0)
         chosen = scale or self.model.scales[target]
         modality = MODALITIES[target]
-        inside, every = mask > 0, chosen.invert(made)
+        every = chosen.invert(made)
         mean = np.where(inside, every.mean(axis=0), np.float32(modality.background))
         unit = modality.unit if scale else self.model.recipe.unit(target)
         image = Volume(mean.astype(np.float32), prepared.grid, unit)
-        if len(made) < 2:
-            return Synthetic(target, used, image, None)
+        missing = (mask > 0) & ~inside
+        made_in = image.with_array(inside.astype(np.uint8)) if missing.any() else None
+        if len(every) < 2:
+            return Synthetic(target, used, image, None, made_in)
         spread = np.where(inside, every.std(axis=0, ddof=1), 0)
-        return Synthetic(target, used, image, image.with_array(spread.astype(np.float32)))
+        doubt = image.with_array(spread.astype(np.float32))
+        return Synthetic(target, used, image, doubt, made_in)
+
+    def _images(
+        self, prepared: Prepared, sources: Sequence[str], mask: npt.NDArray[np.uint8]
+    ) -> dict[str, npt.NDArray[np.floating[Any]]]:
+        """All that the network can be shown of a visit, by name, scaled."""
+        images: dict[str, npt.NDArray[Any]] = {
+            source: scaled_image(prepared, source, mask) for source in sources
+        }
+        if self.extras is not None:
+            images |= self.extras.maps(prepared, mask)
+        return images
+
+    def _part(
+        self,
+        images: Mapping[str, npt.NDArray[np.floating[Any]]],
+        mask: npt.NDArray[np.uint8],
+        part: Part,
+        target: str,
+        prepared: Prepared,
+    ) -> npt.NDArray[np.float32]:
+        """Scaled result of every network, (networks, I, J, K), right in one part of the mask."""
+        recipe = self.model.recipe
+        shown = np.zeros((len(recipe.inputs), *mask.shape), dtype=np.float32)
+        for name in (*part.sources, *given_extras(recipe, part.sources)):
+            shown[recipe.inputs.index(name)] = images[name]
+        where = part.weight > 0
+        return self._slide(shown, mask, part.sources, target, prepared.label, where)
 
     def _sources(
         self, prepared: Prepared, target: str, sources: Sequence[str] | None
@@ -106,6 +142,7 @@ class Synthesizer:
         sources: Sequence[str],
         target: str,
         label: str,
+        part: npt.NDArray[np.bool_],
     ) -> npt.NDArray[np.float32]:
         """Scaled result of every network: (networks, I, J, K)."""
         recipe = self.model.recipe
@@ -118,6 +155,7 @@ class Synthesizer:
                 patch=recipe.fit.patch,
                 overlap=recipe.synthesis.overlap,
                 device=self.device,
+                part=part,
             )
         except (RuntimeError, MemoryError) as error:
             if not is_shortage(error):

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bids_synth.learn.coverage import within
 from bids_synth.learn.store import scaled_image
 from bids_synth.visit import Prepared
 from bids_synth.volume import read_mask
+
+_OF_ONE = ("registration_", "coverage_")
+"""Beginnings of the quality figures that are of one modality each."""
 
 
 @dataclass(frozen=True)
@@ -26,16 +30,18 @@ def figures(prepared: Prepared, modalities: Sequence[str]) -> dict[str, float]:
     """Simple figures of a visit: its quality values, and mean, SD and skewness of each image.
 
     Named as in `Prepared.quality`, and `intensity_<mean|sd|skewness>_<modality>` of the scaled
-    values inside the mask; registration only of `modalities`.
+    values inside the mask, where they were acquired; registration and coverage only of
+    `modalities`.
     """
     result = {
         name: float(value)
         for name, value in prepared.quality.items()
-        if not name.startswith("registration_") or name.split("_")[1] in modalities
+        if not name.startswith(_OF_ONE) or name.split("_")[1] in modalities
     }
     mask = read_mask(prepared.mask).array
     for modality in (m for m in modalities if m in prepared.images):
-        values = scaled_image(prepared, modality, mask)[mask > 0].astype(np.float64)
+        inside = within(prepared, (modality,), mask) > 0
+        values = scaled_image(prepared, modality, mask)[inside].astype(np.float64)
         mean, sd = values.mean(), max(float(values.std()), 1e-6)
         result[f"intensity_mean_{modality}"] = float(mean)
         result[f"intensity_sd_{modality}"] = sd

@@ -11,6 +11,8 @@ from bids_synth.synthetic import Level, Verdict
 
 REVIEW_Z, FAIL_Z = 4.0, 8.0
 """Standard deviations from the training visits at which a figure is looked at, or refused."""
+WHOLE = 0.995
+"""Share of the mask from which a scan counts as whole."""
 
 Typical = Mapping[str, tuple[float, float]]
 """Name of a figure -> mean and standard deviation over the training visits."""
@@ -19,7 +21,8 @@ Typical = Mapping[str, tuple[float, float]]
 @dataclass(frozen=True)
 class _Check:
     words: str
-    """What is measured, in the words of the report; {} is the modality."""
+    """What is measured, in the words of the report; {} is the modality, {1} the value in percent,
+    {2} the region of the mask."""
     floor: float
     """Smallest standard deviation believed: a few training visits vary too little."""
     side: int = 0
@@ -30,12 +33,22 @@ class _Check:
     """Values outside are refused."""
     digits: int = 2
     unit: str = ""
+    bare: bool = False
+    """True where the words say the value, and no limit need be told."""
 
 
 _CHECKS = {
     "registration": _Check(
         "the {} may not be aligned with the reference scan: normalised mutual information",
         floor=0.02, side=-1, review=(1.02, 2.0), fail=(1.005, 2.0), digits=3,
+    ),
+    "coverage": _Check(
+        "the {0} covers {1:.0f} % of the {2}", floor=1.0, side=-1, review=(WHOLE, np.inf),
+        bare=True,
+    ),
+    "synthesised": _Check(
+        "it was made in {1:.0f} % of the {2}; elsewhere too few of its sources are there",
+        floor=1.0, side=-1, review=(WHOLE, np.inf), bare=True,
     ),
     "template_correlation": _Check(
         "the head may not have been found in the reference scan: correlation with the template",
@@ -65,11 +78,14 @@ _CHECKS = {
 _ORDER: tuple[Level, ...] = ("pass", "review", "fail")
 
 
-def judge(quality: Mapping[str, float], typical: Typical, spread: float | None) -> Verdict:
+def judge(
+    quality: Mapping[str, float], typical: Typical, spread: float | None, *, region: str = "brain"
+) -> Verdict:
     """The verdict on one synthetic image, with one sentence for every check not passed.
 
     `quality` and `typical` share names: `registration_<modality>` (normalised mutual
-    information, 1 to 2), `template_correlation`, `mask_volume` (ml, brain masks only) and
+    information, 1 to 2), `coverage_<modality>` and `synthesised` (shares of the mask, which is
+    that of a `region`), `template_correlation`, `mask_volume` (ml, brain masks only) and
     `intensity_mean_<modality>`, `intensity_sd_<modality>`, `intensity_skewness_<modality>`
     of scaled values inside the mask. `spread` is the mean standard deviation over the
     networks inside the mask, divided by the gain of the target's scale; None with one network.
@@ -86,7 +102,9 @@ def judge(quality: Mapping[str, float], typical: Typical, spread: float | None) 
         if kind is None:
             message = f"no check knows the figure {name!r}; known: {', '.join(_CHECKS)}"
             raise ValueError(message)
-        found, reason = _look(_CHECKS[kind], name[len(kind) + 1 :], value, typical.get(name))
+        check, modality = _CHECKS[kind], name[len(kind) + 1 :]
+        words = check.words.format(modality, 100 * value, region)
+        found, reason = _look(check, words, value, typical.get(name))
         if reason:
             reasons.append(reason)
         level = max(level, found, key=_ORDER.index)
@@ -94,9 +112,8 @@ def judge(quality: Mapping[str, float], typical: Typical, spread: float | None) 
 
 
 def _look(
-    check: _Check, modality: str, value: float, typical: tuple[float, float] | None
+    check: _Check, words: str, value: float, typical: tuple[float, float] | None
 ) -> tuple[Level, str]:
-    words = check.words.format(modality)
     if not np.isfinite(value):
         return "review", _sentence(f"{words} could not be measured")
     if not check.fail[0] <= value <= check.fail[1]:
@@ -122,6 +139,8 @@ def _told(check: _Check, words: str, value: float, expected: tuple[float, float]
     def show(x: float) -> str:
         return f"{x:.{check.digits}f}"
 
+    if check.bare:
+        return _sentence(words)
     if check.side < 0:
         wanted = f"at least {show(expected[0])}"
     elif check.side > 0:

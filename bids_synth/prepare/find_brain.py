@@ -9,13 +9,16 @@ from typing import Literal
 from bids_synth.errors import VisitError
 from bids_synth.grid import Affine, inverse
 from bids_synth.prepare.external import strip_with_tool
+from bids_synth.prepare.given_mask import fitting_mask
 from bids_synth.prepare.region import brain_of_stripped, head_mask, is_stripped
 from bids_synth.prepare.resample import resample
 from bids_synth.prepare.similarity import correlation
 from bids_synth.prepare.template_mask import align_brain, mask_by_template
 from bids_synth.settings import SkullStrip
 from bids_synth.template import template_t1w
-from bids_synth.volume import Volume, read_mask
+from bids_synth.volume import Volume
+
+NOT_USED = "is not used as the brain mask"
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +33,8 @@ class Found:
     """True where the scan came without skull."""
     correlation: float
     """Absolute correlation of the scan with the template inside the mask."""
+    notes: tuple[str, ...] = ()
+    """What was given and not used, and why."""
 
 
 def find_brain(
@@ -43,15 +48,16 @@ def find_brain(
 ) -> Found:
     """The mask of a reference scan and its affine to the template.
 
-    `auto` takes `given` (a mask in the scan's space) where there is one, else recognises an
+    `auto` takes `given` (a mask in the scan's space) where it fits the scan, else recognises an
     image without skull, else uses the template. `skip` takes the head. Raises VisitError
     where nothing is found.
     """
     stripped, template = is_stripped(reference), None
+    fitting, notes = _given(given, reference) if option == "auto" else (None, ())
     if option in ("synthstrip", "hd-bet"):
         brain = resample(strip_with_tool(path, option), reference.grid, order=0)
-    elif option == "auto" and given is not None:
-        brain = resample(read_mask(given), reference.grid, order=0)
+    elif fitting is not None:
+        brain = fitting
     elif stripped and option != "template":
         brain = brain_of_stripped(reference)
     elif option == "skip":
@@ -68,4 +74,12 @@ def find_brain(
         template = align_brain(reference, brain, seed=seed)
     alike = resample(template_t1w(), reference.grid, transform=inverse(template))
     agreement = correlation(reference.array, alike.array, brain.array)
-    return Found(mask, template, stripped, agreement)
+    return Found(mask, template, stripped, agreement, notes)
+
+
+def _given(path: Path | None, reference: Volume) -> tuple[Volume | None, tuple[str, ...]]:
+    """Another pipeline's mask where it is that of the scan, and why it is not used else."""
+    if path is None:
+        return None, ()
+    mask, fault = fitting_mask(path, reference)
+    return mask, (f"{path} {NOT_USED}: {fault}",) if fault else ()

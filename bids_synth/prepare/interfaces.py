@@ -146,6 +146,7 @@ class _ResampleInput(BaseInterfaceInputSpec):  # type: ignore[misc]
 class _ResampleOutput(TraitedSpec):  # type: ignore[misc]
     image = File(exists=True)
     scale = File(exists=True)
+    coverage = File(exists=True)
 
 
 class ResampleScan(SimpleInterface):  # type: ignore[misc]
@@ -160,7 +161,7 @@ class ResampleScan(SimpleInterface):  # type: ignore[misc]
         places = (Path(inputs.mask), transform, part, Path(runtime.cwd))
         unit = conversion_of(inputs.conversion)
         files = steps.resample_scan(Path(inputs.scan), inputs.modality, *places, conversion=unit)
-        self._results.update(zip(("image", "scale"), map(str, files), strict=True))
+        self._results.update(zip(("image", "scale", "coverage"), map(str, files), strict=True))
         return runtime
 
 
@@ -176,6 +177,7 @@ class _PreparedInput(BaseInterfaceInputSpec):  # type: ignore[misc]
     moving = traits.List(traits.Str, desc="modalities that were registered")
     images = traits.List(File(exists=True), mandatory=True)
     scales = traits.List(File(exists=True), mandatory=True)
+    coverage = traits.List(File(exists=True), mandatory=True)
     transforms = traits.List(File(exists=True))
 
 
@@ -199,6 +201,7 @@ class CollectPrepared(SimpleInterface):  # type: ignore[misc]
             images=dict(zip(inputs.modalities, map(Path, inputs.images), strict=True)),
             scales=dict(zip(inputs.modalities, map(Path, inputs.scales), strict=True)),
             transforms=dict(zip(inputs.moving, map(Path, moved), strict=True)),
+            coverage=dict(zip(inputs.modalities, map(Path, inputs.coverage), strict=True)),
             folder=Path(runtime.cwd),
         )
         self._results["manifest"] = str(manifest)

@@ -53,6 +53,8 @@ def read_manifest(path: Path, visit: Visit, key: str) -> Prepared | None:
         stripped=data["stripped"],
         key=key,
         conversions={m: Conversion(**c) for m, c in data["conversions"].items()},
+        coverage={m: _beside(path, p) for m, p in data.get("coverage", {}).items()},
+        notes=tuple(data.get("notes", ())),
     )
 
 

@@ -10,13 +10,15 @@ from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
+import numpy.typing as npt
 
 from bids_synth.errors import VisitError
 from bids_synth.grid import Grid
-from bids_synth.modality import MODALITIES
+from bids_synth.modality import MODALITIES, Modality
 from bids_synth.parts.preparation import GridPart, PreparationPart
 from bids_synth.prepare.admit import admit_scans, read_converted, read_scan
 from bids_synth.prepare.bias import correct_bias
+from bids_synth.prepare.coverage import WHOLE, coverage, share_of
 from bids_synth.prepare.find_brain import find_brain
 from bids_synth.prepare.itk import read_itk, write_itk
 from bids_synth.prepare.native import prepared_grid
@@ -27,7 +29,14 @@ from bids_synth.prepare.similarity import mutual_information
 from bids_synth.scale import fit_scale
 from bids_synth.settings import SkullStrip
 from bids_synth.units import UNTOLD, Conversion
-from bids_synth.volume import read_grid, read_mask, read_volume, write_text, write_volume
+from bids_synth.volume import (
+    Volume,
+    read_grid,
+    read_mask,
+    read_volume,
+    write_text,
+    write_volume,
+)
 
 
 def admit(
@@ -58,6 +67,7 @@ def find_region(
     known = {
         "stripped": found.stripped,
         "quality": {"template_correlation": found.correlation, "mask_volume": ml},
+        "notes": found.notes,
     }
     return (
         write_volume(found.mask, folder / "native_mask.nii.gz"),
@@ -112,19 +122,22 @@ def resample_scan(
     part: PreparationPart,
     folder: Path,
     conversion: Conversion = UNTOLD,
-) -> tuple[Path, Path]:
-    """The scan on the prepared grid, resampled once, and its scale and conversion (JSON)."""
+) -> tuple[Path, Path, Path]:
+    """The scan on the prepared grid, resampled once, its scale and conversion (JSON), and
+    what it covers."""
     volume, found = read_converted(scan, modality, conversion)
+    scanned = volume
     placed = read_mask(mask)
     kind = MODALITIES[modality]
     if part.bias_correction and kind.datatype == "anat" and kind.arbitrary:
         volume = correct_bias(volume)
     matrix = read_itk(transform) if transform is not None else None
+    covered = coverage(scanned, placed, transform=matrix)
     image = resample(volume, placed.grid, transform=matrix, order=3, background=kind.background)
     try:
         scale = fit_scale(
             kind,
-            image.array[core(placed) if kind.arbitrary else placed.array > 0],
+            image.array[_taught(kind, placed, covered)],
             log=modality in part.log,
             suvr=part.suvr == "mask" and kind.datatype == "pet",
             percentiles=part.percentiles,
@@ -138,7 +151,15 @@ def resample_scan(
             json.dumps({"scale": asdict(scale), "conversion": asdict(found)}),
             folder / f"{modality}.json",
         ),
+        write_volume(covered, folder / f"{modality}_coverage.nii.gz"),
     )
+
+
+def _taught(kind: Modality, mask: Volume, covered: Volume) -> npt.NDArray[np.bool_]:
+    """The voxels that decide an image's scale: of what the scan covers alone."""
+    inside = core(mask) if kind.arbitrary else mask.array > 0
+    there = covered.array > 0
+    return inside & there if (inside & there).any() else (mask.array > 0) & there
 
 
 def collect(
@@ -153,6 +174,7 @@ def collect(
     images: Mapping[str, Path],
     scales: Mapping[str, Path],
     transforms: Mapping[str, Path],
+    coverage: Mapping[str, Path],
     folder: Path,
 ) -> Path:
     """The manifest of a prepared visit: every path, relative to `folder`, and figure, as JSON."""
@@ -165,9 +187,15 @@ def collect(
     inside = read_mask(mask)
     base = read_volume(images[reference]).array
     quality = dict(facts["quality"])
-    for modality in transforms:
-        other = read_volume(images[modality]).array
-        quality[f"registration_{modality}"] = mutual_information(base, other, inside.array)
+    partial: dict[str, Path] = {}
+    for modality, path in coverage.items():
+        covered = read_mask(path)
+        quality[f"coverage_{modality}"] = share_of(covered, inside)
+        if quality[f"coverage_{modality}"] < WHOLE:
+            partial[modality] = path
+        if modality in transforms:
+            other, both = read_volume(images[modality]).array, inside.array * covered.array
+            quality[f"registration_{modality}"] = mutual_information(base, other, both)
     manifest = {
         "key": key,
         "reference": reference,
@@ -182,6 +210,8 @@ def collect(
         "conversions": {m: one["conversion"] for m, one in known_of.items()},
         "quality": quality,
         "stripped": facts["stripped"],
+        "coverage": {m: relative(p) for m, p in partial.items()},
+        "notes": facts.get("notes", []),
     }
     return write_text(json.dumps(manifest), folder / "prepared.json")
 

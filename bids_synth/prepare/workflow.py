@@ -85,6 +85,7 @@ def init_prepare_wf(
     moving = [m for m in scans if m != reference]
     images = _merge(len(scans), "images")
     scales = _merge(len(scans), "scales")
+    coverage = _merge(len(scans), "coverage")
     prepared = pe.Node(
         CollectPrepared(
             key=key, reference=reference, native=str(scans[reference]),
@@ -105,6 +106,7 @@ def init_prepare_wf(
         workflow.connect(place, "mask", fine, "mask")
         workflow.connect(fine, "image", images, f"in{number}")
         workflow.connect(fine, "scale", scales, f"in{number}")
+        workflow.connect(fine, "coverage", coverage, f"in{number}")
         if modality != reference:
             rigid = _node(RegisterScan(), f"register_{modality}", path, factor=6)
             rigid.inputs.trait_set(
@@ -121,6 +123,7 @@ def init_prepare_wf(
     workflow.connect([(region, prepared, outputs[1:]), (place, prepared, [("mask", "mask")])])
     workflow.connect(images, "out", prepared, "images")
     workflow.connect(scales, "out", prepared, "scales")
+    workflow.connect(coverage, "out", prepared, "coverage")
     return workflow
 
 

@@ -113,6 +113,9 @@ def _scan_row(
         role = "registered to the reference"
     if modality in withheld:
         role += f"{', ' if role else ''}compared with the synthetic {modality}"
+    if modality in prepared.coverage:
+        share = 100 * prepared.quality[f"coverage_{modality}"]
+        role += f"{', ' if role else ''}covers {share:.0f} % of the mask"
     alignment = prepared.quality.get(f"registration_{modality}")
     return {
         "modality": modality,
@@ -145,7 +148,7 @@ def _preparation(visit: Visit, prepared: Prepared) -> str:
             f"The {_listed(others)} {'was' if len(others) == 1 else 'were'} registered to it by "
             "a rigid transform that maximises mutual information (ANTs)."
         )
-    if visit.brain_mask is not None:
+    if visit.brain_mask is not None and not prepared.notes:
         words.append("The mask was taken from the derivatives of another pipeline.")
     elif prepared.stripped:
         words.append("The scans came without skull, and the mask was taken from them.")

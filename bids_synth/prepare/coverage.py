@@ -1,0 +1,103 @@
+"""Coverage: how much of the brain a scan shows, by its field of view and what is empty in it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from bids_synth.grid import Affine
+from bids_synth.prepare.resample import resample
+from bids_synth.volume import Volume
+
+Where = npt.NDArray[np.bool_]
+
+WHOLE = 0.995
+"""Share of the mask from which a scan counts as whole."""
+COARSE = 2.0
+"""Voxel size, mm, of the copy in which padding is followed from the border."""
+THIN = 4.0
+"""Radius, mm, of the ball that must fit into what is empty: the rims between two masks of one
+brain, and dark fluid between the gyri, hold no such ball."""
+FACE = 0.25
+"""Share of one face of a scan with one exact value from which that value may be padding."""
+
+
+def coverage(scan: Volume, mask: Volume, *, transform: Affine | None = None) -> Volume:
+    """uint8 on the grid of `mask`: 1 where the scan was acquired, 0 where it was not.
+
+    `transform` maps RAS+ mm of the mask to those of the scan. Not acquired is what lies outside
+    the scan's grid, and inside the mask also what is padding in it: one exact value that reaches
+    the border, as where a slab was laid into a larger grid or a part of the head was set to 0.
+    """
+    grid = mask.grid
+    ones = scan.with_array(np.ones(scan.grid.shape, np.uint8))
+    missing = resample(ones, grid, transform=transform, order=0).array == 0
+    constant = np.isin(scan.array, _values_of_faces(scan.array))
+    if constant.any():
+        level = scan.with_array(constant.astype(np.float32))
+        empty = resample(level, grid, transform=transform).array > 0.5
+        near = resample(_padding(level), grid, transform=transform).array > 0
+        missing |= _thick(empty & near & (mask.array > 0), grid.spacing)
+    return mask.with_array((~missing).astype(np.uint8))
+
+
+def share_of(covered: Volume, mask: Volume) -> float:
+    """The share of a mask that is covered, 0 to 1."""
+    inside = mask.array > 0
+    return float((covered.array[inside] > 0).mean()) if inside.any() else 0.0
+
+
+def _values_of_faces(array: npt.NDArray[Any]) -> list[float]:
+    """Values that make up much of one of the six faces of a scan."""
+    found = []
+    for axis in range(3):
+        for side in (0, -1):
+            values, counts = np.unique(np.take(array, side, axis=axis), return_counts=True)
+            if counts.max() >= FACE * counts.sum():
+                found.append(float(values[counts.argmax()]))
+    return found
+
+
+def _padding(constant: Volume) -> Volume:
+    """Where wide regions of constant values reach the border, on a coarse copy, float32.
+
+    They are opened before they are followed: noise and narrow fluid lead nowhere.
+    """
+    wanted = [max(COARSE, s) for s in constant.grid.spacing]
+    copy = resample(constant, constant.grid.with_spacing(wanted))
+    wide = _opened(copy.array > 0.9, copy.grid.spacing, mode="edge")
+    labels, _ = ndimage.label(wide)
+    faces = [np.take(labels, side, axis=axis) for axis in range(3) for side in (0, -1)]
+    outer = np.unique(np.concatenate([face.ravel() for face in faces]))
+    reaching = np.isin(labels, outer[outer > 0])
+    return copy.with_array(ndimage.binary_dilation(reaching, iterations=2).astype(np.float32))
+
+
+def _thick(missing: Where, spacing: tuple[float, float, float]) -> Where:
+    """The pieces of `missing` that hold a ball, with all that is missing near the ball."""
+    kept = _opened(missing, spacing, mode="constant")
+    if not kept.any():
+        return kept
+    return np.asarray(missing & (_distance(~kept, spacing) <= 2 * THIN))
+
+
+def _opened(array: Where, spacing: tuple[float, float, float], *, mode: Any) -> Where:
+    """Morphological opening by a ball of THIN mm."""
+    width = int(np.ceil(2 * THIN / min(spacing))) + 1
+    padded = np.pad(array, width, mode=mode)
+    deep = _distance(padded, spacing) > THIN
+    if not deep.any():
+        return np.zeros_like(array)
+    near = _distance(~deep, spacing) <= THIN
+    inner = tuple(slice(width, -width) for _ in range(3))
+    return np.asarray(near[inner] & array)
+
+
+def _distance(array: Where, spacing: tuple[float, float, float]) -> npt.NDArray[np.float64]:
+    """Distance of every voxel from the nearest False, mm; large where there is none."""
+    if array.all():
+        return np.full(array.shape, np.inf)
+    return np.asarray(ndimage.distance_transform_edt(array, sampling=spacing))
