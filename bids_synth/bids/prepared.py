@@ -174,6 +174,7 @@ def _manifest(prepared: Prepared, placed: Prepared, output: Path) -> dict[str, A
         "Scales": {m: asdict(scale) for m, scale in prepared.scales.items()},
         "Quality": dict(prepared.quality),
         "Stripped": prepared.stripped,
+        "Contents": dict(prepared.contents),
         "Images": list(prepared.images),
         "Transforms": list(prepared.transforms),
         "Files": relative,
@@ -196,6 +197,7 @@ def _from_manifest(manifest: Mapping[str, Any], visit: Visit, output: Path) -> P
         quality={str(name): float(value) for name, value in manifest["Quality"].items()},
         stripped=bool(manifest["Stripped"]),
         key=manifest["Key"],
+        contents={str(m): str(found) for m, found in manifest.get("Contents", {}).items()},
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from nibabel.orientations import aff2axcodes
 
 from bids_synth.errors import VisitError
+from bids_synth.fingerprint import fingerprint
 from bids_synth.grid import Affine, Grid
 from bids_synth.modality import MODALITIES
 from bids_synth.prepare.header import Header, read_header
@@ -78,20 +79,22 @@ def read_scan(path: Path, modality: str) -> Volume:
     return volume
 
 
-def admit_scans(scans: Mapping[str, Path]) -> None:
+def admit_scans(scans: Mapping[str, Path]) -> dict[str, str]:
     """Read every scan of a visit, to the last byte; VisitError with all that is wrong.
 
-    So that no scan is registered in vain while another of its visit cannot be read.
+    So that no scan is registered in vain while another of its visit cannot be read. Returns
+    the fingerprint of each.
     """
-    problems = []
+    problems, contents = [], {}
     for modality, path in scans.items():
         try:
-            read_scan(path, modality)
+            contents[modality] = fingerprint(read_scan(path, modality))
             _check_sum(path)
         except VisitError as error:
             problems.append(str(error))
     if problems:
         raise VisitError("; ".join(problems))
+    return contents
 
 
 def _check_sum(path: Path) -> None:

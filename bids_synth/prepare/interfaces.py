@@ -25,6 +25,7 @@ class _AdmitInput(BaseInterfaceInputSpec):  # type: ignore[misc]
 
 class _AdmitOutput(TraitedSpec):  # type: ignore[misc]
     admitted = File(exists=True)
+    contents = File(exists=True)
 
 
 class AdmitScans(SimpleInterface):  # type: ignore[misc]
@@ -35,7 +36,8 @@ class AdmitScans(SimpleInterface):  # type: ignore[misc]
     def _run_interface(self, runtime: Any) -> Any:
         paths = map(Path, self.inputs.scans)
         scans = dict(zip(self.inputs.modalities, paths, strict=True))
-        self._results["admitted"] = str(steps.admit(scans, Path(runtime.cwd)))
+        files = map(str, steps.admit(scans, Path(runtime.cwd)))
+        self._results.update(zip(("admitted", "contents"), files, strict=True))
         return runtime
 
 
@@ -162,6 +164,7 @@ class _PreparedInput(BaseInterfaceInputSpec):  # type: ignore[misc]
     mask = File(exists=True, mandatory=True)
     template = File(exists=True, mandatory=True)
     known = File(exists=True, mandatory=True)
+    contents = File(exists=True, mandatory=True, desc="fingerprints of the scans")
     modalities = traits.List(traits.Str, mandatory=True)
     moving = traits.List(traits.Str, desc="modalities that were registered")
     images = traits.List(File(exists=True), mandatory=True)
@@ -180,7 +183,7 @@ class CollectPrepared(SimpleInterface):  # type: ignore[misc]
 
     def _run_interface(self, runtime: Any) -> Any:
         inputs = self.inputs
-        names = ("native", "native_mask", "mask", "template", "known")
+        names = ("native", "native_mask", "mask", "template", "known", "contents")
         moved = inputs.transforms if isdefined(inputs.transforms) else []
         manifest = steps.collect(
             key=inputs.key,

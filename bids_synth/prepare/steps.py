@@ -27,10 +27,13 @@ from bids_synth.settings import SkullStrip
 from bids_synth.volume import read_grid, read_mask, read_volume, write_text, write_volume
 
 
-def admit(scans: Mapping[str, Path], folder: Path) -> Path:
-    """A file that names the scans, all of which can be read and prepared."""
-    admit_scans(scans)
-    return write_text("\n".join(scans), folder / "admitted.txt")
+def admit(scans: Mapping[str, Path], folder: Path) -> tuple[Path, Path]:
+    """A file that names the scans, all of which can be read, and their fingerprints (JSON)."""
+    contents = admit_scans(scans)
+    return (
+        write_text("\n".join(scans), folder / "admitted.txt"),
+        write_text(json.dumps(contents), folder / "contents.json"),
+    )
 
 
 def find_region(
@@ -137,6 +140,7 @@ def collect(
     mask: Path,
     template: Path,
     known: Path,
+    contents: Path,
     images: Mapping[str, Path],
     scales: Mapping[str, Path],
     transforms: Mapping[str, Path],
@@ -167,6 +171,7 @@ def collect(
         "scales": {m: json.loads(p.read_text("utf-8")) for m, p in scales.items()},
         "quality": quality,
         "stripped": facts["stripped"],
+        "contents": json.loads(contents.read_text("utf-8")),
     }
     return write_text(json.dumps(manifest), folder / "prepared.json")
 
