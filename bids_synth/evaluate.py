@@ -28,6 +28,7 @@ from bids_synth.scale import Scale
 from bids_synth.synthetic import Synthetic
 from bids_synth.visit import Prepared
 from bids_synth.volume import Volume, read_mask, read_volume
+from bids_synth.withheld import truth_on_native
 
 LOG = logging.getLogger(__name__)
 SCORED = 0.5
@@ -101,6 +102,8 @@ def _part_on_native(part: Volume, prepared: Prepared) -> npt.NDArray[np.bool_]:
 def real_on_native(prepared: Prepared, target: str) -> Volume:
     """The acquired scan of `target` on the reference's native grid, in its own unit."""
     modality = MODALITIES[target]
+    if target in prepared.truths:
+        return truth_on_native(prepared, target)
     if target == prepared.reference:
         scan = prepared.visit.scans[target]
         raw = read_volume(scan.path, unit=modality.unit)
@@ -118,6 +121,7 @@ def score_withheld(
 ) -> Scored:
     """Score what a model made of a withheld target, beside every baseline where they are given.
 
+    `prepared` is what `Withheld.of` gives: a preparation to which the target gave nothing.
     `made` lies on the prepared grid in the model's own scale. The gain of an image in
     arbitrary units cannot be known from other images: there, and only there, answers are
     brought to the real scan's own scale, model and baselines alike, and so are uptake ratios.

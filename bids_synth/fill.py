@@ -22,6 +22,7 @@ from bids_synth.evaluate import (
     score_withheld,
     shows_enough,
 )
+from bids_synth.leaks import Guard, left_out_line
 from bids_synth.learn.baselines import load_baselines
 from bids_synth.learn.closed_form import blood_figures, held_voxels
 from bids_synth.learn.model import load_model
@@ -49,6 +50,7 @@ from bids_synth.stage import dataset_name
 from bids_synth.synthetic import Synthetic, Verdict
 from bids_synth.visit import Prepared, Visit
 from bids_synth.volume import Volume, read_mask
+from bids_synth.withheld import Withheld
 
 LOG = logging.getLogger(__name__)
 
@@ -87,7 +89,9 @@ class Filler:
         self.synthesizer = load_synthesizer(self.model, settings.device)
         self.baselines = load_baselines(folder)
         self.features = evaluation_features(recipe) if settings.evaluate else None
-        self.dataset = dataset_name(settings.dataset)
+        self.guard = Guard(self.model.card, dataset_name(settings.dataset))
+        self.withheld = Withheld(self.model.recipe, settings)
+        self.left_out: list[str] = []
 
     def targets(self, visit: Visit) -> list[str]:
         """What this run makes for a visit."""
@@ -96,6 +100,19 @@ class Filler:
     def wants(self, visit: Visit) -> bool:
         """Whether this run makes or computes anything for a visit."""
         return bool(self.targets(visit) or computed_of(visit, self.recipe))
+
+    def expect(self, visits: Sequence[Visit]) -> None:
+        """Tell of all visits of the run: a participant is known to the model by any of them."""
+        self.guard.visits = visits
+
+    def withhold(self, prepared: Iterable[Prepared]) -> None:
+        """Prepare, side by side, what these visits are without a reference that is to be made."""
+        self.withheld.prepare(
+            (item, target, self._sources(item, target))
+            for item in prepared
+            for target in self.targets(item.visit)
+            if target in item.images
+        )
 
     def fill(self, prepared: Prepared) -> VisitResult:
         """Make, judge, write, score and draw every target of a visit."""
@@ -106,26 +123,33 @@ class Filler:
             return VisitResult(visit, (*lines, f"{visit.label}: {', '.join(named)} up to date"))
         withdraw_figures(self.settings.output, prepared)
         shown: list[tuple[Synthetic, Verdict, Volume | None]] = []
+        reduced: dict[str, Prepared] = {}
         rows: list[pd.DataFrame] = []
         seen: list[Seen] = []
         for target in targets:
-            made = self.synthesizer.synthesize(prepared, target)
-            verdict = self._verdict(prepared, made)
-            native = on_native(made, prepared)
-            files = self._write(native, prepared, verdict)
-            self._copy(_images(files, made), prepared)
-            if self._may_score(prepared, target):
-                scored = score_withheld(made, self.model, self.baselines, prepared, self.features)
+            left = self._left(prepared, target)
+            if left is None:
+                continue
+            if left is not prepared:
+                reduced[target] = left
+            made = self.synthesizer.synthesize(left, target)
+            verdict = self._verdict(left, made)
+            native = on_native(made, left)
+            files = self._write(native, left, verdict)
+            self._copy(_images(files, made), left)
+            lines.append(_line(visit, made, verdict))
+            if self._may_score(prepared, target, lines):
+                scored = score_withheld(made, self.model, self.baselines, left, self.features)
                 shown.append((scored.synthetic, verdict, scored.real))
                 rows.append(scored.rows)
                 seen += [scored.seen] if scored.seen else []
             else:
                 shown.append((native, verdict, None))
-            lines.append(_line(visit, made, verdict))
         scores = pd.concat(rows, ignore_index=True) if rows else None
-        self._draw(prepared, shown, scores)
+        self._draw(prepared, shown, scores, reduced)
         for line in lines:
-            LOG.info("%s", line)
+            if line not in self.left_out:
+                LOG.info("%s", line)
         return VisitResult(visit, tuple(lines), scores, tuple(seen))
 
     def report(
@@ -151,15 +175,16 @@ class Filler:
     def tables(self, results: Sequence[VisitResult]) -> tuple[str, ...]:
         """The table of scores, and its rows beside the logs; nothing where nothing was real."""
         rows = [result.rows for result in results if result.rows is not None]
+        told = [*self.left_out, *self.withheld.missed]
         if not rows:
-            return ()
+            return ("\n".join(["nothing was scored", *told]),) if told else ()
         table = pd.concat(rows, ignore_index=True)
         settings = self.settings
         write_rows(table, settings.output / "logs" / f"scores-{settings.run_id}.tsv")
         resamples = self.recipe.evaluation.bootstrap
         summary = summarise(table, resamples=resamples, seed=settings.seed)
         seen = [one for result in results for one in result.seen]
-        return (format_table(with_frechet(summary, seen)),)
+        return ("\n".join([format_table(with_frechet(summary, seen)), *told]),)
 
     def _compute(self, prepared: Prepared) -> list[str]:
         """Write what closed-form physics gives of a visit; a line where anything was written."""
@@ -184,17 +209,32 @@ class Filler:
             written.append(quantity)
         return [f"{prepared.label}: {', '.join(written)} by closed form"] if written else []
 
-    def _may_score(self, prepared: Prepared, target: str) -> bool:
-        """Whether the target was acquired, and the model not fitted on this participant."""
+    def _sources(self, prepared: Prepared, target: str) -> tuple[str, ...]:
+        """What a target is made from: every source of the model that the visit has."""
+        sources = self.model.recipe.sources
+        return tuple(m for m in sources if m in prepared.images and m != target)
+
+    def _left(self, prepared: Prepared, target: str) -> Prepared | None:
+        """The visit as the target is made from it: without the target, where that is real."""
+        if target not in prepared.images:
+            return prepared
+        return self.withheld.of(prepared, target, self._sources(prepared, target))
+
+    def _may_score(self, prepared: Prepared, target: str, lines: list[str]) -> bool:
+        """Whether the target was acquired and the model has not seen it; else a line says why."""
         if not self.settings.evaluate or target not in prepared.images:
             return False
         if not shows_enough(prepared, target):
             return False
-        participant = prepared.visit.participant
-        if self.model.card.dataset == self.dataset and self.model.card.fitted_on(participant):
-            LOG.warning("%s: the model was fitted on it; %s is not scored", prepared.label, target)
-            return False
-        return True
+        reason = self.guard.reason(prepared)
+        if reason is None:
+            return True
+        line = left_out_line(prepared.label, reason)
+        if line not in lines:
+            lines.append(line)
+            self.left_out.append(line)
+            LOG.warning("%s", line)
+        return False
 
     def _block(self, target: str, sources: Sequence[str]) -> dict[str, Any]:
         """The sidecar's `SynthesisModel`."""
@@ -219,7 +259,7 @@ class Filler:
 
     def _current(self, prepared: Prepared, target: str) -> bool:
         found = written_synthetic(prepared.visit, prepared, target, self.settings.output)
-        sources = [m for m in self.model.recipe.sources if m in prepared.images and m != target]
+        sources = self._sources(prepared, target)
         if found is None or not is_current(
             found[1], key=prepared.key, model=self._block(target, sources)
         ):
@@ -277,6 +317,7 @@ class Filler:
         prepared: Prepared,
         shown: Sequence[tuple[Synthetic, Verdict, Volume | None]],
         scores: pd.DataFrame | None,
+        reduced: Mapping[str, Prepared],
     ) -> None:
         card = self.model.card
         facts = {
@@ -291,7 +332,7 @@ class Filler:
             "intended_use": card.intended_use,
         }
         report = VisitReport(
-            prepared.visit, prepared, tuple(shown), scores, facts, self._typical()
+            prepared.visit, prepared, tuple(shown), scores, facts, self._typical(), reduced
         )
         write_visit_figures(self.settings.output, report)
 

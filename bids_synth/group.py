@@ -152,7 +152,7 @@ def _fit_and_score(
     from bids_synth.learn.fit import fit_model
     from bids_synth.measure.protocol import prepared_score
 
-    folder = settings.models / recipe.name
+    folder, name = settings.models / recipe.name, dataset_name(settings.dataset)
     model = fit_model(
         recipe,
         items,
@@ -165,17 +165,22 @@ def _fit_and_score(
         resume=settings.resume and not settings.overwrite,
         fold=settings.fold,
         init_from=settings.init_from,
-        dataset=dataset_name(settings.dataset),
+        dataset=name,
         version=settings.version,
     )
     if len(model.card.weights) < len(split.folds) * recipe.fit.members:
         line = f"fold {settings.fold} is fitted; when all are, run group without --fold to collect"
         return RunSummary(done=(line,))
+    from bids_synth.leaks import Guard, leaving_out, left_out_line
     from bids_synth.scoring import score_and_report
 
     held_out = [item for item in items if item.visit.participant in split.test]
-    table, page = score_and_report(model, held_out, settings)
-    done = (f"model {model.name}: {folder}",)
+    guard = Guard(model.card, name, [item.visit for item in held_out])
+    strangers, known = leaving_out(held_out, guard)
+    table, page = score_and_report(model, strangers, settings)
+    lines = [left_out_line(label, reason) for label, reason in known.items()]
+    table = "\n".join([table, *lines])
+    done = (f"model {model.name}: {folder}", *lines)
     return RunSummary(done=done, tables=(table,), reports=(page,))
 
 

@@ -67,12 +67,14 @@ def _fill(found: Discovery, recipe: Recipe, folder: Path, settings: Settings) ->
     from bids_synth.fill import Filler
 
     filler = Filler(folder, recipe, settings)
+    filler.expect(found.visits)
     problems: list[Problem] = list(found.problems)
     results: list[VisitResult] = []
     for batch in in_batches(found.visits, BATCH):
         wanted = [visit for visit in batch if filler.wants(visit)]
         prepared, failed = prepare_all(wanted, filler.model.recipe, settings)
         problems += failed
+        filler.withhold(prepared.values())
         for label in sorted(prepared):
             try:
                 with visit_fails():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -16,12 +16,14 @@ from bids_synth.learn.synthesize import Synthesizer, load_synthesizer
 from bids_synth.measure.features import Seen
 from bids_synth.measure.table import COLUMNS, read_rows, summarise, with_frechet, write_rows
 from bids_synth.measure.terminal import format_table
+from bids_synth.recipe import Recipe
 from bids_synth.regional import Regional
 from bids_synth.report.group_page import Example, write_group_report
 from bids_synth.report.synthetic_figures import Shown
 from bids_synth.settings import Settings
 from bids_synth.visit import Prepared
 from bids_synth.volume import read_mask, read_volume
+from bids_synth.withheld import Task, Withheld
 
 LOG = logging.getLogger(__name__)
 EXAMPLES = 6
@@ -37,9 +39,10 @@ def score_and_report(
     `ablation.tsv`, and for targets with a physical unit `regions.tsv` and `agreement.tsv`.
     """
     metrics = model.folder / "metrics.tsv"
-    regional = Regional()
-    seen: list[Seen] = []
-    rows, examples, ablation = _score(model, held_out, settings, regional, seen)
+    regional, seen = Regional(), list[Seen]()
+    withheld = Withheld(model.recipe, settings)
+    withheld.prepare(_tasks(held_out, model.recipe))
+    rows, examples, ablation = _score(model, held_out, withheld, regional, seen)
     write_rows(rows, metrics)
     summary = summarise(
         read_rows(metrics), resamples=model.recipe.evaluation.bootstrap, seed=settings.seed
@@ -60,25 +63,41 @@ def score_and_report(
         examples=examples,
         ablation=shown,
     )
-    return format_table(summary), page
+    return "\n".join([format_table(summary), *withheld.missed]), page
+
+
+def _tasks(held_out: Sequence[Prepared], recipe: Recipe) -> Iterator[Task]:
+    """All that is scored: every scenario, and the largest of a target without what is ablated."""
+    for prepared in held_out:
+        whole: dict[str, tuple[str, ...]] = {}
+        for target, sources in scenarios(prepared, recipe):
+            whole.setdefault(target, sources)
+            yield prepared, target, sources
+        for target, sources in whole.items():
+            for _, left in withheld_sets(recipe, target, sources):
+                yield prepared, target, left
 
 
 def _score(
     model: Model,
     held_out: Sequence[Prepared],
-    settings: Settings,
+    withheld: Withheld,
     regional: Regional,
     seen: list[Seen],
 ) -> tuple[pd.DataFrame, list[Example], Ablation]:
-    synthesizer = load_synthesizer(model, settings.device)
+    synthesizer = load_synthesizer(model, withheld.settings.device)
     baselines = load_baselines(model.folder)
     features = evaluation_features(model.recipe)
     rows: list[pd.DataFrame] = []
     examples: list[Example] = []
     ablation = Ablation()
-    for prepared in held_out:
+    for visit in held_out:
         whole: dict[str, tuple[str, ...]] = {}
-        for target, sources in scenarios(prepared, model.recipe):
+        for target, sources in scenarios(visit, model.recipe):
+            first = whole.setdefault(target, sources) == sources
+            prepared = withheld.of(visit, target, sources)
+            if prepared is None:
+                continue
             LOG.info("scoring %s: %s from %s", prepared.label, target, " + ".join(sources))
             made = synthesizer.synthesize(prepared, target, sources=sources)
             scored = score_withheld(made, model, baselines, prepared, features)
@@ -87,10 +106,10 @@ def _score(
             regional.add(scored, prepared)
             if len(examples) < EXAMPLES:
                 examples.append(_example(prepared, scored))
-            if whole.setdefault(target, sources) == sources:
+            if first:
                 ablation.add(WHOLE, scored, prepared)
         for target, sources in whole.items():
-            _withhold(ablation, synthesizer, prepared, target, sources)
+            _withhold(ablation, synthesizer, withheld, (visit, target, sources))
     if not rows:
         LOG.warning("no test visit has a target beside its sources: nothing could be scored")
         return pd.DataFrame(columns=[*COLUMNS]), examples, ablation
@@ -98,15 +117,14 @@ def _score(
 
 
 def _withhold(
-    ablation: Ablation,
-    synthesizer: Synthesizer,
-    prepared: Prepared,
-    target: str,
-    sources: Sequence[str],
+    ablation: Ablation, synthesizer: Synthesizer, withheld: Withheld, task: Task
 ) -> None:
     """Make and score a target without every set of sources that the recipe withholds."""
-    model = synthesizer.model
+    model, (visit, target, sources) = synthesizer.model, task
     for label, left in withheld_sets(model.recipe, target, sources):
+        prepared = withheld.of(visit, target, left)
+        if prepared is None:
+            continue
         LOG.info("ablation %s: %s %s", prepared.label, target, label)
         made = synthesizer.synthesize(prepared, target, sources=left)
         ablation.add(label, score_withheld(made, model, None, prepared), prepared)

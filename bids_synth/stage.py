@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from bids_synth.admission import admitted
@@ -157,24 +158,8 @@ def _prepare(
 ) -> tuple[dict[str, Prepared], tuple[Problem, ...]]:
     """Prepare visits and write them to the output; by label, with what failed."""
     from bids_synth.bids.prepared import write_prepared
-    from bids_synth.prepare.workflow import prepare_visits
 
-    made, problems = prepare_visits(
-        visits,
-        recipe,
-        work=settings.work / "prepare",
-        seed=settings.seed,
-        skull_strip=settings.skull_strip,
-        nprocs=settings.nprocs,
-        memory_gb=settings.memory_gb,
-        plugin_file=settings.plugin_file,
-        stop_on_first_crash=settings.stop_on_first_crash,
-        write_graph=settings.write_graph,
-        crash_dir=settings.run_logs,
-        alone=settings.low_mem,
-        pdb=settings.pdb,
-        resources=settings.run_logs / "resources.tsv" if settings.resource_monitor else None,
-    )
+    made, problems = _in_work(visits, recipe, settings, "prepare")
     region = recipe.preparation.mask
     written: dict[str, Prepared] = {}
     failed = list(problems)
@@ -187,6 +172,61 @@ def _prepare(
         except VisitError as error:
             failed.append(Problem(label, str(error)))
     return written, tuple(failed)
+
+
+def prepare_reduced(
+    visits: Sequence[Visit], recipe: Recipe, settings: Settings
+) -> tuple[dict[str, Prepared], tuple[Problem, ...]]:
+    """Visits from which scans are withheld, prepared in the work directory and nowhere else.
+
+    By label, each at most once, with what failed; an earlier run's are taken over.
+    """
+    from bids_synth.prepare.workflow import left_in
+
+    place = settings.work / "withheld"
+    prepared: dict[str, Prepared] = {}
+    for visit in visits:
+        with suppress(VisitError), visit_fails():
+            key = preparation_key(
+                visit, recipe, seed=settings.seed, skull_strip=settings.skull_strip
+            )
+            if found := left_in(place, visit, key):
+                prepared[visit.label] = found
+    rest = [visit for visit in visits if visit.label not in prepared]
+    problems: list[Problem] = []
+    if settings.synth_only:
+        reason = "it is not prepared in this work directory, as --synth-only asks"
+        problems, rest = [Problem(visit.label, reason) for visit in rest], []
+    if rest:
+        LOG.info("preparing %d visits again without the scans that are withheld", len(rest))
+    for group in in_batches(rest, 1 if settings.low_mem else max(1, len(rest))):
+        made, failed = _in_work(group, recipe, settings, "withheld")
+        prepared |= made
+        problems += failed
+    return prepared, tuple(problems)
+
+
+def _in_work(
+    visits: Sequence[Visit], recipe: Recipe, settings: Settings, folder: str
+) -> tuple[dict[str, Prepared], tuple[Problem, ...]]:
+    from bids_synth.prepare.workflow import prepare_visits
+
+    return prepare_visits(
+        visits,
+        recipe,
+        work=settings.work / folder,
+        seed=settings.seed,
+        skull_strip=settings.skull_strip,
+        nprocs=settings.nprocs,
+        memory_gb=settings.memory_gb,
+        plugin_file=settings.plugin_file,
+        stop_on_first_crash=settings.stop_on_first_crash,
+        write_graph=settings.write_graph and folder == "prepare",
+        crash_dir=settings.run_logs,
+        alone=settings.low_mem,
+        pdb=settings.pdb,
+        resources=settings.run_logs / "resources.tsv" if settings.resource_monitor else None,
+    )
 
 
 def write_methods(recipe: Recipe, settings: Settings) -> RunSummary:

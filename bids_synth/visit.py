@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bids_synth.grid import Grid
@@ -52,6 +52,8 @@ class Visit:
     """Modality of the scan in whose space `brain_mask` lies."""
     traits: Mapping[str, str] = field(default_factory=dict)
     """The participant's row of participants.tsv; empty where there is none."""
+    withheld: tuple[str, ...] = ()
+    """Scans that the visit has and that are treated as if it lacked them."""
 
     @property
     def label(self) -> str:
@@ -70,6 +72,21 @@ class Visit:
         present = [m for m in preference if m in self.scans]
         whole = [m for m in present if not self.scans[m].slab]
         return next(iter(whole or present), None)
+
+    def without(self, modalities: Collection[str]) -> Visit:
+        """The visit as if it lacked these scans, and the mask that lies in the space of one.
+
+        >>> scans = {m: Scan(m, Path(m)) for m in ("T1w", "T2w")}
+        >>> left = Visit("01", None, scans, Path("mask"), "T1w").without(["T1w"])
+        >>> tuple(left.scans), left.brain_mask, left.withheld
+        (('T2w',), None, ('T1w',))
+        """
+        gone = tuple(m for m in self.scans if m in modalities)
+        kept = {m: scan for m, scan in self.scans.items() if m not in gone}
+        mask = None if self.mask_of in gone else self.brain_mask
+        of = None if mask is None else self.mask_of
+        held = (*self.withheld, *gone)
+        return replace(self, scans=kept, brain_mask=mask, mask_of=of, withheld=held)
 
 
 @dataclass(frozen=True)
@@ -116,6 +133,11 @@ class Prepared:
     not cover the whole mask."""
     notes: tuple[str, ...] = ()
     """What was seen in preparation and not used, and why: one line each."""
+    contents: Mapping[str, str] = field(default_factory=dict)
+    """Modality -> fingerprint of the scan's voxels; empty where an older version prepared it."""
+    truths: frozenset[str] = frozenset()
+    """Modalities that gave nothing to this preparation: their scans were brought to its space
+    afterwards, as truth to score against, and are no sources."""
 
     @property
     def label(self) -> str:

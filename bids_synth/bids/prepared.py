@@ -198,6 +198,7 @@ def _manifest(prepared: Prepared, placed: Prepared, output: Path) -> dict[str, A
         "Conversions": {m: asdict(one) for m, one in prepared.conversions.items()},
         "Quality": dict(prepared.quality),
         "Stripped": prepared.stripped,
+        "Contents": dict(prepared.contents),
         "Images": list(prepared.images),
         "Transforms": list(prepared.transforms),
         "Coverage": list(prepared.coverage),
@@ -225,6 +226,7 @@ def _from_manifest(manifest: Mapping[str, Any], visit: Visit, output: Path) -> P
         conversions={m: Conversion(**c) for m, c in manifest.get("Conversions", {}).items()},
         coverage={m: files[f"coverage {m}"] for m in manifest.get("Coverage", ())},
         notes=tuple(str(note) for note in manifest.get("Notes", ())),
+        contents={str(m): str(found) for m, found in manifest.get("Contents", {}).items()},
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
@@ -59,6 +60,26 @@ class WeightsEntry(FileEntry):
     """Epoch, 0-based, after which they were taken; -1 where no step made the start better."""
 
 
+class Origin(Entry):
+    """Whom a model, or one that it began from, has learned or been selected from."""
+
+    name: Name
+    dataset: Line
+    salt: str
+    participants: list[str]
+    """Hashed labels of the participants."""
+    scans: list[Digest] = Field(default_factory=list)
+    """Hashed fingerprints of their scans; empty where an older version fitted it."""
+
+    def knows(self, participant: str) -> bool:
+        """True for the label (without `sub-`) of one of the participants."""
+        return hash_label(self.salt, participant) in self.participants
+
+    def has_seen(self, contents: Iterable[str]) -> bool:
+        """True where one of these fingerprints is that of one of the scans."""
+        return not {hash_scan(self.salt, one) for one in contents}.isdisjoint(self.scans)
+
+
 class Card(Entry):
     """What a model is, what it was fitted on and which files it consists of."""
 
@@ -91,6 +112,10 @@ class Card(Entry):
     """Hashed labels of participants whose visits the networks have seen."""
     validation: list[str]
     """Hashed labels of participants that selected the weights."""
+    scans: list[Digest] = Field(default_factory=list)
+    """Hashed fingerprints of all scans of these participants; empty in older models."""
+    ancestors: list[Origin] = Field(default_factory=list)
+    """Of every model that the fit began from (`--init-from`), the nearest first."""
     ranges: dict[str, Range]
     """Figures of the training visits, for out-of-distribution checks."""
     libraries: dict[str, Line]
@@ -108,6 +133,17 @@ class Card(Entry):
         """True where the participant (label without `sub-`) taught or selected the model."""
         return hash_label(self.salt, participant) in {*self.training, *self.validation}
 
+    def origins(self) -> tuple[Origin, ...]:
+        """This model and every one that it began from: all that its weights have seen."""
+        own = Origin(
+            name=self.name,
+            dataset=self.dataset,
+            salt=self.salt,
+            participants=sorted({*self.training, *self.validation}),
+            scans=self.scans,
+        )
+        return (own, *self.ancestors)
+
 
 def hash_label(salt: str, participant: str) -> str:
     """sha256 of the salted label.
@@ -116,6 +152,11 @@ def hash_label(salt: str, participant: str) -> str:
     False
     """
     return hashlib.sha256(f"{salt}:{participant}".encode()).hexdigest()
+
+
+def hash_scan(salt: str, fingerprint: str) -> str:
+    """sha256 of the salted fingerprint of a scan."""
+    return hashlib.sha256(f"{salt}:scan:{fingerprint}".encode()).hexdigest()
 
 
 def library_versions() -> dict[str, str]:

@@ -13,8 +13,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bids_synth.errors import UsageError
+from bids_synth.fingerprint import fingerprints
 from bids_synth.learn.baselines import Baselines
-from bids_synth.learn.card import Card, FileEntry, WeightsEntry, hash_label, library_versions
+from bids_synth.learn.card import (
+    Card,
+    FileEntry,
+    WeightsEntry,
+    hash_label,
+    hash_scan,
+    library_versions,
+)
 from bids_synth.learn.member import Member
 from bids_synth.learn.model import Model, load_model
 from bids_synth.learn.networks import network_parameters
@@ -59,6 +67,10 @@ class Fitted:
     """TensorBoard events, one folder a member."""
     dataset: str
     version: str
+    seen: Sequence[Prepared] = ()
+    """Visits of training and validation participants: all that the weights have seen."""
+    start: Card | None = None
+    """Of the model that the fit began from."""
 
     @property
     def unfinished(self) -> list[str]:
@@ -172,9 +184,15 @@ def _card(fitted: Fitted, folder: Path, name: str, weights: list[WeightsEntry]) 
         salt=salt,
         training=sorted(hash_label(salt, p) for p in training),
         validation=sorted(hash_label(salt, p) for p in validation),
+        scans=_scans(fitted.seen, salt),
+        ancestors=list(fitted.start.origins()) if fitted.start else [],
         ranges=typical_ranges(seen),
         libraries=library_versions(),
     )
+
+
+def _scans(seen: Sequence[Prepared], salt: str) -> list[str]:
+    return sorted({hash_scan(salt, found) for p in seen for found in fingerprints(p).values()})
 
 
 def _copy_logs(fitted: Fitted, folder: Path) -> None:

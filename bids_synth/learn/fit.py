@@ -103,7 +103,10 @@ def fit_model(
     done = [m for m in every if m.fitted() is not None]
     baselines = fit_baselines(recipe, training)
     logs = folder / "logs"
-    fitted = Fitted(recipe, split, key, done, training, baselines, logs, dataset, version)
+    start = load_model(init_from).card if init_from else None
+    fitted = Fitted(
+        recipe, split, key, done, training, baselines, logs, dataset, version, visits, start
+    )
     return export(fitted, folder)
 
 

@@ -119,9 +119,10 @@ class Synthesizer:
                 f"{', '.join(recipe.targets)}"
             )
             raise UsageError(message)
-        wanted = prepared.images if sources is None else sources
+        own = [m for m in prepared.images if m not in prepared.truths]
+        wanted = own if sources is None else sources
         used = tuple(m for m in recipe.sources if m in wanted and m != target)
-        if lacking := [m for m in sources or () if m not in prepared.images]:
+        if lacking := [m for m in sources or () if m not in own]:
             message = (
                 f"{prepared.label}: has no prepared {', '.join(lacking)} to make {target} from"
             )

@@ -12,6 +12,7 @@ import numpy as np
 from nibabel.orientations import aff2axcodes
 
 from bids_synth.errors import VisitError
+from bids_synth.fingerprint import fingerprint
 from bids_synth.grid import Affine, Grid
 from bids_synth.modality import MODALITIES
 from bids_synth.prepare.header import Header, read_header
@@ -95,20 +96,23 @@ def read_converted(path: Path, modality: str, conversion: Conversion) -> tuple[V
 
 def admit_scans(
     scans: Mapping[str, Path], conversions: Mapping[str, Conversion] = MappingProxyType({})
-) -> None:
+) -> dict[str, str]:
     """Read every scan of a visit, to the last byte; VisitError with all that is wrong.
 
-    So that no scan is registered in vain while another of its visit cannot be read.
+    So that no scan is registered in vain while another of its visit cannot be read. Returns
+    the fingerprint of each.
     """
-    problems = []
+    problems, contents = [], {}
     for modality, path in scans.items():
         try:
-            read_scan(path, modality, conversions.get(modality, UNTOLD))
+            scan = read_scan(path, modality, conversions.get(modality, UNTOLD))
+            contents[modality] = fingerprint(scan)
             _check_sum(path)
         except VisitError as error:
             problems.append(str(error))
     if problems:
         raise VisitError("; ".join(problems))
+    return contents
 
 
 def _check_sum(path: Path) -> None:

@@ -27,6 +27,7 @@ class _AdmitInput(BaseInterfaceInputSpec):  # type: ignore[misc]
 
 class _AdmitOutput(TraitedSpec):  # type: ignore[misc]
     admitted = File(exists=True)
+    contents = File(exists=True)
 
 
 class AdmitScans(SimpleInterface):  # type: ignore[misc]
@@ -39,7 +40,8 @@ class AdmitScans(SimpleInterface):  # type: ignore[misc]
         names = self.inputs.modalities
         scans = dict(zip(names, paths, strict=True))
         units = dict(zip(names, map(conversion_of, self.inputs.conversions), strict=True))
-        self._results["admitted"] = str(steps.admit(scans, Path(runtime.cwd), units))
+        files = map(str, steps.admit(scans, Path(runtime.cwd), units))
+        self._results.update(zip(("admitted", "contents"), files, strict=True))
         return runtime
 
 
@@ -173,6 +175,7 @@ class _PreparedInput(BaseInterfaceInputSpec):  # type: ignore[misc]
     mask = File(exists=True, mandatory=True)
     template = File(exists=True, mandatory=True)
     known = File(exists=True, mandatory=True)
+    contents = File(exists=True, mandatory=True, desc="fingerprints of the scans")
     modalities = traits.List(traits.Str, mandatory=True)
     moving = traits.List(traits.Str, desc="modalities that were registered")
     images = traits.List(File(exists=True), mandatory=True)
@@ -192,7 +195,7 @@ class CollectPrepared(SimpleInterface):  # type: ignore[misc]
 
     def _run_interface(self, runtime: Any) -> Any:
         inputs = self.inputs
-        names = ("native", "native_mask", "mask", "template", "known")
+        names = ("native", "native_mask", "mask", "template", "known", "contents")
         moved = inputs.transforms if isdefined(inputs.transforms) else []
         manifest = steps.collect(
             key=inputs.key,

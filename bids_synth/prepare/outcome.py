@@ -55,6 +55,7 @@ def read_manifest(path: Path, visit: Visit, key: str) -> Prepared | None:
         conversions={m: Conversion(**c) for m, c in data["conversions"].items()},
         coverage={m: _beside(path, p) for m, p in data.get("coverage", {}).items()},
         notes=tuple(data.get("notes", ())),
+        contents=data.get("contents", {}),
     )
 
 

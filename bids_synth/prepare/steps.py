@@ -43,10 +43,13 @@ def admit(
     scans: Mapping[str, Path],
     folder: Path,
     conversions: Mapping[str, Conversion] = MappingProxyType({}),
-) -> Path:
-    """A file that names the scans, all of which can be read and prepared."""
-    admit_scans(scans, conversions)
-    return write_text("\n".join(scans), folder / "admitted.txt")
+) -> tuple[Path, Path]:
+    """A file that names the scans, all of which can be read, and their fingerprints (JSON)."""
+    contents = admit_scans(scans, conversions)
+    return (
+        write_text("\n".join(scans), folder / "admitted.txt"),
+        write_text(json.dumps(contents), folder / "contents.json"),
+    )
 
 
 def find_region(
@@ -171,6 +174,7 @@ def collect(
     mask: Path,
     template: Path,
     known: Path,
+    contents: Path,
     images: Mapping[str, Path],
     scales: Mapping[str, Path],
     transforms: Mapping[str, Path],
@@ -212,6 +216,7 @@ def collect(
         "stripped": facts["stripped"],
         "coverage": {m: relative(p) for m, p in partial.items()},
         "notes": facts.get("notes", []),
+        "contents": json.loads(contents.read_text("utf-8")),
     }
     return write_text(json.dumps(manifest), folder / "prepared.json")
 

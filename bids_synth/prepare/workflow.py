@@ -121,6 +121,7 @@ def init_prepare_wf(
     outputs = [("native_mask", "native_mask"), ("template", "template"), ("known", "known")]
     workflow.connect(region, outputs[0][0], prepared, outputs[0][1])
     workflow.connect([(region, prepared, outputs[1:]), (place, prepared, [("mask", "mask")])])
+    workflow.connect(admit, "contents", prepared, "contents")
     workflow.connect(images, "out", prepared, "images")
     workflow.connect(scales, "out", prepared, "scales")
     workflow.connect(coverage, "out", prepared, "coverage")
@@ -169,7 +170,7 @@ def prepare_visits(
     crashes.mkdir(parents=True, exist_ok=True)
     _quiet(stop=stop_on_first_crash or pdb)
     before = set(crashes.iterdir())
-    base = work.absolute() / f"{__version__}-{PREPARATION_VERSION}"
+    base = _base(work)
     whole = pe.Workflow(name="prepare", base_dir=str(base))
     # Not by nipype's own configuration, to which a % in a path is syntax.
     whole.config = {"execution": {"crashdump_dir": str(crashes)}}
@@ -194,8 +195,7 @@ def prepare_visits(
     fresh = [path for path in crashes.iterdir() if path not in before]
     prepared = {}
     for visit in (v for v in visits if v.label in keys):
-        place = base / "prepare" / workflow_name(visit)
-        found = read_manifest(place / "prepared" / "prepared.json", visit, keys[visit.label])
+        found = read_manifest(_manifest(base, visit), visit, keys[visit.label])
         if found is None:
             reason = failure_of(workflow_name(visit), fresh, work, refused)
             problems.append(Problem(visit.label, reason))
@@ -204,9 +204,28 @@ def prepare_visits(
     return prepared, tuple(problems)
 
 
+def left_in(work: Path, visit: Visit, key: str) -> Prepared | None:
+    """The visit as an earlier call has left it in a work directory, all its files there."""
+    found = read_manifest(_manifest(_base(work), visit), visit, key)
+    if found is None:
+        return None
+    files = (*found.images.values(), *found.transforms.values())
+    single = (found.mask, found.native_mask, found.template)
+    return found if all(path.is_file() for path in (*files, *single)) else None
+
+
+def _base(work: Path) -> Path:
+    return work.absolute() / f"{__version__}-{PREPARATION_VERSION}"
+
+
+def _manifest(base: Path, visit: Visit) -> Path:
+    return base / "prepare" / workflow_name(visit) / "prepared" / "prepared.json"
+
+
 def workflow_name(visit: Visit) -> str:
     """Name of a visit's workflow and of its folder in the work directory."""
-    return re.sub(r"\W", "_", visit.label) + "_wf"
+    held = f"_without_{'_'.join(visit.withheld)}" if visit.withheld else ""
+    return re.sub(r"\W", "_", visit.label + held) + "_wf"
 
 
 def _node(interface: Any, name: str, scan: Path, *, factor: float, least: float = 0.3) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -78,11 +79,22 @@ def scores_html(scores: pd.DataFrame | None) -> str:
     return render("scores.html", metrics=[METRICS[m][0] for m in shown], rows=rows)
 
 
-def methods_html(visit: Visit, prepared: Prepared, made: Made, model: Mapping[str, Any]) -> str:
+def methods_html(
+    visit: Visit,
+    prepared: Prepared,
+    made: Made,
+    model: Mapping[str, Any],
+    reduced: Mapping[str, Prepared] = MappingProxyType({}),
+) -> str:
     """What was done, in words that may go into a paper, with the versions that did it."""
     paragraphs = [_preparation(visit, prepared)]
     if made:
         paragraphs.append(_synthesis(prepared, made, model))
+    paragraphs += [
+        f"The {target} was made from the visit as it is prepared without that scan, with the "
+        f"{left.reference} as reference, and compared on the native grid of the {left.reference}."
+        for target, left in reduced.items()
+    ]
     versions = [("bids_synth", bids_synth.__version__), *_versions()]
     return render("methods.html", paragraphs=paragraphs, versions=versions)
 

@@ -47,6 +47,8 @@ class VisitReport:
     """Facts of the model's card; what is text or a number is shown."""
     typical: Mapping[str, Window] = field(default_factory=dict)
     """Modality -> mean and standard deviation over training visits, in the modality's unit."""
+    reduced: Mapping[str, Prepared] = field(default_factory=dict)
+    """Target -> the preparation without it that it was made from, where that is another."""
 
 
 def write_visit_figures(output: Path, report: VisitReport) -> tuple[Path, ...]:
@@ -68,10 +70,12 @@ def write_visit_figures(output: Path, report: VisitReport) -> tuple[Path, ...]:
     for modality in prepared.transforms:
         pair = ((reference, images[reference]), (modality, images[modality]))
         written.append(draw_flicker(*pair, mask, at("flicker", modality)))
-    native_mask = read_mask(prepared.native_mask) if report.synthetics else mask
     for synthetic, _, real in report.synthetics:
-        sources = {m: images[m] for m in synthetic.sources if m in images}
         name = synthetic.modality
+        own = report.reduced.get(name, prepared)
+        given = [m for m in synthetic.sources if m in own.images]
+        sources = {m: images[m] if own is prepared else _read(own.images[m], m) for m in given}
+        native_mask = read_mask(own.native_mask)
         shown = Shown(name, sources, synthetic.image, native_mask, real, synthetic.spread)
         written.append(draw_synthetic(shown, at("synth", name)))
         typical = report.typical.get(name)
@@ -80,7 +84,9 @@ def write_visit_figures(output: Path, report: VisitReport) -> tuple[Path, ...]:
             written.append(draw_spread(shown, at("spread", name)))
     fragments = {
         "scores": scores_html(report.scores),
-        "methods": methods_html(report.visit, prepared, report.synthetics, report.model),
+        "methods": methods_html(
+            report.visit, prepared, report.synthetics, report.model, report.reduced
+        ),
         LAST: summary_html(report.visit, prepared, report.synthetics, report.model),
     }
     for desc, text in fragments.items():

@@ -1,0 +1,277 @@
+"""A withheld scan is truth alone: it gives neither grid, nor mask, nor registration."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from learn_toys import minus_error
+from prepare_phantom import make_scan, make_visit, motion, rms_error, truth_mask
+
+from bids_synth.evaluate import on_native, scenarios, score_withheld
+from bids_synth.fill import Filler
+from bids_synth.grid import Grid, inverse
+from bids_synth.learn.baselines import load_baselines
+from bids_synth.learn.fit import fit_model
+from bids_synth.learn.model import Model
+from bids_synth.learn.synthesize import load_synthesizer
+from bids_synth.measure.table import read_rows
+from bids_synth.prepare.itk import read_itk
+from bids_synth.recipe import Recipe, load_recipe, validate_recipe
+from bids_synth.scoring import score_and_report
+from bids_synth.settings import Settings
+from bids_synth.split import Fold, Split
+from bids_synth.stage import prepare_all
+from bids_synth.visit import Prepared, Visit
+from bids_synth.volume import Volume, read_mask, read_volume, write_volume
+from bids_synth.withheld import Withheld
+
+SPACING = 5.0
+MOVED = motion((4.0, -3.0, 2.0), (3.0, -2.0, 4.0))
+MODALITIES = ("T1w", "T2w", "FLAIR")
+
+
+def recipe_of(**evaluation: object) -> Recipe:
+    data = load_recipe("impute").limited_to(MODALITIES).model_dump(mode="json")
+    data["grid"]["spacing"] = data["preparation"]["registration_spacing"] = SPACING
+    data["network"] |= {"filters": 4, "blocks": [1, 1]}
+    data["objective"]["ssim"] = 0
+    data["fit"] |= {"patch": [16, 16, 16], "steps": 2, "steps_per_epoch": 2, "members": 1}
+    data["evaluation"] |= {"bootstrap": 100, **evaluation}
+    return validate_recipe(data, origin="toy")
+
+
+def phantom(folder: Path, person: str) -> Visit:
+    seed = 10 * ord(person)
+    scans = {
+        "T1w": make_scan("T1w", spacing=SPACING, seed=seed),
+        "T2w": make_scan("T2w", spacing=SPACING, moved=MOVED, seed=seed + 1),
+    }
+    return make_visit(folder, scans, person)
+
+
+class House:
+    """A model fitted on two phantoms, and a third that is tested."""
+
+    def __init__(self, place: Path) -> None:
+        self.recipe = recipe_of()
+        self.settings = Settings(
+            dataset=place / "bids", output=place / "out", level="group", work=place / "work",
+            device="cpu", evaluate=True, run_id="run",
+        )  # fmt: skip
+        self.visits = {p: phantom(place / "bids", p) for p in "abt"}
+        found, problems = prepare_all(list(self.visits.values()), self.recipe, self.settings)
+        assert problems == ()
+        self.prepared = {p: found[f"sub-{p}"] for p in "abt"}
+        split = Split(frozenset("t"), (Fold(frozenset("a"), frozenset("b")),))
+        self.model: Model = fit_model(
+            self.recipe, list(found.values()), split, minus_error,
+            folder=place / "out" / "models" / "impute", work=place / "work", seed=1,
+            device="cpu", quiet=True,
+        )  # fmt: skip
+
+    def left(self, prepared: Prepared, target: str, *sources: str) -> Prepared:
+        found = Withheld(self.recipe, self.settings).of(prepared, target, sources)
+        assert found is not None
+        return found
+
+    def prepare(self, visit: Visit, name: str) -> Prepared:
+        """A visit prepared as any, in an output of its own."""
+        settings = replace(self.settings, output=self.settings.output.with_name(name))
+        found, problems = prepare_all([visit], self.recipe, settings)
+        assert problems == ()
+        return found[visit.label]
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> House:
+    return House(tmp_path_factory.mktemp("withheld"))
+
+
+def bytes_of(prepared: Prepared) -> tuple[bytes, ...]:
+    """What decides where an image is made and what it is made from."""
+    images = [prepared.images[m] for m in sorted(prepared.images) if m not in prepared.truths]
+    arrays = [read_volume(path).array.tobytes() for path in (*images, prepared.mask)]
+    places = [
+        g.affine.tobytes() + bytes(str(g.shape), "ascii") for g in (prepared.grid, prepared.native)
+    ]
+    return (*arrays, *places, prepared.template.read_bytes())
+
+
+def changed(visit: Visit, folder: Path, how: str) -> Visit:
+    """The same visit with another T1w."""
+    scan = visit.scans["T1w"]
+    volume = read_volume(scan.path)
+    if how == "noise":
+        rng = np.random.default_rng(5)
+        head = volume.array > 0
+        volume = volume.with_array(
+            (volume.array + head * rng.normal(0, 20, head.shape)).astype(np.float32)
+        )
+    elif how == "holes":
+        array = volume.array.copy()
+        array[: array.shape[0] // 3] = 0
+        volume = volume.with_array(array)
+    else:
+        affine = volume.grid.affine.copy()
+        affine[:3, 3] += [3.3, -2.1, 1.7]
+        volume = Volume(volume.array, Grid(volume.grid.shape, affine), volume.unit)
+    folder.mkdir(exist_ok=True)
+    other = replace(scan, path=write_volume(volume, folder / scan.path.name))
+    return replace(visit, scans={**visit.scans, "T1w": other})
+
+
+@pytest.mark.parametrize("how", ["noise", "holes", "shift"])
+def test_the_withheld_scan_decides_nothing_but_the_truth(
+    house: House, tmp_path: Path, how: str
+) -> None:
+    made = load_synthesizer(house.model, "cpu")
+    plain = house.left(house.prepared["t"], "T1w", "T2w")
+    other = house.prepare(changed(house.visits["t"], tmp_path / "bids", how), f"out-{how}")
+    left = house.left(other, "T1w", "T2w")
+    assert left.reference == "T2w"
+    assert bytes_of(left) == bytes_of(plain)
+    one, two = (made.synthesize(p, "T1w", sources=["T2w"]).image for p in (plain, left))
+    assert one.array.tobytes() == two.array.tobytes()
+
+
+def test_it_is_the_image_of_a_visit_that_truly_lacks_the_scan(house: House) -> None:
+    visit = house.visits["t"]
+    lacking = replace(visit, scans={"T2w": visit.scans["T2w"]})
+    truly = house.prepare(lacking, "out-lacking")
+    left = house.left(house.prepared["t"], "T1w", "T2w")
+    made = load_synthesizer(house.model, "cpu")
+    wanted = on_native(made.synthesize(truly, "T1w"), truly)
+    found = on_native(made.synthesize(left, "T1w"), left)
+    assert found.sources == wanted.sources == ("T2w",)
+    assert found.image.grid.matches(wanted.image.grid)
+    assert found.image.array.tobytes() == wanted.image.array.tobytes()
+    assert (
+        read_mask(left.native_mask).array.tobytes() == read_mask(truly.native_mask).array.tobytes()
+    )
+
+
+def test_the_truth_lies_where_the_new_reference_does(house: House) -> None:
+    left = house.left(house.prepared["t"], "T1w", "T2w")
+    found = read_itk(left.transforms["T1w"])
+    assert rms_error(found, inverse(MOVED), truth_mask(SPACING)) < 1.0
+    made = load_synthesizer(house.model, "cpu").synthesize(left, "T1w", sources=["T2w"])
+    scored = score_withheld(made, house.model, load_baselines(house.model.folder), left)
+    inside = read_mask(left.native_mask).array > 0
+    still = make_scan("T1w", spacing=SPACING, moved=MOVED, noise=0.0, bias=0.0)
+    assert scored.real.grid.matches(left.native)
+    assert np.corrcoef(scored.real.array[inside], still.array[inside])[0, 1] > 0.9
+
+
+def test_only_what_the_truth_covers_is_scored(house: House, tmp_path: Path) -> None:
+    visit = house.visits["t"]
+    volume = read_volume(visit.scans["T1w"].path)
+    i, j, k = volume.grid.shape
+    start, stop = (0, 0, k // 2), (i, j, k)
+    slab = Volume(volume.array[:, :, k // 2 :], volume.grid.crop(start, stop))
+    path = write_volume(slab, tmp_path / visit.scans["T1w"].path.name)
+    cut = replace(visit, scans={**visit.scans, "T1w": replace(visit.scans["T1w"], path=path)})
+    left = house.left(house.prepare(cut, "out-cut"), "T1w", "T2w")
+    plain = house.left(house.prepared["t"], "T1w", "T2w")
+    whole, covered = (read_mask(p.native_mask).array > 0 for p in (plain, left))
+    assert 0.2 < covered.sum() / whole.sum() < 0.9
+    assert not (covered & ~whole).any()
+    assert bytes_of(left) == bytes_of(plain)
+
+
+def test_what_keeps_its_reference_is_what_it_was(house: House) -> None:
+    prepared = house.prepared["t"]
+    assert house.left(prepared, "T2w", "T1w") is prepared
+
+
+def test_group_scores_every_target_and_touches_no_derivative(house: House) -> None:
+    before = {
+        p: p.stat().st_mtime_ns for p in house.settings.output.glob("sub-*/**/*") if p.is_file()
+    }
+    score_and_report(house.model, [house.prepared["t"]], house.settings)
+    after = {
+        p: p.stat().st_mtime_ns for p in house.settings.output.glob("sub-*/**/*") if p.is_file()
+    }
+    assert after == before
+    rows = read_rows(house.model.folder / "metrics.tsv")
+    assert set(zip(rows["target"], rows["sources"], strict=True)) == {
+        ("T1w", "T2w"),
+        ("T2w", "T1w"),
+    }
+    assert rows["psnr"].notna().all()
+
+
+def test_evaluate_writes_the_image_in_the_space_of_what_is_left(
+    house: House, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    settings = replace(house.settings, output=output)
+    (output / "logs").mkdir(parents=True)
+    found, _ = prepare_all([house.visits["t"]], house.recipe, settings)
+    filler = Filler(house.model.folder, house.recipe, settings)
+    filler.withhold(found.values())
+    result = filler.fill(found["sub-t"])
+    assert result.rows is not None
+    assert set(result.rows["target"]) == {"T1w", "T2w"}
+    path = output / "sub-t/anat/sub-t_space-T2w_desc-synth_T1w.nii.gz"
+    left = house.left(house.prepared["t"], "T1w", "T2w")
+    made = on_native(load_synthesizer(house.model, "cpu").synthesize(left, "T1w"), left)
+    np.testing.assert_array_equal(read_volume(path).array, made.image.array)
+    sidecar = json.loads(path.with_name("sub-t_space-T2w_desc-synth_T1w.json").read_text())
+    assert str(house.settings.work) not in json.dumps(sidecar)
+    names = {p.name for p in output.glob("sub-t/anat/*_space-T2w_*")}
+    assert not [name for name in names if "mask" in name or "preproc" in name]
+    assert list(output.glob("sub-t/figures/*desc-synth_T1w.svg"))
+
+
+def test_a_visit_that_cannot_be_prepared_without_it_loses_its_row_by_name(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = house.recipe.model_dump(mode="json")
+    data["preparation"]["reference"] = ["T1w"]
+    recipe = validate_recipe(data, origin="toy")
+    table, _ = score_and_report(
+        replace(house.model, recipe=recipe), [house.prepared["t"]], house.settings
+    )
+    rows = read_rows(house.model.folder / "metrics.tsv")
+    assert set(rows["target"]) == {"T2w"}
+    for told in (table, caplog.text):
+        assert "sub-t: T1w from T2w is not scored: without its T1w" in told
+
+
+def test_sources_that_are_withheld_give_no_reference_either(tmp_path: Path) -> None:
+    """Every subset of sources, and every set that is ablated."""
+    recipe = recipe_of(scenarios="all", ablate=[["T1w"]])
+    prepared = _described(tmp_path)
+    asked: list[Visit] = []
+
+    def note(visits, *_):
+        asked.extend(visits)
+        return {
+            v.label: replace(prepared, visit=v, reference=v.reference(recipe.reference))
+            for v in visits
+        }, ()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bids_synth.withheld.prepare_reduced", note)
+        withheld = Withheld(recipe, Settings(tmp_path, tmp_path, "group", tmp_path))
+        withheld.prepare((prepared, t, s) for t, s in scenarios(prepared, recipe))
+    kept = {tuple(v.scans) for v in asked}
+    assert kept == {("T2w",), ("FLAIR",), ("T2w", "FLAIR")}
+    assert len(asked) == len(kept)
+
+
+def _described(folder: Path) -> Prepared:
+    scans = {m: make_scan(m, spacing=20.0) for m in MODALITIES}
+    visit = make_visit(folder, scans)
+    paths = {m: s.path for m, s in visit.scans.items()}
+    grid = scans["T1w"].grid
+    one = paths["T1w"]
+    return Prepared(
+        visit=visit, reference="T1w", native=grid, grid=grid, images=paths, mask=one,
+        native_mask=one, transforms={}, template=one, scales={}, quality={}, stripped=True,
+        key="0" * 64,
+    )  # fmt: skip
