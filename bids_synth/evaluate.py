@@ -56,7 +56,10 @@ def scenarios(prepared: Prepared, recipe: Recipe) -> Iterator[tuple[str, tuple[s
 
 
 def real_on_native(prepared: Prepared, target: str) -> Volume:
-    """The acquired scan of `target` on the reference's native grid, in its own unit."""
+    """The acquired scan of `target` on the reference's native grid, in its own unit.
+
+    One that is not the reference is sent the way of every answer, inside the mask alone.
+    """
     modality = MODALITIES[target]
     if target == prepared.reference:
         return read_volume(prepared.visit.scans[target].path, unit=modality.unit)
@@ -159,7 +162,7 @@ def on_native(made: Synthetic, prepared: Prepared) -> Synthetic:
     """A synthetic image and its spread, from the prepared to the reference's native grid."""
     background = MODALITIES[made.modality].background
     image = to_native(made.image, prepared, background=background)
-    spread = to_native(made.spread, prepared) if made.spread is not None else None
+    spread = to_native(made.spread, prepared, order=1) if made.spread is not None else None
     return Synthetic(made.modality, made.sources, image, spread)
 
 

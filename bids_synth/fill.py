@@ -170,7 +170,7 @@ class Filler:
             image = closed_form_image(quantity, prepared)
             path, _ = write_closed_form(
                 quantity,
-                to_native(image, prepared),
+                to_native(image, prepared, order=1),
                 prepared,
                 settings.output,
                 dataset=settings.dataset,

@@ -6,11 +6,13 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bids_synth.errors import VisitError
-from bids_synth.grid import Grid
+from bids_synth.grid import Affine, Grid
 from bids_synth.modality import MODALITIES
 from bids_synth.parts.preparation import GridPart, PreparationPart
 from bids_synth.prepare.admit import admit_scans, read_scan
@@ -18,13 +20,14 @@ from bids_synth.prepare.bias import correct_bias
 from bids_synth.prepare.find_brain import find_brain
 from bids_synth.prepare.itk import read_itk, write_itk
 from bids_synth.prepare.native import prepared_grid
-from bids_synth.prepare.region import core
+from bids_synth.prepare.region import core, support
 from bids_synth.prepare.resample import resample
 from bids_synth.prepare.rigid import register_rigid
 from bids_synth.prepare.similarity import mutual_information
+from bids_synth.prepare.within import LEAST, resample_within
 from bids_synth.scale import fit_scale
 from bids_synth.settings import SkullStrip
-from bids_synth.volume import read_grid, read_mask, read_volume, write_text, write_volume
+from bids_synth.volume import Volume, read_grid, read_mask, read_volume, write_text, write_volume
 
 
 def admit(scans: Mapping[str, Path], folder: Path) -> Path:
@@ -103,14 +106,19 @@ def resample_scan(
     part: PreparationPart,
     folder: Path,
 ) -> tuple[Path, Path]:
-    """The scan on the prepared grid, resampled once, and its scale (JSON)."""
+    """The scan on the prepared grid, resampled once, and its scale (JSON).
+
+    A scan that came without skull has values in its own brain alone; what was set around it
+    does not blend into the rim.
+    """
     volume = read_scan(scan, modality)
+    within = support(volume)
     placed = read_mask(mask)
     kind = MODALITIES[modality]
     if part.bias_correction and kind.datatype == "anat" and kind.arbitrary:
-        volume = correct_bias(volume)
+        volume = correct_bias(volume, within)
     matrix = read_itk(transform) if transform is not None else None
-    image = resample(volume, placed.grid, transform=matrix, order=3, background=kind.background)
+    image = _on_grid(volume, within, placed.grid, matrix, kind.background)
     try:
         scale = fit_scale(
             kind,
@@ -125,6 +133,26 @@ def resample_scan(
     return (
         write_volume(image, folder / f"{modality}.nii.gz"),
         write_text(json.dumps(vars(scale)), folder / f"{modality}.json"),
+    )
+
+
+def _on_grid(
+    volume: Volume,
+    within: npt.NDArray[Any] | None,
+    grid: Grid,
+    transform: Affine | None,
+    background: float,
+) -> Volume:
+    if within is None:
+        return resample(volume, grid, transform=transform, order=3, background=background)
+    return resample_within(
+        volume,
+        within,
+        grid,
+        transform=transform,
+        order=3,
+        background=background,
+        least=LEAST,
     )
 
 
