@@ -175,11 +175,11 @@ def test_copies_in_a_template_are_resampled_once_and_kept_current(place):
     filler._compute(prepared)
     shift = np.eye(4) + np.array([0, 0, 0, 2.0]) * np.eye(4)[:, :1]
     write_itk(shift, prepared.template)
-    filler.settings.spaces = (space := OutputSpace("MNI152NLin2009aSym", "1"),)
+    filler.settings.spaces = (space := OutputSpace("MNI152NLin2009aSym", "2"),)
     assert filler._compute(prepared) == ["sub-01: cmro2, oef by closed form"]
     for quantity in ("cmro2", "oef"):
         original = f"sub-01/perf/sub-01_space-T1w_desc-closedform_{quantity}.nii.gz"
-        path = output / original.replace("space-T1w", f"space-{space.name}_res-1")
+        path = output / original.replace("space-T1w", f"space-{space.name}_res-2")
         wanted = to_template(by_hand(prepared, quantity), prepared, space, seed=1)
         assert wanted.array.max() > 0
         assert read_grid(path).matches(space_grid(space))
