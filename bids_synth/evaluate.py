@@ -13,13 +13,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from bids_synth.errors import VisitError
-from bids_synth.learn.baselines import Baselines, names_for
+from bids_synth.learn.baselines import Baselines
 from bids_synth.learn.closed_form import compute
 from bids_synth.learn.features import FeatureNetwork, axial_slices, load_features
 from bids_synth.learn.model import Model
 from bids_synth.measure.features import Seen, perceptual_distance
 from bids_synth.measure.protocol import PROTOCOLS, applies
 from bids_synth.measure.protocols.masked3d import real_scale
+from bids_synth.measure.table import START
 from bids_synth.modality import MODALITIES
 from bids_synth.prepare.native import to_native
 from bids_synth.recipe import Recipe
@@ -73,10 +74,13 @@ def score_withheld(
     baselines: Baselines | None,
     prepared: Prepared,
     features: FeatureNetwork | None = None,
+    *,
+    start: Synthetic | None = None,
 ) -> Scored:
     """Score what a model made of a withheld target, beside every baseline where they are given.
 
-    `made` lies on the prepared grid in the model's own scale. The gain of an image in
+    `made` lies on the prepared grid in the model's own scale, and so does `start`, the answer
+    that its fit began from, which has a row of its own where there is one. The gain of an image in
     arbitrary units cannot be known from other images: there, and only there, answers are
     brought to the real scan's own scale, model and baselines alike, and so are uptake ratios.
     """
@@ -84,8 +88,10 @@ def score_withheld(
     scale = prepared.scales[made.modality]
     own = model.scales[made.modality]
     answers = {"model": _rescaled(made.image, made.modality, own, scale, prepared)}
+    if start is not None:
+        answers[START] = _rescaled(start.image, made.modality, own, scale, prepared)
     if baselines is not None:
-        for name in names_for(made.modality, made.sources):
+        for name in baselines.names(made.modality, made.sources):
             answers[name] = baselines.estimate(
                 name, prepared, made.modality, sources=made.sources, scale=scale
             )

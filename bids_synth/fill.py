@@ -21,10 +21,9 @@ from bids_synth.evaluate import (
     on_native,
     score_withheld,
 )
-from bids_synth.learn.baselines import load_baselines
 from bids_synth.learn.closed_form import blood_figures
 from bids_synth.learn.model import load_model
-from bids_synth.learn.synthesize import load_synthesizer
+from bids_synth.learn.synthesize import load_start, load_synthesizer
 from bids_synth.learn.typical import figures
 from bids_synth.machine import visit_fails
 from bids_synth.measure.features import Seen
@@ -84,7 +83,8 @@ class Filler:
         self.recipe = recipe
         self.settings = settings
         self.synthesizer = load_synthesizer(self.model, settings.device)
-        self.baselines = load_baselines(folder)
+        self.baselines = self.model.baselines()
+        self.start = load_start(self.synthesizer) if settings.evaluate else None
         self.features = evaluation_features(recipe) if settings.evaluate else None
         self.dataset = dataset_name(settings.dataset)
 
@@ -114,7 +114,10 @@ class Filler:
             files = self._write(native, prepared, verdict)
             self._copy(_images(files, made), prepared)
             if self._may_score(prepared, target):
-                scored = score_withheld(made, self.model, self.baselines, prepared, self.features)
+                begun = self.start and self.start.synthesize(prepared, target)
+                scored = score_withheld(
+                    made, self.model, self.baselines, prepared, self.features, start=begun
+                )
                 shown.append((scored.synthetic, verdict, scored.real))
                 rows.append(scored.rows)
                 seen += [scored.seen] if scored.seen else []

@@ -33,7 +33,7 @@ from bids_synth.split import Split
 from bids_synth.turns import my_turn
 from bids_synth.visit import Prepared
 
-VERSION = 5
+VERSION = 6
 """Changes when the same inputs would give other weights, so that fits are not taken up."""
 
 
@@ -176,7 +176,14 @@ def fit_fold(
         for member in members:
             initial = _initial(member, gramian, partial(quantiles_of, training), init_from)
             fit_member(
-                member, training, selection, initial, quiet=quiet, features=features, watch=watch
+                member,
+                training,
+                selection,
+                initial,
+                quiet=quiet,
+                features=features,
+                fitted_before=init_from is not None,
+                watch=watch,
             )
 
 
