@@ -14,15 +14,16 @@ import numpy.typing as npt
 import pandas as pd
 
 from bids_synth.errors import VisitError
-from bids_synth.learn.baselines import Baselines, names_for
+from bids_synth.learn.baselines import Baselines
 from bids_synth.learn.closed_form import compute
 from bids_synth.learn.features import FeatureNetwork, axial_slices, load_features
 from bids_synth.learn.model import Model
 from bids_synth.measure.features import Seen, perceptual_distance
 from bids_synth.measure.protocol import PROTOCOLS, applies
 from bids_synth.measure.protocols.masked3d import real_scale
+from bids_synth.measure.table import START
 from bids_synth.modality import MODALITIES
-from bids_synth.prepare.native import to_native
+from bids_synth.prepare.native import part_on_native, to_native
 from bids_synth.recipe import Recipe
 from bids_synth.scale import Scale
 from bids_synth.synthetic import Synthetic
@@ -84,7 +85,7 @@ def scored_mask(made: Synthetic, prepared: Prepared) -> Volume:
         return mask
     inside = mask.array
     for part in parts:
-        inside = inside * _part_on_native(part, prepared).astype(np.uint8)
+        inside = inside * part_on_native(part, prepared).astype(np.uint8)
     if not inside.any():
         message = f"{prepared.label}: nothing of the {made.modality} can be scored"
         raise VisitError(message)
@@ -94,13 +95,11 @@ def scored_mask(made: Synthetic, prepared: Prepared) -> Volume:
     return mask.with_array(inside)
 
 
-def _part_on_native(part: Volume, prepared: Prepared) -> npt.NDArray[np.bool_]:
-    level = part.with_array(part.array.astype(np.float32))
-    return np.asarray(to_native(level, prepared).array > 0.5)
-
-
 def real_on_native(prepared: Prepared, target: str) -> Volume:
-    """The acquired scan of `target` on the reference's native grid, in its own unit."""
+    """The acquired scan of `target` on the reference's native grid, in its own unit.
+
+    One that is not the reference is sent the way of every answer, inside the mask alone.
+    """
     modality = MODALITIES[target]
     if target in prepared.truths:
         return truth_on_native(prepared, target)
@@ -118,11 +117,14 @@ def score_withheld(
     baselines: Baselines | None,
     prepared: Prepared,
     features: FeatureNetwork | None = None,
+    *,
+    start: Synthetic | None = None,
 ) -> Scored:
     """Score what a model made of a withheld target, beside every baseline where they are given.
 
     `prepared` is what `Withheld.of` gives: a preparation to which the target gave nothing.
-    `made` lies on the prepared grid in the model's own scale. The gain of an image in
+    `made` lies on the prepared grid in the model's own scale, and so does `start`, the answer
+    that its fit began from, which has a row of its own where there is one. The gain of an image in
     arbitrary units cannot be known from other images: there, and only there, answers are
     brought to the real scan's own scale, model and baselines alike, and so are uptake ratios.
     """
@@ -131,15 +133,17 @@ def score_withheld(
     own = model.scales[made.modality]
     inside = (made.made_in or read_mask(prepared.mask)).array > 0
     answers = {"model": _rescaled(made.image, made.modality, own, scale, inside)}
+    if start is not None:
+        answers[START] = _rescaled(start.image, made.modality, own, scale, inside)
     if baselines is not None:
-        for name in names_for(made.modality, made.sources):
+        for name in baselines.names(made.modality, made.sources):
             answers[name] = baselines.estimate(
                 name, prepared, made.modality, sources=made.sources, scale=scale
             )
     real = real_on_native(prepared, made.modality)
     mask = scored_mask(made, prepared)
     native = {
-        name: to_native(image, prepared, background=modality.background)
+        name: to_native(image, prepared, background=modality.background, part=made.made_in)
         for name, image in answers.items()
     }
     rows = [
@@ -209,23 +213,16 @@ def on_native(made: Synthetic, prepared: Prepared) -> Synthetic:
     """A synthetic image and its spread, from the prepared to the reference's native grid."""
     background = MODALITIES[made.modality].background
     image = to_native(made.image, prepared, background=background)
-    spread = to_native(made.spread, prepared) if made.spread is not None else None
-    if made.made_in is None:
+    part = made.made_in
+    image = to_native(made.image, prepared, background=background, part=part)
+    spread = None
+    if made.spread is not None:
+        spread = to_native(made.spread, prepared, order=1, part=part)
+    if part is None:
         return replace(made, image=image, spread=spread)
-    level = made.made_in.with_array(made.made_in.array.astype(np.float32))
-    share = to_native(level, prepared).array
-    made_in = image.with_array((share > 0.5).astype(np.uint8))
-    image = _undimmed(image, share, background)
-    spread = _undimmed(spread, share, 0.0) if spread is not None else None
+    known = part_on_native(part, prepared)
+    made_in = image.with_array(known.astype(np.uint8))
     return replace(made, image=image, spread=spread, made_in=made_in)
-
-
-def _undimmed(image: Volume, share: npt.NDArray[Any], background: float) -> Volume:
-    """Without the background that was blended into the edge of the part that was made."""
-    known = share > 0.5
-    value = (image.array - background) / np.where(known, share, 1) + background
-    array = np.where(known, value, np.float32(background))
-    return image.with_array(array.astype(np.float32))
 
 
 def closed_form_image(quantity: str, prepared: Prepared) -> Volume:

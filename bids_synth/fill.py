@@ -23,10 +23,9 @@ from bids_synth.evaluate import (
     shows_enough,
 )
 from bids_synth.leaks import Guard, left_out_line
-from bids_synth.learn.baselines import load_baselines
 from bids_synth.learn.closed_form import blood_figures, held_voxels
 from bids_synth.learn.model import load_model
-from bids_synth.learn.synthesize import load_synthesizer
+from bids_synth.learn.synthesize import load_start, load_synthesizer
 from bids_synth.learn.typical import figures
 from bids_synth.machine import visit_fails
 from bids_synth.measure.features import Seen
@@ -87,7 +86,8 @@ class Filler:
         self.recipe = recipe
         self.settings = settings
         self.synthesizer = load_synthesizer(self.model, settings.device)
-        self.baselines = load_baselines(folder)
+        self.baselines = self.model.baselines()
+        self.start = load_start(self.synthesizer) if settings.evaluate else None
         self.features = evaluation_features(recipe) if settings.evaluate else None
         self.guard = Guard(self.model.card, dataset_name(settings.dataset))
         self.withheld = Withheld(self.model.recipe, settings)
@@ -139,7 +139,10 @@ class Filler:
             self._copy(_images(files, made), left)
             lines.append(_line(visit, made, verdict))
             if self._may_score(prepared, target, lines):
-                scored = score_withheld(made, self.model, self.baselines, left, self.features)
+                begun = self.start and self.start.synthesize(left, target)
+                scored = score_withheld(
+                    made, self.model, self.baselines, left, self.features, start=begun
+                )
                 shown.append((scored.synthetic, verdict, scored.real))
                 rows.append(scored.rows)
                 seen += [scored.seen] if scored.seen else []
@@ -196,7 +199,7 @@ class Filler:
             image = closed_form_image(quantity, prepared)
             path, _ = write_closed_form(
                 quantity,
-                to_native(image, prepared),
+                to_native(image, prepared, order=1),
                 prepared,
                 settings.output,
                 dataset=settings.dataset,

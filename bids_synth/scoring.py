@@ -10,9 +10,8 @@ import pandas as pd
 
 from bids_synth.ablation import WHOLE, Ablation, withheld_sets
 from bids_synth.evaluate import Scored, evaluation_features, scenarios, score_withheld
-from bids_synth.learn.baselines import load_baselines
 from bids_synth.learn.model import Model
-from bids_synth.learn.synthesize import Synthesizer, load_synthesizer
+from bids_synth.learn.synthesize import Synthesizer, load_start, load_synthesizer
 from bids_synth.measure.features import Seen
 from bids_synth.measure.table import COLUMNS, read_rows, summarise, with_frechet, write_rows
 from bids_synth.measure.terminal import format_table
@@ -86,7 +85,7 @@ def _score(
     seen: list[Seen],
 ) -> tuple[pd.DataFrame, list[Example], Ablation]:
     synthesizer = load_synthesizer(model, withheld.settings.device)
-    baselines = load_baselines(model.folder)
+    baselines, start = model.baselines(), load_start(synthesizer)
     features = evaluation_features(model.recipe)
     rows: list[pd.DataFrame] = []
     examples: list[Example] = []
@@ -100,7 +99,8 @@ def _score(
                 continue
             LOG.info("scoring %s: %s from %s", prepared.label, target, " + ".join(sources))
             made = synthesizer.synthesize(prepared, target, sources=sources)
-            scored = score_withheld(made, model, baselines, prepared, features)
+            begun = start and start.synthesize(prepared, target, sources=sources)
+            scored = score_withheld(made, model, baselines, prepared, features, start=begun)
             seen += [scored.seen] if scored.seen else []
             rows.append(scored.rows)
             regional.add(scored, prepared)

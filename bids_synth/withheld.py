@@ -22,14 +22,14 @@ from bids_synth.bids.masks import MaskFinder
 from bids_synth.errors import VisitError
 from bids_synth.grid import inverse
 from bids_synth.machine import visit_fails
-from bids_synth.modality import MODALITIES
 from bids_synth.prepare.itk import read_itk, write_itk
 from bids_synth.prepare.resample import resample
-from bids_synth.prepare.steps import resample_scan
+from bids_synth.prepare.steps import resample_scan, scan_on_grid
 from bids_synth.recipe import Recipe
 from bids_synth.scale import Scale
 from bids_synth.settings import Settings
 from bids_synth.stage import prepare_reduced
+from bids_synth.units import Conversion
 from bids_synth.visit import Prepared, Visit
 from bids_synth.volume import Volume, read_mask, read_volume, write_volume
 from bids_synth.whole import aside
@@ -131,12 +131,13 @@ def _with_truth(
     if not place.is_dir():
         with aside(place, folder=True) as part:
             _write_truth(reduced, whole, target, recipe, part)
-    scale = Scale(**json.loads((place / f"{target}.json").read_text("utf-8")))
+    known = json.loads((place / f"{target}.json").read_text("utf-8"))
     return replace(
         reduced,
         visit=whole.visit,
         images={**reduced.images, target: place / f"{target}.nii.gz"},
-        scales={**reduced.scales, target: scale},
+        scales={**reduced.scales, target: Scale(**known["scale"])},
+        conversions={**reduced.conversions, target: Conversion(**known["conversion"])},
         transforms={**reduced.transforms, target: place / "transform.txt"},
         native_mask=place / "native_mask.nii.gz",
         contents=whole.contents,
@@ -147,29 +148,27 @@ def _with_truth(
 def _write_truth(
     reduced: Prepared, whole: Prepared, target: str, recipe: Recipe, folder: Path
 ) -> None:
-    scan = whole.visit.scans[target].path
+    scan = whole.visit.scans[target]
     to_target = inverse(read_itk(whole.transforms[reduced.reference]))
     if target != whole.reference:
         to_target = read_itk(whole.transforms[target]) @ to_target
     transform = write_itk(to_target, folder / "transform.txt")
-    resample_scan(scan, target, reduced.mask, transform, recipe.preparation, folder)
-    mask, truth = read_mask(reduced.native_mask), read_volume(scan)
+    resample_scan(
+        scan.path, target, reduced.mask, transform, recipe.preparation, folder, scan.conversion
+    )
+    mask, truth = read_mask(reduced.native_mask), read_volume(scan.path)
     whole_view = truth.with_array(np.ones(truth.grid.shape, np.uint8))
     seen = resample(whole_view, mask.grid, transform=to_target, order=0)
     covered = mask.with_array(mask.array * (seen.array > 0))
     if not covered.array.any():
-        message = f"{scan}: covers nothing of the mask"
+        message = f"{scan.path}: covers nothing of the mask"
         raise VisitError(message)
     write_volume(covered, folder / "native_mask.nii.gz")
 
 
 def truth_on_native(prepared: Prepared, target: str) -> Volume:
     """A scan of `prepared.truths` on the reference's native grid, resampled once."""
-    modality = MODALITIES[target]
-    return resample(
-        read_volume(prepared.visit.scans[target].path, unit=modality.unit),
-        prepared.native,
-        transform=read_itk(prepared.transforms[target]),
-        order=3,
-        background=modality.background,
+    scan = prepared.visit.scans[target]
+    return scan_on_grid(
+        scan.path, target, prepared.native, read_itk(prepared.transforms[target]), scan.conversion
     )

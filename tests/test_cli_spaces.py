@@ -98,7 +98,8 @@ def prepared(tmp_path: Path) -> Prepared:
     )
     write_itk(affine, known.template)
     grid = Grid((70, 80, 70), np.diag([3.0, 3.0, 3.0, 1]) + _shift(-105, -120, -90))
-    return replace(known, grid=grid)
+    whole = Volume(np.ones(grid.shape, np.uint8), grid)
+    return replace(known, grid=grid, mask=write_volume(whole, tmp_path / "whole.nii.gz"))
 
 
 def _shift(*mm: float) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ from bids_synth.errors import ModelError, UsageError, VisitError
 from bids_synth.grid import Grid
 from bids_synth.learn.closed_form import compute
 from bids_synth.learn.coverage import parts_of, shared_mask
+from bids_synth.learn.extras import Extras, extras_of, given_extras
 from bids_synth.learn.linear import Gramian, add_grams, counted, gram_of, gramian_of_means
+from bids_synth.learn.networks.curve import matching_curve
 from bids_synth.learn.population import Population, empty_population
 from bids_synth.learn.store import scaled_image
 from bids_synth.modality import MODALITIES
@@ -31,6 +33,8 @@ NAMES = ("copy", "linear", "mean")
 """Copy of the best source, linear voxel regression, population mean."""
 CLOSED_FORM = "closed-form"
 """Baseline by physics alone, for targets that have one where the sources for it are given."""
+CURVE = "curve"
+"""Baseline of a model without pairs that begins at a curve through quantiles."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +47,16 @@ class Baselines:
     """For the linear baseline from any subset of sources."""
     population: Population
     """For the mean image."""
+    recipe: Recipe | None = None
+    """Of the model: says which maps the linear answer reads and how a closed form is smoothed."""
+    quantiles: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
+    """Modality -> quantiles of its scaled values, where the model begins at a curve."""
+
+    def names(self, target: str, sources: Sequence[str]) -> tuple[str, ...]:
+        """The baselines of a target that can be made of these sources."""
+        known = len(sources) == 1 and {sources[0], target} <= self.quantiles.keys()
+        curve = (CURVE,) if known and self._slope(sources[0], target) else ()
+        return (*names_for(target, sources), *curve)
 
     def estimate(
         self, name: str, prepared: Prepared, target: str, *, sources: Sequence[str], scale: Scale
@@ -51,7 +65,7 @@ class Baselines:
 
         Raises UsageError for another name and VisitError where `sources` is empty.
         """
-        allowed = names_for(target, sources)
+        allowed = self.names(target, sources)
         if name not in allowed:
             message = f"unknown baseline {name!r}; allowed: {', '.join(allowed)}"
             raise UsageError(message)
@@ -60,7 +74,8 @@ class Baselines:
             raise VisitError(message)
         mask = read_mask(prepared.mask).array
         if name == CLOSED_FORM:
-            values = compute(target, prepared, mask)
+            smoothing = self.recipe.extras.oef_smoothing if self.recipe else 0.0
+            values = compute(target, prepared, mask, smoothing=smoothing)
         else:
             values = scale.invert(self._scaled(name, prepared, target, sources, mask))
         background = MODALITIES[target].background
@@ -79,12 +94,14 @@ class Baselines:
             "distances": {t: dict(d) for t, d in self.distances.items()},
             "modalities": list(self.gramian.modalities),
             "present": [list(p) for p in self.gramian.sums],
+            "knots": max((len(q) for q in self.quantiles.values()), default=0),
             "grid": {"shape": list(grid.shape), "affine": grid.affine.tolist()},
         }
         tensors: dict[str, npt.NDArray[Any]] = {}
         tensors |= {f"gram.{n}": g for n, g in enumerate(self.gramian.sums.values())}
         tensors |= {f"image.{m}": a for m, a in self.population.images.items()}
         tensors |= {f"weight.{m}": a for m, a in self.population.weights.items()}
+        tensors |= {f"quantiles.{m}": np.asarray(q) for m, q in self.quantiles.items()}
         (folder / "weights").mkdir(parents=True, exist_ok=True)
         save_file(tensors, folder / "weights" / "baselines.safetensors")
         write_text(json.dumps(data, indent=2) + "\n", folder / "baselines.json")
@@ -119,16 +136,42 @@ class Baselines:
         """The scaled answer where just these sources are there."""
         if name == "copy":
             return scaled_image(prepared, self.best_source(target, sources), mask)
-        weights = self.gramian.solve(sources, target)
+        if name == CURVE:
+            return self._bent(scaled_image(prepared, sources[0], mask), sources[0], target)
+        given = self._given(prepared, sources, mask)
+        weights = self.gramian.answer(list(given), target)
         result = np.full(prepared.grid.shape, weights[-1], dtype=np.float32)
-        for source in sources:
-            weight = np.float32(weights[self.gramian.modalities.index(source)])
-            result += weight * scaled_image(prepared, source, mask)
+        for source, values in given.items():
+            result += np.float32(weights[self.gramian.modalities.index(source)]) * values
         return result
+
+    def _given(
+        self, prepared: Prepared, sources: Sequence[str], mask: npt.NDArray[np.uint8]
+    ) -> dict[str, npt.NDArray[Any]]:
+        """Everything that the network is shown with these sources, and the line has learned."""
+        images: dict[str, npt.NDArray[Any]]
+        images = {source: scaled_image(prepared, source, mask) for source in sources}
+        if self.recipe is None or self.recipe.unpaired:
+            return images
+        names = [n for n in given_extras(self.recipe, sources) if n in self.gramian.modalities]
+        maps = Extras(self.recipe, self.population).maps(prepared, mask) if names else {}
+        return images | {name: maps[name] for name in names}
+
+    def _slope(self, source: str, target: str) -> float:
+        return float(self.gramian.solve([source], target)[self.gramian.modalities.index(source)])
+
+    def _bent(
+        self, image: npt.NDArray[np.float32], source: str, target: str
+    ) -> npt.NDArray[np.float32]:
+        """The image with the quantiles of the target, in the order that the mean images say."""
+        one, other = self.quantiles[source], self.quantiles[target]
+        curve = matching_curve(one, other, falling=self._slope(source, target) < 0)
+        values, results = curve.numpy()
+        return np.interp(image, values, results).astype(np.float32)
 
 
 def names_for(target: str, sources: Collection[str]) -> tuple[str, ...]:
-    """The baselines of a target that can be made of these sources.
+    """The baselines of a target that any model has for these sources.
 
     >>> names_for("T2w", ["T1w"])
     ('copy', 'linear', 'mean')
@@ -143,14 +186,20 @@ def fit_baselines(recipe: Recipe, training: Sequence[Prepared]) -> Baselines:
 
     A recipe without pairs has baselines without pairs: its linear one learns from mean images.
     """
-    names = tuple(recipe.modalities)
+    names = (*recipe.modalities, *recipe.inputs[len(recipe.sources) :])
+    extras = None if recipe.unpaired else extras_of(recipe, training)
     grams, population = [], empty_population()
+    quantiles: dict[str, list[npt.NDArray[Any]]] = {}
     errors: dict[str, dict[str, list[float]]] = {t: {} for t in recipe.targets}
     for prepared in sorted(training, key=lambda p: p.label):
         mask = shared_mask(prepared)
-        images = {m: scaled_image(prepared, m, mask) for m in names if m in prepared.images}
-        if not recipe.unpaired:
-            grams.append((tuple(images), gram_of(names, images, counted(recipe, images, mask))))
+        there = [m for m in recipe.modalities if m in prepared.images]
+        images = {m: scaled_image(prepared, m, mask) for m in there}
+        if recipe.unpaired:
+            _add_quantiles(quantiles, recipe, images, mask)
+        else:
+            seen = images | dict(extras.maps(prepared, mask) if extras else {})
+            grams.append((tuple(seen), gram_of(names, seen, counted(recipe, images, mask))))
         for target in (t for t in recipe.targets if t in images):
             population.add(prepared, target, images[target], mask)
             for source in () if recipe.unpaired else _others(recipe, target, images):
@@ -158,27 +207,47 @@ def fit_baselines(recipe: Recipe, training: Sequence[Prepared]) -> Baselines:
                 errors[target].setdefault(source, []).append(float(error))
     distances = {t: {s: float(np.mean(e)) for s, e in d.items()} for t, d in errors.items()}
     if recipe.unpaired:
-        return Baselines(distances, gramian_of_means(names, population), population)
-    return Baselines(distances, add_grams(names, grams), population)
+        gramian = gramian_of_means(names, population)
+        mean = {m: np.asarray(np.mean(q, axis=0), np.float64) for m, q in quantiles.items()}
+        return Baselines(distances, gramian, population, recipe, mean)
+    return Baselines(distances, add_grams(names, grams), population, recipe)
+
+
+def _add_quantiles(
+    found: dict[str, list[npt.NDArray[Any]]],
+    recipe: Recipe,
+    images: Mapping[str, npt.NDArray[np.float32]],
+    mask: npt.NDArray[Any],
+) -> None:
+    """The quantiles of a visit, for a recipe whose networks begin at a curve through them."""
+    knots = getattr(recipe.network, "knots", 0)
+    for modality, image in images.items() if knots else ():
+        own = np.quantile(image[mask > 0], np.linspace(0, 1, knots))
+        found.setdefault(modality, []).append(own)
 
 
 def _others(recipe: Recipe, target: str, images: Collection[str]) -> list[str]:
     return [s for s in recipe.sources if s in images and s != target]
 
 
-def load_baselines(folder: Path) -> Baselines:
-    """Read what `Baselines.save` wrote; ModelError where it is absent or damaged."""
+def load_baselines(folder: Path, recipe: Recipe | None = None) -> Baselines:
+    """Read what `Baselines.save` wrote; ModelError where it is absent or damaged.
+
+    `recipe` is that of the model: with it every baseline has all that the model's start has.
+    """
     path = folder / "baselines.json"
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         tensors = load_file(folder / "weights" / "baselines.safetensors")
-        return _from_files(data, tensors)
+        return _from_files(data, tensors, recipe)
     except (OSError, LookupError, TypeError, ValueError, SafetensorError) as error:
         message = f"{path}: the model's baselines cannot be read ({error}); fit the model again"
         raise ModelError(message) from error
 
 
-def _from_files(data: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]]) -> Baselines:
+def _from_files(
+    data: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]], recipe: Recipe | None
+) -> Baselines:
     names = tuple(str(m) for m in data["modalities"])
     sums = {tuple(p): tensors[f"gram.{n}"] for n, p in enumerate(data["present"])}
     i, j, k = data["grid"]["shape"]
@@ -189,4 +258,5 @@ def _from_files(data: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]]
         {m: tensors[f"image.{m}"] for m in made},
         {m: tensors[f"weight.{m}"] for m in made},
     )
-    return Baselines(data["distances"], Gramian(names, sums), population)
+    quantiles = {m: tensors[f"quantiles.{m}"] for m in names if f"quantiles.{m}" in tensors}
+    return Baselines(data["distances"], Gramian(names, sums), population, recipe, quantiles)

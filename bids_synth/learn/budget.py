@@ -32,7 +32,12 @@ def empty_network(recipe: Recipe) -> nn.Module:
 
 def tensors_of(recipe: Recipe) -> Tensors:
     """Shape and type of every tensor that a file of the recipe's weights must have."""
-    state = empty_network(recipe).state_dict()
+    return described(empty_network(recipe))
+
+
+def described(network: nn.Module) -> Tensors:
+    """Shape and type of every tensor of a network."""
+    state = network.state_dict()
     return {name: (list(t.shape), _TYPES[t.dtype]) for name, t in state.items()}
 
 

@@ -80,6 +80,13 @@ class Origin(Entry):
         return not {hash_scan(self.salt, one) for one in contents}.isdisjoint(self.scans)
 
 
+class StartEntry(FileEntry):
+    """The answer that the fit of one network began from."""
+
+    fold: int = Field(ge=0)
+    member: int = Field(ge=0)
+
+
 class Card(Entry):
     """What a model is, what it was fitted on and which files it consists of."""
 
@@ -104,6 +111,8 @@ class Card(Entry):
     scales: dict[str, Scale]
     """Modality -> median scale of the training images: the unit of synthetic ones."""
     weights: list[WeightsEntry] = Field(min_length=1, max_length=400)
+    start: list[StartEntry] = Field(default_factory=list, max_length=400)
+    """Where the fits began; empty for fresh weights, and in cards of before it was kept."""
     baselines: list[FileEntry]
     """`baselines.json` and its arrays."""
     salt: str
@@ -122,7 +131,7 @@ class Card(Entry):
 
     @model_validator(mode="after")
     def _each_once(self) -> Card:
-        files = [w.file for w in self.weights]
+        files = [w.file for w in (*self.weights, *self.start)]
         places = [(w.fold, w.member) for w in self.weights]
         if len(set(files)) < len(files) or len(set(places)) < len(places):
             message = "weights: a file, or a member of a fold, is listed twice"

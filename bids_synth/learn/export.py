@@ -18,6 +18,7 @@ from bids_synth.learn.baselines import Baselines
 from bids_synth.learn.card import (
     Card,
     FileEntry,
+    StartEntry,
     WeightsEntry,
     hash_label,
     hash_scan,
@@ -140,7 +141,7 @@ def _fill(fitted: Fitted, folder: Path, name: str) -> None:
     write_text(fitted.recipe.to_toml(), folder / "recipe.toml")
     write_text(fitted.split.to_tsv(), folder / "split.tsv")
     fitted.baselines.save(folder)
-    entries, rows = [], []
+    entries, starts, rows = [], [], []
     for member in fitted.members:
         data = member.fitted()
         if data is not None:
@@ -148,9 +149,11 @@ def _fill(fitted: Fitted, folder: Path, name: str) -> None:
             shutil.copyfile(member.weights, folder / file)
             rows += data["rows"]
             entries.append(_entry(folder, file, member, data["score"], data["epoch"]))
+            if member.start.is_file():
+                starts.append(_start(folder, member))
     write_text(rows_to_tsv(rows), folder / "training.tsv")
     _copy_logs(fitted, folder / "logs")
-    card = _card(fitted, folder, name, entries)
+    card = _card(fitted, folder, name, entries, starts)
     write_text(json.dumps(card.model_dump(mode="json"), indent=2) + "\n", folder / "model.json")
 
 
@@ -161,7 +164,20 @@ def _entry(folder: Path, file: str, member: Member, score: float, epoch: int) ->
     )
 
 
-def _card(fitted: Fitted, folder: Path, name: str, weights: list[WeightsEntry]) -> Card:
+def _start(folder: Path, member: Member) -> StartEntry:
+    file = f"weights/start_{member_name(member.fold, member.number)}.safetensors"
+    shutil.copyfile(member.start, folder / file)
+    digest = sha256_of(folder / file)
+    return StartEntry(file=file, sha256=digest, fold=member.fold, member=member.number)
+
+
+def _card(
+    fitted: Fitted,
+    folder: Path,
+    name: str,
+    weights: list[WeightsEntry],
+    starts: list[StartEntry],
+) -> Card:
     salt = hashlib.sha256(f"salt:{fitted.key}".encode()).hexdigest()[:32]
     training = frozenset().union(*(f.training for f in fitted.split.folds))
     validation = frozenset().union(*(f.validation for f in fitted.split.folds))
@@ -177,6 +193,7 @@ def _card(fitted: Fitted, folder: Path, name: str, weights: list[WeightsEntry]) 
         network=network_parameters(fitted.recipe),
         scales=population_scales(fitted.recipe, fitted.training),
         weights=weights,
+        start=starts,
         baselines=[
             FileEntry(file=f, sha256=sha256_of(folder / f))
             for f in ("baselines.json", "weights/baselines.safetensors")

@@ -183,7 +183,14 @@ def fit_fold(
         for member in members:
             initial = _initial(member, gramian, partial(quantiles_of, training), init_from)
             fit_member(
-                member, training, selection, initial, quiet=quiet, features=features, watch=watch
+                member,
+                training,
+                selection,
+                initial,
+                quiet=quiet,
+                features=features,
+                fitted_before=init_from is not None,
+                watch=watch,
             )
 
 

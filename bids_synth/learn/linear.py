@@ -62,10 +62,13 @@ class Gramian:
                 if target in given:
                     table[number, row, sources.index(target)] = 1
                 else:
-                    closed = f"closed-{target}"
-                    used = [closed] if closed in given else given
-                    table[number, row] = self.solve(used, target)[columns]
+                    table[number, row] = self.answer(given, target)[columns]
         return table
+
+    def answer(self, given: Sequence[str], target: str) -> npt.NDArray[np.float64]:
+        """Coefficients as of `solve`; of the closed form of the target alone where it is given."""
+        closed = f"closed-{target}"
+        return self.solve([closed] if closed in given else given, target)
 
     def _most_sources(
         self, sources: Sequence[str], target: str

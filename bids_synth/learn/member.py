@@ -32,6 +32,7 @@ from bids_synth.learn.proxy import ProxySelection
 from bids_synth.learn.record import STATE, Record
 from bids_synth.learn.schedule import schedule_of
 from bids_synth.learn.selection import Selection
+from bids_synth.learn.start import save_start
 from bids_synth.learn.store import Stored
 from bids_synth.learn.unpaired import UnpairedPatches
 from bids_synth.recipe import Recipe
@@ -67,6 +68,11 @@ class Member:
         """The best averaged weights, there when the fit is over."""
         return self.place / "weights.safetensors"
 
+    @property
+    def start(self) -> Path:
+        """The answer that the fit began from, there where it began from one."""
+        return self.place / "start.safetensors"
+
     def fitted(self) -> dict[str, Any] | None:
         """Key, score, epoch and curve of a finished fit of this very key, else None."""
         try:
@@ -95,10 +101,12 @@ def fit_member(
     *,
     quiet: bool,
     features: nn.Module | None = None,
+    fitted_before: bool = False,
     watch: Callable[[int, float], None] | None = None,
 ) -> None:
     """Fit, or go on fitting, and write weights and curve; nothing where that is done.
 
+    The answer that it begins from is kept; with `fitted_before` that of all its weights.
     `features` is what the objective compares images by, where the recipe asks for it.
     `watch` is told epoch and validation score after each look, and may raise to end the fit.
     Raises KeyboardInterrupt where the user stopped it, and Preempted where a scheduler did; its
@@ -112,6 +120,7 @@ def fit_member(
     bars = [] if quiet else [Progress(record, schedule_of(member.recipe), title)]
     with calm(selection.device):
         network = initial()
+        save_start(network, member.start, whole=fitted_before)
         with held(), in_step():
             tell(order_of(member, training, state))
             learn(member, training, selection.device, network, [*bars, record], state, features)

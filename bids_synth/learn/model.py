@@ -15,7 +15,7 @@ from torch import nn
 from bids_synth.errors import ModelError, RecipeError, raise_all
 from bids_synth.learn.baselines import Baselines, load_baselines
 from bids_synth.learn.budget import empty_network, size_problems, tensors_of
-from bids_synth.learn.card import CARD_FORMAT, Card
+from bids_synth.learn.card import CARD_FORMAT, Card, FileEntry
 from bids_synth.learn.networks import laid_out, network_parameters
 from bids_synth.learn.sealed import (
     baselines_fault,
@@ -23,6 +23,7 @@ from bids_synth.learn.sealed import (
     read_text,
     tensor_fault,
 )
+from bids_synth.learn.start import load_start, start_tensors
 from bids_synth.recipe import Recipe, load_recipe
 from bids_synth.scale import Scale
 
@@ -57,7 +58,11 @@ class Model:
 
     def baselines(self) -> Baselines:
         """The trivial answers of the same training participants."""
-        return load_baselines(self.folder)
+        return load_baselines(self.folder, self.recipe)
+
+    def starts(self) -> list[nn.Module]:
+        """The answers that the fits began from, as networks; none where they began from none."""
+        return [load_start(self.folder / entry.file, self.recipe) for entry in self.card.start]
 
     def networks(self) -> list[nn.Module]:
         """Every fold's and member's network with its weights, in evaluation mode."""
@@ -78,19 +83,29 @@ def load_model(folder: Path) -> Model:
     """
     card = _read_card(folder)
     recipe = _read_recipe(folder, card)
-    problems = [p for e in (*card.weights, *card.baselines) if (p := file_fault(folder, e))]
+    problems = [p for e in _files(card) if (p := file_fault(folder, e))]
     if not problems and (told := baselines_fault(folder, card.baselines)):
         problems = [told]
     raise_all(ModelError, problems, intro=f"{folder}: is not a whole model:")
     raise_all(
         ModelError,
-        size_problems(recipe, networks=len(card.weights)),
+        size_problems(recipe, networks=len(card.weights) + len(card.start)),
         intro=f"{folder}: is too large to use:",
     )
     wanted = tensors_of(recipe)
     problems = [p for e in card.weights if (p := tensor_fault(folder / e.file, wanted))]
+    problems += [p for e in card.start if (p := _start_fault(folder / e.file, recipe))]
     raise_all(ModelError, problems, intro=f"{folder}: weights do not fit the recipe's network:")
     return Model(folder, recipe, card)
+
+
+def _files(card: Card) -> list[FileEntry]:
+    return [*card.weights, *card.start, *card.baselines]
+
+
+def _start_fault(path: Path, recipe: Recipe) -> str | None:
+    faults = [tensor_fault(path, wanted) for wanted in start_tensors(recipe) if wanted]
+    return faults[0] if all(faults) else None
 
 
 def _read_card(folder: Path) -> Card:

@@ -21,6 +21,8 @@ LARGEST_TEXT = 16 * 2**20
 """Bytes of a text file of a model."""
 MOST_MEAN = 2**24
 """Voxels of a mean image, 256 a side."""
+MOST_KNOTS = 257
+"""Quantiles of one modality."""
 BASELINES = ("baselines.json", "weights/baselines.safetensors")
 
 
@@ -91,6 +93,11 @@ def _baseline_tensors(data: Mapping[str, Any]) -> Tensors:
     side = len(names) + 1
     wanted: Tensors = {f"gram.{n}": ([side, side], "F64") for n in range(len(data["present"]))}
     means = product(("image", "weight"), names)
+    knots = int(data.get("knots", 0))
+    if not 0 <= knots <= MOST_KNOTS:
+        message = f"quantiles at {knots} shares"
+        raise ValueError(message)
+    wanted |= {f"quantiles.{name}": ([knots], "F64") for name in names if knots}
     return wanted | {f"{kind}.{name}": (shape, "F32") for kind, name in means}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -165,6 +165,13 @@ class Synthesizer:
         except ValueError as error:
             message = f"{label}: {error}; check its preparation"
             raise VisitError(message) from error
+
+
+def load_start(synthesizer: Synthesizer) -> Synthesizer | None:
+    """The same for the answers that the fits began from; None where they began from none."""
+    starts = synthesizer.model.starts()
+    networks = tuple(network.to(synthesizer.device) for network in starts)
+    return replace(synthesizer, networks=networks) if networks else None
 
 
 def load_synthesizer(model: Model, device: str = "auto") -> Synthesizer:

@@ -20,6 +20,8 @@ from bids_synth.volume import write_text
 KEYS = ("visit", "participant", "target", "sources", "method", "protocol")
 COLUMNS = (*KEYS, *METRICS)
 MODEL = "model"
+START = "start"
+"""Method of the answer that the model's own fit began from; it counts as a baseline to beat."""
 ALL = "all"
 Rows: TypeAlias = pd.DataFrame
 Summary: TypeAlias = pd.DataFrame
@@ -33,7 +35,8 @@ def summarise(rows: Rows, *, resamples: int, seed: int) -> Summary:
     `all` pool what a target was made from, rows with target `all` pool the targets too
     (without `mae` and `rmse`, whose unit differs). Metrics that a protocol does not define have
     no rows. Rows of the model also hold the paired difference to
-    the best baseline: `versus`, `difference`, `difference_low`, `difference_high`.
+    the best baseline, the model's own start among them: `versus`, `difference`,
+    `difference_low`, `difference_high`.
     An interval over a single participant is NaN.
     """
     found: list[dict[str, Any]] = []
@@ -119,7 +122,7 @@ def _by_participant(group: Rows, metric: str) -> pd.DataFrame:
     """Participants down, methods across; scenarios weigh alike, then visits."""
     visits = group.groupby(["participant", "visit", "method"])[metric].mean()
     people = visits.groupby(["participant", "method"]).mean().unstack("method")
-    order = [MODEL, *sorted(set(people.columns) - {MODEL})]
+    order = [MODEL, START, *sorted(set(people.columns) - {MODEL, START})]
     return people[[m for m in order if m in people.columns]]
 
 

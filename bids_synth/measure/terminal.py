@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from bids_synth.measure.catalogue import CATALOGUE, HIGHER_IS_BETTER
-from bids_synth.measure.table import MODEL, Summary
+from bids_synth.measure.table import MODEL, START, Summary
 
 _SHOWN = ("psnr", "ssim", "ms_ssim", "nmae", "perceptual", "fid")
 _INSTEAD = {"nmae": "mae"}
@@ -32,6 +32,10 @@ def format_table(summary: Summary) -> str:
             title = f"{CATALOGUE[metric].title} ({better} is better), {protocol}\n"
             blocks.append(title + _block(part, metric, CATALOGUE[metric].digits))
     note = "mean [95 % bootstrap interval over participants]; * best; n/a: one participant only\n"
+    if START in set(summary["method"]):
+        note += (
+            f"{START}: the answer that the model's own fit began from, a baseline like others\n"
+        )
     return "\n".join([*blocks, note])
 
 

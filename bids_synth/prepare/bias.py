@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from bids_synth.prepare.ants_runtime import bias_field
 from bids_synth.prepare.region import head_mask
 from bids_synth.prepare.resample import resample
+from bids_synth.prepare.within import resample_within
 from bids_synth.volume import Volume
 
 SPACING = 4.0
 """Voxel size, mm, of the copy on which the field is estimated: it is smooth."""
 
 
-def correct_bias(volume: Volume) -> Volume:
+def correct_bias(volume: Volume, within: npt.NDArray[Any] | None = None) -> Volume:
     """The image divided by its bias field; undo by multiplying with `estimate_bias`."""
-    return volume.with_array(volume.array / estimate_bias(volume).array)
+    return volume.with_array(volume.array / estimate_bias(volume, within).array)
 
 
-def estimate_bias(volume: Volume) -> Volume:
-    """The field on the image's grid, mean 1 inside the head (N4, Tustison 2010)."""
+def estimate_bias(volume: Volume, within: npt.NDArray[Any] | None = None) -> Volume:
+    """The field on the image's grid, mean 1 inside the head (N4, Tustison 2010).
+
+    `within` is where an image without skull has values: its rim is not taken for shade.
+    """
     coarse = volume.grid.with_spacing([max(SPACING, s) for s in volume.grid.spacing])
-    copy = resample(volume, coarse)
+    whole = within is None
+    copy = resample(volume, coarse) if whole else resample_within(volume, within, coarse)
     head = head_mask(copy)
     field = bias_field(copy, head)
     inside = head.array > 0

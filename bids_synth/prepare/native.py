@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from pathlib import Path
+
 import numpy as np
+import numpy.typing as npt
 
 from bids_synth.errors import VisitError
 from bids_synth.grid import Grid
 from bids_synth.parts.preparation import GridPart
-from bids_synth.prepare.resample import resample
+from bids_synth.prepare.within import resample_within
 from bids_synth.visit import Prepared
-from bids_synth.volume import Volume
+from bids_synth.volume import Volume, read_mask
 
 NEAR = 0.01
 """Relative difference of voxel size below which the scanner's own voxels are kept."""
@@ -38,23 +42,75 @@ def prepared_grid(mask: Volume, part: GridPart) -> Grid:
     return grid.crop([int(a) for a in start], [int(b) for b in stop])
 
 
-def to_native(volume: Volume, prepared: Prepared, *, background: float = 0.0) -> Volume:
+def to_native(
+    volume: Volume,
+    prepared: Prepared,
+    *,
+    background: float = 0.0,
+    order: int = 3,
+    part: Volume | None = None,
+) -> Volume:
     """From the prepared grid to the reference's own; inverse of `from_native`.
 
-    Voxel by voxel (flips, permutation, padding with `background`) where the two grids share
-    their voxels, else linear interpolation, which does not ring at the edge of the mask.
+    What lies outside the prepared mask has no influence, and every voxel of the native mask has
+    a value of the image: voxel by voxel where the two grids share their voxels, else by
+    normalised interpolation of this `order` (cubic, or 1, linear, for what is noise or doubt),
+    the nearest value where no prepared voxel reaches. Outside the native mask all is
+    `background`. With `part`, uint8 on the prepared grid, only that part of the mask has values.
     """
-    _require(volume, prepared.grid)
-    return resample(volume, prepared.native, background=background)
+    require_grid(volume, prepared.grid)
+    within, inside = _masks(prepared.mask, prepared.native_mask)
+    if part is not None:
+        inside = inside.with_array(inside.array * part_on_native(part, prepared))
+        within = part
+    return _between(volume, within, inside, background, order)
 
 
-def from_native(volume: Volume, prepared: Prepared, *, background: float = 0.0) -> Volume:
+def part_on_native(part: Volume, prepared: Prepared) -> npt.NDArray[np.bool_]:
+    """Which voxels of the native grid lie in a part of the mask, by half of their volume."""
+    level = part.with_array(part.array.astype(np.float32))
+    return np.asarray(to_native(level, prepared, order=1).array > 0.5)
+
+
+def from_native(
+    volume: Volume, prepared: Prepared, *, background: float = 0.0, order: int = 3
+) -> Volume:
     """From the reference's own grid to the prepared one; inverse of `to_native`."""
-    _require(volume, prepared.native)
-    return resample(volume, prepared.grid, background=background)
+    require_grid(volume, prepared.native)
+    within, inside = _masks(prepared.native_mask, prepared.mask)
+    return _between(volume, within, inside, background, order)
 
 
-def _require(volume: Volume, grid: Grid) -> None:
+def _masks(here: Path, there: Path) -> tuple[Volume, Volume]:
+    return _mask(here, _changed(here)), _mask(there, _changed(there))
+
+
+def _between(
+    volume: Volume, within: Volume, inside: Volume, background: float, order: int
+) -> Volume:
+    require_grid(within, volume.grid)
+    return resample_within(
+        volume,
+        within.array,
+        inside.grid,
+        order=order,
+        background=background,
+        inside=inside.array,
+    )
+
+
+def _changed(path: Path) -> int:
+    return path.stat().st_mtime_ns if path.is_file() else 0
+
+
+@lru_cache(maxsize=2)
+def _mask(path: Path, changed: int) -> Volume:  # noqa: ARG001
+    """A mask of the visit at hand, whose images all pass through it one after the other."""
+    return read_mask(path)
+
+
+def require_grid(volume: Volume, grid: Grid) -> None:
+    """Raise ValueError where a volume does not lie on this grid."""
     if not volume.grid.matches(grid, tolerance=1e-3):
         message = f"expected a volume on {grid}, got one on {volume.grid}"
         raise ValueError(message)

@@ -39,6 +39,17 @@ def brain_of_stripped(volume: Volume, *, background: float | None = None) -> Vol
     return volume.with_array(solid(volume.array != background).astype(np.uint8))
 
 
+def support(volume: Volume) -> npt.NDArray[np.bool_] | None:
+    """Where an image without skull has values, holes filled; None for an image with its skull.
+
+    All pieces count: unlike `brain_of_stripped` it says where values may be read.
+    """
+    if not is_stripped(volume):
+        return None
+    values, counts = np.unique(volume.array, return_counts=True)
+    return np.asarray(ndimage.binary_fill_holes(volume.array != values[counts.argmax()]))
+
+
 def core(mask: Volume) -> npt.NDArray[np.bool_]:
     """True inside a mask and at least 4 mm from its edge; the whole mask where that is little.
 

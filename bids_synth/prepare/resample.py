@@ -43,7 +43,7 @@ def resample(
         return Volume(np.full(grid.shape, background, _kind(volume, order)), grid, volume.unit)
     if order > 0:
         array = _smooth(array.astype(np.float32, copy=False), index)
-    result = _interpolate(array, index, offset, grid, order, background)
+    result = interpolate(array, index, offset, grid.shape, order=order, background=background)
     return Volume(result.astype(_kind(volume, order), copy=False), grid, volume.unit)
 
 
@@ -108,24 +108,38 @@ def _part(
     return array[box], low.astype(np.float64)
 
 
-def _smooth(array: npt.NDArray[np.float32], index: Affine) -> npt.NDArray[np.float32]:
-    """Gaussian that widens a voxel to the target's size: FWHM^2 = size^2 - 1, in voxels."""
+def widths(index: Affine) -> npt.NDArray[np.float64]:
+    """Standard deviations (3,), in voxels, of the Gaussian that widens a voxel to the target's.
+
+    `index` maps an index of the target to one of the input. FWHM^2 = size^2 - 1, in voxels; 0
+    where the target's voxels are no more than a tenth larger.
+    """
     size = np.linalg.norm(index[:3, :3], axis=1)
     sigma = np.sqrt(np.maximum(size**2 - 1, 0) / (8 * np.log(2)))
-    sigma[size < 1.1] = 0
+    return np.asarray(np.where(size < 1.1, 0, sigma))
+
+
+def _smooth(array: npt.NDArray[np.float32], index: Affine) -> npt.NDArray[np.float32]:
+    sigma = widths(index)
     if not sigma.any():
         return array
     return np.asarray(ndimage.gaussian_filter(array, sigma, mode="nearest", truncate=3.0))
 
 
-def _interpolate(
+def interpolate(
     array: npt.NDArray[Any],
     index: Affine,
     offset: npt.NDArray[np.float64],
-    grid: Grid,
-    order: int,
-    background: float,
+    shape: tuple[int, ...],
+    *,
+    order: int = 1,
+    background: float = 0.0,
 ) -> npt.NDArray[Any]:
+    """Values of an array at the voxels of a target of this shape.
+
+    `index` maps an index of the target to one of the input, in which the array starts at
+    `offset`. `order` and `background` as in `resample`.
+    """
     padded = np.pad(array, 1, mode="edge")
     if order > 1:
         padded = ndimage.spline_filter(padded, order, output=np.float32, mode="mirror")
@@ -134,7 +148,7 @@ def _interpolate(
         padded,
         np.round(index[:3, :3], 9),
         np.round(index[:3, 3] - offset + 1, 6),
-        output_shape=grid.shape,
+        output_shape=shape,
         order=order,
         mode="constant",
         cval=np.nan if order > 1 else background,

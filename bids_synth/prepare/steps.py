@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bids_synth.errors import VisitError
-from bids_synth.grid import Grid
+from bids_synth.grid import Affine, Grid
 from bids_synth.modality import MODALITIES, Modality
 from bids_synth.parts.preparation import GridPart, PreparationPart
 from bids_synth.prepare.admit import admit_scans, read_converted, read_scan
@@ -22,10 +23,11 @@ from bids_synth.prepare.coverage import WHOLE, coverage, share_of
 from bids_synth.prepare.find_brain import find_brain
 from bids_synth.prepare.itk import read_itk, write_itk
 from bids_synth.prepare.native import prepared_grid
-from bids_synth.prepare.region import core
+from bids_synth.prepare.region import core, support
 from bids_synth.prepare.resample import resample
 from bids_synth.prepare.rigid import register_rigid
 from bids_synth.prepare.similarity import mutual_information
+from bids_synth.prepare.within import LEAST, resample_within
 from bids_synth.scale import fit_scale
 from bids_synth.settings import SkullStrip
 from bids_synth.units import UNTOLD, Conversion
@@ -127,16 +129,20 @@ def resample_scan(
     conversion: Conversion = UNTOLD,
 ) -> tuple[Path, Path, Path]:
     """The scan on the prepared grid, resampled once, its scale and conversion (JSON), and
-    what it covers."""
+    what it covers.
+
+    A scan that came without skull has values in its own brain alone; what was set around it
+    does not blend into the rim.
+    """
     volume, found = read_converted(scan, modality, conversion)
-    scanned = volume
+    scanned, within = volume, support(volume)
     placed = read_mask(mask)
     kind = MODALITIES[modality]
     if part.bias_correction and kind.datatype == "anat" and kind.arbitrary:
-        volume = correct_bias(volume)
+        volume = correct_bias(volume, within)
     matrix = read_itk(transform) if transform is not None else None
     covered = coverage(scanned, placed, transform=matrix)
-    image = resample(volume, placed.grid, transform=matrix, order=3, background=kind.background)
+    image = _on_grid(volume, within, placed.grid, matrix, kind.background)
     try:
         scale = fit_scale(
             kind,
@@ -163,6 +169,36 @@ def _taught(kind: Modality, mask: Volume, covered: Volume) -> npt.NDArray[np.boo
     inside = core(mask) if kind.arbitrary else mask.array > 0
     there = covered.array > 0
     return inside & there if (inside & there).any() else (mask.array > 0) & there
+
+
+def scan_on_grid(
+    scan: Path, modality: str, grid: Grid, transform: Affine | None, conversion: Conversion
+) -> Volume:
+    """A scan at the voxels of a grid, in its modality's unit, resampled once as `resample_scan`
+    does."""
+    volume, _ = read_converted(scan, modality, conversion)
+    background = MODALITIES[modality].background
+    return _on_grid(volume, support(volume), grid, transform, background)
+
+
+def _on_grid(
+    volume: Volume,
+    within: npt.NDArray[Any] | None,
+    grid: Grid,
+    transform: Affine | None,
+    background: float,
+) -> Volume:
+    if within is None:
+        return resample(volume, grid, transform=transform, order=3, background=background)
+    return resample_within(
+        volume,
+        within,
+        grid,
+        transform=transform,
+        order=3,
+        background=background,
+        least=LEAST,
+    )
 
 
 def collect(

@@ -8,8 +8,9 @@ import numpy as np
 
 from bids_synth.grid import Affine, Grid, inverse
 from bids_synth.prepare.itk import read_itk
-from bids_synth.prepare.resample import resample
+from bids_synth.prepare.native import require_grid
 from bids_synth.prepare.template_mask import align_brain
+from bids_synth.prepare.within import resample_within
 from bids_synth.settings import OutputSpace
 from bids_synth.template import template_t1w
 from bids_synth.visit import Prepared
@@ -22,11 +23,20 @@ def to_template(
     """The values of a volume on the prepared grid at the voxels of a template.
 
     By the visit's own affine to the embedded template, for another template followed by the
-    affine between the two: an affine match of heads, no warp of their folds. Linear
-    interpolation, once, after smoothing where the template's voxels are larger.
+    affine between the two: an affine match of heads, no warp of their folds. Normalised linear
+    interpolation inside the visit's mask, once, after smoothing where the template's voxels are
+    larger; `background` where less than half of a voxel lies in the mask.
     """
+    mask = read_mask(prepared.mask)
+    require_grid(mask, volume.grid)
     to_reference = read_itk(prepared.template) @ _to_embedded(space, seed)
-    return resample(volume, space_grid(space), transform=to_reference, background=background)
+    return resample_within(
+        volume,
+        mask.array,
+        space_grid(space),
+        transform=to_reference,
+        background=background,
+    )
 
 
 @cache

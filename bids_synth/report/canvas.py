@@ -18,10 +18,12 @@ INK, PALE, QUIET = "#1c2430", "#e8ecf2", "#8d98a8"
 SYNTHETIC, REAL, OUTLINE = "#ffb454", "#7cc7ff", "#ffd166"
 METHODS: Mapping[str, str] = {
     "model": "#e07a1f",
+    "start": "#c9a227",
     "copy": "#8d98a8",
     "linear": "#4a7ebb",
     "mean": "#6aa58a",
     "closed-form": "#a34a97",
+    "curve": "#3f9fb5",
 }
 STYLE: Mapping[str, Any] = {
     "font.family": "sans-serif",

@@ -25,7 +25,7 @@ from bids_synth.report.fragments import plain_facts
 from bids_synth.report.group_figures import draw_curves, draw_scores
 from bids_synth.report.mosaic import draw_mosaic
 from bids_synth.report.planes import choose_planes
-from bids_synth.report.score_tables import first_protocol, score_tables, score_tiles
+from bids_synth.report.score_tables import START, first_protocol, score_tables, score_tiles
 from bids_synth.report.synthetic_figures import Shown, comparison
 from bids_synth.report.templates import page
 from bids_synth.split import read_split
@@ -67,6 +67,7 @@ def write_group_report(
         task=recipe.task,
         tiles=score_tiles(first_protocol(summary, protocols), _people(split)),
         tables=tables,
+        begun=any(START in table["methods"] for table in tables),
         strip=_picture(draw_scores(first)) if tables and not first.empty else "",
         protocol=str(first["protocol"].iloc[0]) if not first.empty else "",
         examples=[_example(example) for example in examples],

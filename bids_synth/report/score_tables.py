@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-MODEL, ALL = "model", "all"
+MODEL, START, ALL = "model", "start", "all"
 _TABLES = {
     "psnr": ("PSNR, dB: higher is better", 1, True),
     "ssim": ("SSIM: higher is better", 3, True),
@@ -67,7 +67,8 @@ def score_tiles(summary: pd.DataFrame, people: str) -> list[dict[str, str]]:
         )
         if pd.notna(row["difference"]):
             gain = _number(row["difference"], digits, sign="+")
-            words = f"{words} against the best baseline, {row['versus']}{unit}"
+            best = "its own start" if row["versus"] == START else row["versus"]
+            words = f"{words} against the best baseline, {best}{unit}"
             tiles.append({"value": gain, "words": words})
     return tiles
 
