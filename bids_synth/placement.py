@@ -1,4 +1,4 @@
-"""Placement: where a NIfTI header puts the voxels, by the standard and before any library mends it.
+"""Placement: where a NIfTI header puts the voxels, by the standard and not by a library.
 
 The standard is nifti1.h, sections "METHOD 2" (qform) and "METHOD 3" (sform). Everything that reads
 an image asks here, so that what is admitted and what is prepared lie at one place.

@@ -20,6 +20,7 @@ from nibabel.spatialimages import HeaderDataError
 
 from bids_synth.errors import VisitError
 from bids_synth.grid import Grid, reorient
+from bids_synth.machine import denied
 from bids_synth.placement import LONGEST, Placement, placement, raw_header
 from bids_synth.whole import aside
 
@@ -139,6 +140,9 @@ def readable(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         message = f"{path}: the file is not there; fetch it (`datalad get`) or remove the link"
+        raise VisitError(message) from error
+    except PermissionError as error:
+        message = f"{path}: {denied(path)}; ask its owner for the right to read it"
         raise VisitError(message) from error
     except UNREADABLE as error:
         message = f"{path}: is not a readable NIfTI ({one_line(error)}); replace the file"

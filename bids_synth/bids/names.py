@@ -9,6 +9,8 @@ from pathlib import PurePath, PurePosixPath
 from types import MappingProxyType
 from typing import Any
 
+from bids_synth.modality import MODALITIES
+
 ENTITIES: Mapping[str, str] = MappingProxyType(
     {
         "sub": "subject",
@@ -51,6 +53,12 @@ ENTITIES: Mapping[str, str] = MappingProxyType(
 )
 """Key in file names -> name in pybids, in the order that BIDS prescribes in file names."""
 
+DATATYPES = tuple(sorted({m.datatype for m in MODALITIES.values()}))
+"""Folders in which images of ours lie."""
+IMAGES = (".nii", ".nii.gz")
+"""How their names end."""
+GRAMMAR = "bids_synth 2"
+"""Name of the grammar below; another one where the same names are read otherwise."""
 _LABEL = re.compile(r"[a-zA-Z0-9+]+")
 _SUFFIX_EXTENSION = re.compile(r"([a-zA-Z0-9+]+)((?:\.[a-zA-Z0-9]+)+)")
 _DATATYPES = (
@@ -173,4 +181,4 @@ def pybids_grammar() -> dict[str, Any]:
         "sub-{subject}[/ses-{session}]/{datatype}/sub-{subject}[_ses-{session}]"
         f"{optional}_{{suffix}}{{extension}}"
     )
-    return {"name": "bids_synth", "entities": entities, "default_path_patterns": [pattern]}
+    return {"name": GRAMMAR, "entities": entities, "default_path_patterns": [pattern]}

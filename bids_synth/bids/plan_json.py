@@ -98,6 +98,7 @@ def _told(entry: _Entry, recipe: Recipe, dataset: Path) -> Mapping[str, Any]:
         "session": visit.session,
         "present": row.present,
         "lacking": visit.missing(recipe.targets),
+        "doubtful": {m: visit.doubtful[m] for m in row.doubtful},
         "targets": row.targets,
         "evaluated": row.evaluated,
         "computed": row.computed,
