@@ -48,7 +48,7 @@ class Visit:
     traits: Mapping[str, str] = field(default_factory=dict)
     """The participant's row of participants.tsv; empty where there is none."""
     doubtful: Mapping[str, str] = field(default_factory=dict)
-    """Modality -> files that may be its scan and cannot be read as such: it is neither there nor
+    """Modality -> which files may be its scan and are not read as such: it is neither there nor
     missing, and nothing is made in its place."""
 
     @property

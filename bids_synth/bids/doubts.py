@@ -1,7 +1,7 @@
 """Doubts: images that are there and are not read, so that no modality is taken for missing.
 
-A query that finds nothing says only that no file is called as BIDS has it. Before a modality counts
-as missing in a visit, all that lies in its folders is looked at here.
+A query that finds nothing says only that no file is called as BIDS has it. Before a modality
+counts as missing in a visit, all that lies in its folders is looked at here.
 """
 
 from __future__ import annotations
@@ -41,13 +41,17 @@ class Doubt:
     certain: bool = False
     """True where it is an image of this modality and of this visit, by its name."""
 
+    @property
+    def said(self) -> str:
+        """How sure it is that the file is an image of the modality."""
+        return "is" if self.certain else "may be"
+
     def line(self, label: str, *, missing: bool) -> str:
         """What the user is told of the file, where the modality is missing and where it is not."""
         if not missing:
             return f"{label}: {self.path} is not used as {self.modality}: {self.reason}"
-        said = "is" if self.certain else "may be"
         return (
-            f"{label}: {self.path} {said} its {self.modality}: {self.reason}; until then no "
+            f"{label}: {self.path} {self.said} its {self.modality}: {self.reason}; until then no "
             f"{self.modality} is synthesised for it"
         )
 
@@ -97,8 +101,9 @@ class Doubts:
             if missing or doubt.misspelled:
                 notes.append(doubt.line(visit.label, missing=missing))
             if missing:
+                said = f"{doubt.path} {doubt.said} it"
                 others = doubtful.get(doubt.modality)
-                doubtful[doubt.modality] = f"{others}, {doubt.path}" if others else str(doubt.path)
+                doubtful[doubt.modality] = f"{others}, {said}" if others else said
         return replace(visit, doubtful=doubtful), notes
 
     def of_nobody(self, visits: Collection[Key], wanted: Callable[[Key], bool]) -> list[str]:
@@ -113,10 +118,12 @@ class Doubts:
         ]
 
     def _keep(self, doubt: Doubt) -> None:
-        key = _whose(doubt.path)
-        self._add(key, doubt)
-        if key[1] is None:
-            self.of_all[key[0]].append(doubt)
+        (participant, session), by_folder = _whose(doubt.path)
+        self._add((participant, session), doubt)
+        if session is None:
+            self.of_all[participant].append(doubt)
+        elif not by_folder:
+            self._add((participant, None), doubt)
 
     def _add(self, key: Key, doubt: Doubt) -> None:
         self.by_visit[_folded(key)].append(doubt)
@@ -137,15 +144,18 @@ def is_phase(name: Name) -> bool:
     return name.entities.get("part") in PHASE_PARTS
 
 
-def _whose(path: PurePosixPath) -> Key:
-    """Participant and session by folder; what lies loose or in a folder misspelled, by words."""
+def _whose(path: PurePosixPath) -> tuple[Key, bool]:
+    """Participant and session, and whether the session is that of a folder of BIDS.
+
+    Of what lies loose or in a folder misspelled it is what a word of the path says.
+    """
     first = path.parts[0]
     if first.startswith("sub-") and len(path.parts) > 1:
         participant, session = home_of(path)
     else:
         participant, session = re.split(r"[^a-zA-Z0-9+]", first[3:].lstrip("-_ "))[0], None
     said = _SESSION.search(path.as_posix())
-    return participant, session or (said[1] if said else None)
+    return (participant, session or (said[1] if said else None)), session is not None
 
 
 def _doubts(path: PurePosixPath, modalities: Sequence[str]) -> Iterator[Doubt]:

@@ -59,7 +59,8 @@ IMAGES = (".nii", ".nii.gz")
 """How their names end."""
 GRAMMAR = "bids_synth 2"
 """Name of the grammar below; another one where the same names are read otherwise."""
-_LABEL = re.compile(r"[a-zA-Z0-9+]+")
+LABEL = re.compile(r"[a-zA-Z0-9+]+")
+"""What follows the hyphen of an entity."""
 _SUFFIX_EXTENSION = re.compile(r"([a-zA-Z0-9+]+)((?:\.[a-zA-Z0-9]+)+)")
 _DATATYPES = (
     "anat|beh|ct|dwi|eeg|fmap|func|ieeg|meg|micr|motion|mrs|nirs|perf|pet"  # pybids lacks ct
@@ -118,7 +119,7 @@ def derivative_path(
         raise ValueError(message)
     labels = folders | dict(entities)
     for key, label in (*labels.items(), ("datatype", datatype), ("suffix", suffix)):
-        if not _LABEL.fullmatch(label):
+        if not LABEL.fullmatch(label):
             message = f"{key}: {label!r} is no BIDS label; expected letters and digits"
             raise ValueError(message)
     if not re.fullmatch(r"(\.[a-zA-Z0-9]+)+", extension):
@@ -143,7 +144,7 @@ def parse_name(path: PurePath | str) -> Name:
     entities: dict[str, str] = {}
     for pair in pairs:
         key, _, label = pair.partition("-")
-        if key not in ENTITIES or not _LABEL.fullmatch(label) or key in entities:
+        if key not in ENTITIES or not LABEL.fullmatch(label) or key in entities:
             message = f"{path}: {pair!r} is no BIDS entity, or is there twice"
             raise ValueError(message)
         entities[key] = label

@@ -59,7 +59,7 @@ def _row(visit: Visit, recipe: Recipe, *, evaluate: bool) -> PlanRow:
     doubtful = tuple(m for m in recipe.targets if m in visit.doubtful)
     action, why = _reason(sources, missing, targets, scored, computed, recipe)
     if doubtful:
-        told = "; ".join(f"no {m}, which {visit.doubtful[m]} may be" for m in doubtful)
+        told = "; ".join(f"no {m}: {visit.doubtful[m]}" for m in doubtful)
         action = "skipped" if action == "complete" else action
         why = told if action == "skipped" and sources else f"{why}; {told}"
     return PlanRow(visit.label, present, targets, scored, action, why, computed, doubtful)

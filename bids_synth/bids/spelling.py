@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from bids_synth.bids.names import DATATYPES, ENTITIES, IMAGES, derivative_path
+from bids_synth.bids.names import ENTITIES, IMAGES, derivative_path
 from bids_synth.modality import MODALITIES, Modality
 
 SUFFIXES = {m.suffix.lower(): m.suffix for m in MODALITIES.values()}
@@ -19,7 +19,7 @@ ALIKE: Mapping[str, tuple[str, ...]] = {
 }
 """Suffixes of BIDS in lower case whose images hold what a modality is: MP2RAGE's uniform image is
 weighted by T1, a dual echo holds both of its contrasts."""
-OTHERS = frozenset(
+_OTHERS = (
     "2pe angio asl asllabeling aslcontext beh bf blood bold cars cbv channels chimap coordsystem "
     "conf df dic digitalphoto dseg dwi eeg electrodes epi events fieldmap fibremask flash fluo "
     "headshape ieeg inplanet1 inplanet2 irt1 m0map m0scan magnitude magnitude1 magnitude2 markers "
@@ -27,8 +27,9 @@ OTHERS = frozenset(
     "optodes pc pdmap phase phase1 phase2 phasediff photo physio pli probseg r1map r2map "
     "r2starmap rb1cor rb1map rb1srge rb1tfl s0map sbref sem spim stim svs t1rho t2star t2starw "
     "tb1afi tb1dam tb1epi tb1map tb1rfm tb1srge tb1tfl tem trace unloc upt vfa defacemask xfm "
-    "uncertainty oef".split()
-) - set(SUFFIXES)
+    "uncertainty oef"
+)
+OTHERS = frozenset(_OTHERS.split()) - set(SUFFIXES)
 """Other suffixes of BIDS, in lower case: a file that ends in one is that and nothing else."""
 
 _WORDS: tuple[tuple[str, str], ...] = (
@@ -53,10 +54,15 @@ _GLUED = re.compile("t1w|t2w|pdw|flair")
 """What can be told within a word that was written on: `sub-01T1w`."""
 _AGENT = re.compile(r"(?:^|[^a-z])(?:ce|gd|gad[a-z]*|t1w?(?:ce|c|gd)|[a-z]*contrast)(?![a-z])")
 _NO_IMAGE = frozenset(
-    "mask brainmask seg dseg aseg aparc segmentation roi lesion label labels warp xfm affine".split()
+    (
+        *("mask", "brainmask", "seg", "dseg", "aseg", "aparc", "segmentation", "roi", "lesion"),
+        *("label", "labels", "warp", "xfm", "affine"),
+    )
 )
-_TEXT = (".json", ".tsv", ".tsv.gz", ".csv", ".txt", ".bval", ".bvec", ".html", ".svg", ".png",
-         ".jpg", ".jpeg", ".pdf", ".md", ".log", ".edf", ".fif", ".mat", ".xml", ".yaml")  # fmt: skip
+_TEXT = (
+    *(".json", ".tsv", ".tsv.gz", ".csv", ".txt", ".bval", ".bvec", ".html", ".svg", ".png"),
+    *(".jpg", ".jpeg", ".pdf", ".md", ".log", ".edf", ".fif", ".mat", ".xml", ".yaml"),
+)
 _EXTENSION = re.compile(
     r"\.(nii|gz|bz2|xz|zst|zip|mgz|mgh|hdr|img|mha|mhd|nrrd|nhdr|dcm|ima|mnc|par|rec|v|bak|old|"
     r"orig|tmp|part|copy|\d+)$",
