@@ -70,10 +70,11 @@ class VisitResult:
 def targets_of(visit: Visit, recipe: Recipe, *, evaluate: bool) -> list[str]:
     """What can be made for a visit: missing targets, with `evaluate` the real ones too."""
     present = [m for m in recipe.sources if m in visit.scans]
+    missing = visit.missing(recipe.targets)
     return [
         target
         for target in recipe.targets
-        if (evaluate or target not in visit.scans)
+        if (target in missing or (evaluate and target in visit.scans))
         and sum(source != target for source in present) >= recipe.minimum
     ]
 

@@ -121,7 +121,7 @@ def _useful(visit: Visit, recipe: Recipe) -> bool:
 
 def _planned_json(found: Discovery, asked: Recipe, settings: Settings) -> RunSummary:
     """The plan for programs; content that was not fetched counts, since it can be."""
-    from bids_synth.bids.plan_json import plan_json
+    from bids_synth.bids.plan_json import incurable, plan_json
 
     listed = replace(found, visits=(*found.visits, *found.unusable))
     recipe = _learnable(asked, listed)
@@ -132,7 +132,7 @@ def _planned_json(found: Discovery, asked: Recipe, settings: Settings) -> RunSum
         evaluate=False,
         wanted=lambda visit: _useful(visit, recipe),
     )
-    return RunSummary(tables=(text,))
+    return RunSummary(tables=(text,), problems=incurable(found))
 
 
 def _planned(found: Discovery, recipe: Recipe, visits: Sequence[Visit]) -> RunSummary:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import pwd
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +44,21 @@ def explained(error: OSError | MemoryError) -> str:
     return place + _TO_DO.get(error.errno or 0, error.strerror or " ".join(str(error).split()))
 
 
+def denied(path: Path) -> str:
+    """`permission denied`, with who owns what is there, its rights and who asks."""
+    me = _user(os.geteuid())
+    for there in (path, *path.parents):
+        try:
+            found = there.stat()
+        except OSError:
+            continue
+        whose = "you" if found.st_uid == os.geteuid() else _user(found.st_uid)
+        which = "it" if there == path else str(there)
+        mode = stat.filemode(found.st_mode)
+        return f"permission denied ({which} belongs to {whose}, {mode}; you are {me})"
+    return f"permission denied (you are {me})"
+
+
 @contextmanager
 def visit_fails() -> Iterator[None]:
     """What the machine refuses inside becomes a VisitError: that visit fails, others go on."""
@@ -60,6 +77,13 @@ def naming(path: Path) -> Iterator[None]:
         if error.filename is None or PART in str(error.filename):
             error.filename = str(path)
         raise
+
+
+def _user(uid: int) -> str:
+    try:
+        return f"{pwd.getpwuid(uid).pw_name}, uid {uid}"
+    except KeyError:
+        return f"uid {uid}"
 
 
 def _owner(name: object) -> str:

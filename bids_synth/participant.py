@@ -154,7 +154,7 @@ def _no_model(settings: Settings) -> str:
 
 def _planned(found: Discovery, recipe: Recipe, settings: Settings) -> RunSummary:
     from bids_synth.bids.plan import format_plan, plan
-    from bids_synth.bids.plan_json import plan_json
+    from bids_synth.bids.plan_json import incurable, plan_json
 
     if settings.as_json:
         text = plan_json(
@@ -164,6 +164,6 @@ def _planned(found: Discovery, recipe: Recipe, settings: Settings) -> RunSummary
             evaluate=settings.evaluate,
             wanted=(lambda _: True) if settings.preproc_only else None,
         )
-        return RunSummary(tables=(text,))
+        return RunSummary(tables=(text,), problems=incurable(found))
     rows = plan(found.visits, recipe, evaluate=settings.evaluate)
     return RunSummary(tables=(format_plan(rows),), problems=found.problems)

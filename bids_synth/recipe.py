@@ -352,7 +352,9 @@ def _explain(fault: Mapping[str, Any]) -> str:
     if fault["type"].startswith("union_tag"):
         where.append("name")
     name = ".".join(map(str, where)) or "recipe"
-    return f"{name}: {fault['msg'].removeprefix('Value error, ')}, got {fault['input']!r:.80}"
+    told = f"{name}: {fault['msg'].removeprefix('Value error, ')}"
+    # What is wrong with the recipe as a whole is not told by showing the whole of it.
+    return f"{told}, got {fault['input']!r:.80}" if fault["loc"] else told.removeprefix("recipe: ")
 
 
 def _is_features(origin: str) -> bool:

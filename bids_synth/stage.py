@@ -51,7 +51,17 @@ def limited(recipe: Recipe, modalities: Sequence[str]) -> Recipe:
             f"allowed: {', '.join(recipe.modalities)}"
         )
         raise UsageError(message)
-    return recipe.limited_to(modalities) if modalities else recipe
+    if not modalities:
+        return recipe
+    pairs = {(s, t) for s in recipe.sources for t in recipe.targets if s != t}
+    if not any({*pair} <= set(modalities) for pair in pairs):
+        message = (
+            f"--modalities {' '.join(modalities)}: leaves recipe {recipe.name} nothing to make "
+            f"from another; name at least one source ({', '.join(recipe.sources)}) and another "
+            f"modality as target ({', '.join(recipe.targets)})"
+        )
+        raise UsageError(message)
+    return recipe.limited_to(modalities)
 
 
 def discover(settings: Settings, recipe: Recipe) -> Discovery:

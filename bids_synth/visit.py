@@ -54,6 +54,9 @@ class Visit:
     """The participant's row of participants.tsv; empty where there is none."""
     withheld: tuple[str, ...] = ()
     """Scans that the visit has and that are treated as if it lacked them."""
+    doubtful: Mapping[str, str] = field(default_factory=dict)
+    """Modality -> which files may be its scan and are not read as such: it is neither there nor
+    missing, and nothing is made in its place."""
 
     @property
     def label(self) -> str:
@@ -61,8 +64,8 @@ class Visit:
         return visit_label(self.participant, self.session)
 
     def missing(self, modalities: Sequence[str]) -> tuple[str, ...]:
-        """Those of `modalities` that this visit lacks, in the order given."""
-        return tuple(m for m in modalities if m not in self.scans)
+        """Those of `modalities` that this visit certainly lacks, in the order given."""
+        return tuple(m for m in modalities if m not in self.scans and m not in self.doubtful)
 
     def reference(self, preference: Sequence[str]) -> str | None:
         """The modality that the others are registered to: the first preferred one present.

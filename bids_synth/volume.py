@@ -20,6 +20,8 @@ from nibabel.spatialimages import HeaderDataError
 
 from bids_synth.errors import VisitError
 from bids_synth.grid import Grid, reorient
+from bids_synth.machine import denied
+from bids_synth.placement import LONGEST, Placement, placement, raw_header
 from bids_synth.whole import aside
 
 UNREADABLE = (
@@ -70,7 +72,7 @@ class Volume:
 
 def read_grid(path: Path) -> Grid:
     """The grid of a 3D NIfTI from its header alone; VisitError names what is wrong."""
-    return _grid_of(_open(path), path)
+    return _grid_of(*_open(path), path)
 
 
 def read_volume(path: Path, *, unit: str = "arbitrary") -> Volume:
@@ -78,8 +80,8 @@ def read_volume(path: Path, *, unit: str = "arbitrary") -> Volume:
 
     Trailing axes of length 1 are dropped. Values that are not finite are refused.
     """
-    image = _open(path)
-    grid = _grid_of(image, path)
+    image, place = _open(path)
+    grid = _grid_of(image, place, path)
     try:
         with np.errstate(over="ignore"):
             array = np.asarray(image.dataobj, dtype=np.float32).reshape(grid.shape)
@@ -139,6 +141,9 @@ def readable(path: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         message = f"{path}: the file is not there; fetch it (`datalad get`) or remove the link"
         raise VisitError(message) from error
+    except PermissionError as error:
+        message = f"{path}: {denied(path)}; ask its owner for the right to read it"
+        raise VisitError(message) from error
     except UNREADABLE as error:
         message = f"{path}: is not a readable NIfTI ({one_line(error)}); replace the file"
         raise VisitError(message) from error
@@ -150,27 +155,54 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _open(path: Path) -> Any:
+class _One(nib.nifti1.Nifti1Header):
+    """A header whose place is told by `placement`, not by what nibabel makes of it."""
+
+    def get_best_affine(self) -> Any:
+        return np.eye(4)
+
+
+class _Two(nib.nifti2.Nifti2Header):
+    def get_best_affine(self) -> Any:
+        return np.eye(4)
+
+
+class _ImageOne(nib.nifti1.Nifti1Image):
+    header_class = _One
+
+
+class _ImageTwo(nib.nifti2.Nifti2Image):
+    header_class = _Two
+
+
+def _open(path: Path) -> tuple[Any, Placement]:
+    """The image, its voxels not read, and where its header as it stands puts them."""
     with readable(path), LoggingOutputSuppressor():
-        image: Any = nib.load(path)  # type: ignore[attr-defined]
+        raw = raw_header(path)
+        kind_of_image: Any = _ImageTwo if raw.sizeof_hdr == LONGEST else _ImageOne
+        image = kind_of_image.from_filename(path)
         kind = image.get_data_dtype().kind
     if kind not in "iuf":
         message = (
             f"{path}: has complex or colour voxels; expected one real number in each; save it so"
         )
         raise VisitError(message)
-    return image
+    return image, placement(raw)
 
 
-def _grid_of(image: Any, path: Path) -> Grid:
+def _grid_of(image: Any, place: Placement, path: Path) -> Grid:
     shape = tuple(image.shape)
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
     if len(shape) != 3:
         message = f"{path}: expected a 3D image, got shape {image.shape}; split or average it"
         raise VisitError(message)
+    affine = place.affine
+    if affine is None:
+        message = f"{path}: {place.refusal}"
+        raise VisitError(message)
     try:
-        return Grid((shape[0], shape[1], shape[2]), image.affine)
+        return Grid((shape[0], shape[1], shape[2]), affine)
     except ValueError as error:
         message = f"{path}: its header gives no usable grid ({error}); repair the header"
         raise VisitError(message) from error

@@ -102,8 +102,9 @@ class Withheld:
         """The visit with only these scans, and the mask that it would have been given."""
         visit = prepared.visit
         left = visit.without([m for m in visit.scans if m not in kept])
-        if left.brain_mask is None and self.settings.derivatives:
-            masks = MaskFinder(self.settings.dataset, self.settings.derivatives)
+        settings = self.settings
+        if left.brain_mask is None and settings.derivatives:
+            masks = MaskFinder(settings.dataset, settings.derivatives, self.recipe.reference)
             left, _ = masks.add_to(left)
         return left
 

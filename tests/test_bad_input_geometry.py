@@ -72,8 +72,16 @@ def test_voxel_sizes_that_are_no_size(size: float, code: int, tmp_path: Path) ->
 
 
 def test_a_matrix_that_flattens_the_head(tmp_path: Path) -> None:
-    path = save(tmp_path / "a.nii.gz", row=(SFORM, "4f", 0.0, 0.0, 0.0, 0.0))
-    assert "no usable grid (a grid needs an invertible affine" in refusal(path, header=True)
+    flat = (SFORM, "4f", 0.0, 0.0, 0.0, 0.0)
+    path = save(tmp_path / "a.nii.gz", row=flat, qform=NONE["qform"])
+    said = refusal(path, header=True)
+    assert "no usable grid (its sform: a grid needs an invertible affine" in said
+    # The qform still says where every voxel lies: that is no reason to refuse the image.
+    path = save(tmp_path / "b.nii.gz", row=flat)
+    (note,) = admit_header(path)
+    assert note.startswith(f"{path}: its sform: a grid needs an invertible affine")
+    assert note.endswith("; the qform is used")
+    assert read_grid(path).matches(Grid((40, 40, 40), AFFINE), tolerance=1e-4)
 
 
 def test_a_field_above_the_budget_is_refused_before_it_is_read(tmp_path: Path) -> None:

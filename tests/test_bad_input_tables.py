@@ -129,7 +129,9 @@ def test_an_image_in_the_folder_of_another_session(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path, *paths, "sub-01/ses-A/anat/sub-01_ses-B_T2w.nii.gz")
     discovery = found(dataset)
     assert labels(discovery) == ["sub-01_ses-B"]
-    assert discovery.visits[0].missing(("T1w", "T2w")) == ("T2w",)
+    # By its name it is a T2w of session B: that visit lacks none, and none is made for it.
+    assert discovery.visits[0].missing(("T1w", "T2w")) == ()
+    assert "ses-A/anat/sub-01_ses-B_T2w" in discovery.visits[0].doubtful["T2w"]
     (problem,) = discovery.problems
     assert problem.visit == "sub-01_ses-A"
     assert "its name says sub-01_ses-B, its folder sub-01_ses-A" in problem.message

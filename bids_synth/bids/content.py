@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from pathlib import Path
+
+from bids_synth.machine import denied
 
 _POINTER = b"/annex/objects/"
 _LARGEST_POINTER = 1024
@@ -11,8 +14,19 @@ _LARGEST_POINTER = 1024
 
 def content_fault(path: Path) -> str | None:
     """Why the content of an image that is listed is not there, None where it is."""
+    try:
+        return _content_fault(path)
+    except PermissionError:
+        return f"{path}: {denied(path)}; ask its owner for the right to read it"
+    except OSError as error:
+        return f"{path}: cannot be read ({error.strerror}); replace or remove it"
+
+
+def _content_fault(path: Path) -> str | None:
     fetch = f"run `datalad get {path}`, or remove the file"
     if path.is_symlink() and not path.exists():
+        if _is_circle(path):
+            return f"{path}: is a link in a circle ({path.readlink()}); remove or mend it"
         return f"{path}: is a link to content that is not there ({path.readlink()}); {fetch}"
     if path.stat().st_size == 0:
         return f"{path}: is empty (0 bytes), expected a NIfTI image; replace or remove it"
@@ -23,9 +37,12 @@ def content_fault(path: Path) -> str | None:
 
 def is_away(path: Path) -> bool:
     """True where a file is listed and its content must be fetched: a dead link or a pointer."""
-    if path.is_symlink() and not path.exists():
-        return True
-    return path.is_file() and bool(_pointer(path))
+    try:
+        if path.is_symlink() and not path.exists():
+            return not _is_circle(path)
+        return path.is_file() and bool(_pointer(path))
+    except OSError:
+        return False  # What may not be read is not cured by fetching.
 
 
 def size_away(path: Path) -> int:
@@ -38,6 +55,15 @@ def size_away(path: Path) -> int:
     target = path.readlink().name if path.is_symlink() else _pointer(path)
     size = re.search(r"-s(\d+)", target.split("--")[0])
     return int(size[1]) if size else 0
+
+
+def _is_circle(path: Path) -> bool:
+    """True where following a link leads back to it."""
+    try:
+        path.stat()
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False
 
 
 def _pointer(path: Path) -> str:

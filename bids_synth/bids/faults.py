@@ -19,7 +19,7 @@ def home_of(relative: PurePath) -> tuple[str, str | None]:
     >>> home_of(PurePath("sub-01/ses-A/anat/sub-02_T1w.nii.gz"))
     ('01', 'A')
     """
-    first, second = relative.parts[:2]
+    first, second = (*relative.parts, "")[:2]
     session = second.removeprefix("ses-") if second.startswith("ses-") else None
     return first.removeprefix("sub-"), session
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bids_synth.bids.names import ENTITIES
+from bids_synth.bids.names import DATATYPES, ENTITIES, IMAGES, LABEL
+from bids_synth.bids.spelling import ALIKE, OTHERS, SUFFIXES
 from bids_synth.errors import UsageError, raise_all
 from bids_synth.modality import MODALITIES
 
@@ -93,11 +94,40 @@ def _read_query(key: str, query: Any) -> tuple[dict[str, tuple[Label, ...]], lis
             expected = 'a label, a list of labels, null or "*"'
             problems.append(f"{key}.{entity}: expected {expected}, got {json.dumps(value):.40}")
         else:
-            prefix = _PREFIXED.get(entity, "")
-            result[entity] = tuple(
-                label.removeprefix(prefix) if isinstance(label, str) else label for label in labels
-            )
+            result[entity] = tuple(_bare(entity, label) for label in labels)
+            problems += [
+                f"{key}.{entity}: {fault}"
+                for label in result[entity]
+                if (fault := _never(entity, label))
+            ]
     return result, problems
+
+
+def _bare(entity: str, label: Label) -> Label:
+    """A label as the index has it: `ses-A` is A, `nii.gz` is .nii.gz."""
+    if not isinstance(label, str):
+        return label
+    if entity == "extension" and label != ANY:
+        return f".{label.lstrip('.')}"
+    return label.removeprefix(_PREFIXED.get(entity, ""))
+
+
+def _never(entity: str, label: Label) -> str | None:
+    """Why no image can ever match a label; None where one may."""
+    told = f"{'null' if label is None else repr(label)} matches no image"
+    if entity in ("datatype", "extension"):
+        allowed = DATATYPES if entity == "datatype" else IMAGES
+        wrong = label != ANY and label not in allowed
+        return f"{told}; expected {' or '.join(allowed)}" if wrong else None
+    if entity == "suffix":
+        known = label in SUFFIXES.values() or str(label).lower() in {*OTHERS, *ALIKE}
+        if label == ANY or known:
+            return None
+        return f"{told}: it is no suffix of BIDS; expected one such as T1w"
+    if label is None or label == ANY or LABEL.fullmatch(str(label)):
+        digits = label is None or label == ANY or str(label).isdigit()
+        return f"{told}; expected a number" if entity == "run" and not digits else None
+    return f"{told}; expected letters and digits, as labels have in BIDS"
 
 
 def _is_label(value: Any) -> bool:

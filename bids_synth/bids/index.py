@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import os
-import re
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from pathlib import Path, PurePath
+from collections.abc import Sequence
+from pathlib import Path, PurePath, PurePosixPath
+from types import SimpleNamespace
 from typing import Any
 
 from bids.layout import BIDSLayout, BIDSLayoutIndexer
 from sqlalchemy.exc import DatabaseError
 
-from bids_synth.bids.names import pybids_grammar
-from bids_synth.modality import MODALITIES
+from bids_synth.bids.folders import list_folders
+from bids_synth.bids.names import GRAMMAR, pybids_grammar
 
-DATATYPES = tuple(sorted({m.datatype for m in MODALITIES.values()}))
-IMAGES = (".nii", ".nii.gz")
 _DATABASE_FILE = "layout_index.sqlite"
 
 
@@ -25,69 +22,74 @@ def index(
     dataset: Path,
     *,
     participants: Sequence[str],
+    images: Sequence[PurePosixPath] | None = None,
     database: Path | None = None,
     wipe: bool = False,
 ) -> tuple[Any, tuple[str, ...]]:
     """A BIDSLayout of the images of these participants (all where empty), and warnings.
 
+    `images` are those of `list_folders`, where it was called already.
     A database is made for the whole dataset, so that later jobs can share it, and is used
     only where it knows the participants' folders as they are now: an image that an old index
     does not know would otherwise be taken for missing.
     """
+    if images is None:
+        images = list_folders(dataset, participants).images
     if database is None:
-        return _in_memory(dataset, participants), ()
+        return _in_memory(dataset, images), ()
     reason: str | None
     try:
         layout = _from_database(dataset, database, wipe=wipe)
     except (DatabaseError, OSError) as error:
         reason = f"cannot be used ({str(getattr(error, 'orig', None) or error).strip()})"
     else:
-        reason = _staleness(layout, dataset, participants)
+        reason = _staleness(layout, dataset, participants, images)
     if reason is None:
         return layout, ()
     note = (
         f"--bids-database-dir {database}: {reason}; indexed in memory instead; put it on a local "
         "disk or renew it with --bids-database-wipe"
     )
-    return _in_memory(dataset, participants), (note,)
+    return _in_memory(dataset, images), (note,)
 
 
-class _ParticipantIndexer(BIDSLayoutIndexer):  # type: ignore[misc]
-    """Walks the folders of some participants and never lists the root of the dataset.
+class _Indexer(BIDSLayoutIndexer):  # type: ignore[misc]
+    """Indexes given images by their paths inside the dataset.
 
-    Ignoring the others by pattern costs 0.1 ms each, and on a network disk much more.
+    pybids matches whole paths, so that a folder above the dataset named `pet` or `x_ce-y` would
+    be part of every name; it stops at the first folder that may not be read, and walks in circles.
     """
 
-    def __init__(self, participants: Sequence[str], **options: Any) -> None:
-        super().__init__(**options)
-        self.participants = participants
+    def __init__(self, images: Sequence[PurePosixPath]) -> None:
+        super().__init__(validate=False, index_metadata=False)
+        self.images = images
 
-    def _index_dir(self, path: Any, *given: Any, **options: Any) -> Any:
-        if str(path) != self._layout.root or not self.participants:
-            return super()._index_dir(path, *given, **options)
-        files: list[Any] = []
-        tags: list[Any] = []
-        for label in self.participants:
-            more_files, more_tags = super()._index_dir(path / f"sub-{label}", *given, **options)
-            files += more_files
-            tags += more_tags
-        return files, tags
+    def _index_dir(self, path: Any, config: Any, **_: Any) -> tuple[list[Any], list[Any]]:
+        known: dict[str, Any] = {}
+        for part in config:
+            known.update(part.entities)
+        inside = {name: _Inside(entity, str(path.path)) for name, entity in known.items()}
+        pairs = [self._index_file(path / str(image), inside) for image in self.images]
+        return [file for file, _ in pairs], [tag for _, tags in pairs for tag in tags]
 
 
-def _indexer(participants: Sequence[str]) -> BIDSLayoutIndexer:
-    wanted = "|".join(DATATYPES)
-    ignore = [
-        re.compile(r"^/(?!sub-)"),
-        re.compile(rf"^/sub-[^/]+/(ses-[^/]+/)?(?!ses-|(?:{wanted})(?:/|$))[^/]*$"),
-        re.compile(r"^(?!.*\.nii(\.gz)?$).*/[^/]*\.[^/]*$"),
-    ]
-    return _ParticipantIndexer(participants, validate=False, ignore=ignore, index_metadata=False)
+class _Inside:
+    """An entity of pybids that sees no more of a file than its path inside the dataset."""
+
+    def __init__(self, entity: Any, root: str) -> None:
+        self._entity = entity
+        self._root = root
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._entity, name)
+
+    def match_file(self, file: Any) -> Any:
+        relative = PurePath(file.path).relative_to(self._root)
+        return self._entity.match_file(SimpleNamespace(path=f"/{relative.as_posix()}"))
 
 
-def _in_memory(dataset: Path, participants: Sequence[str]) -> BIDSLayout:
-    return BIDSLayout(
-        dataset, validate=False, config=[pybids_grammar()], indexer=_indexer(participants)
-    )
+def _in_memory(dataset: Path, images: Sequence[PurePosixPath]) -> BIDSLayout:
+    return BIDSLayout(dataset, validate=False, config=[pybids_grammar()], indexer=_Indexer(images))
 
 
 def _from_database(dataset: Path, database: Path, *, wipe: bool) -> BIDSLayout:
@@ -107,32 +109,33 @@ def _make_database(dataset: Path, file: Path) -> None:
             dataset,
             validate=False,
             config=[pybids_grammar()],
-            indexer=_indexer(()),
+            indexer=_Indexer(list_folders(dataset).images),
             database_path=folder,
             reset_database=True,
         )
         os.replace(Path(folder) / _DATABASE_FILE, file)
 
 
-def _staleness(layout: BIDSLayout, dataset: Path, participants: Sequence[str]) -> str | None:
+def _staleness(
+    layout: BIDSLayout,
+    dataset: Path,
+    participants: Sequence[str],
+    images: Sequence[PurePosixPath],
+) -> str | None:
     """What the index does not know, by the names of the images: clocks of machines differ."""
     if Path(layout.root) != dataset:
         return f"is the index of {layout.root}, not of {dataset}"
-    known: dict[str, set[str]] = {}
+    if GRAMMAR not in layout.config:
+        return "is an index of another program or version, which reads names otherwise"
     wanted = {"subject": list(participants)} if participants else {}
+    known: dict[str, set[str]] = {}
     for path in layout.get(return_type="filename", **wanted):
-        if path.endswith(IMAGES):
-            known.setdefault(PurePath(path).relative_to(dataset).parts[0], set()).add(path)
-    labels = participants or [p.name[4:] for p in dataset.glob("sub-*") if p.is_dir()]
-    for label in (f"sub-{label}" for label in labels):
-        if known.get(label, set()) != set(_images(dataset / label)):
+        relative = PurePath(path).relative_to(dataset)
+        known.setdefault(relative.parts[0], set()).add(relative.as_posix())
+    there: dict[str, set[str]] = {}
+    for image in images:
+        there.setdefault(image.parts[0], set()).add(image.as_posix())
+    for label in sorted(known.keys() | there.keys()):
+        if known.get(label) != there.get(label):
             return f"has other images than {dataset / label}"
     return None
-
-
-def _images(participant: Path) -> Iterator[str]:
-    """The images in the folders of a participant that are indexed."""
-    sessions = [p for p in participant.glob("ses-*") if p.is_dir()]
-    for folder in (parent / d for parent in (participant, *sessions) for d in DATATYPES):
-        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
-            yield from (entry.path for entry in entries if entry.name.endswith(IMAGES))

@@ -9,6 +9,8 @@ from pathlib import PurePath, PurePosixPath
 from types import MappingProxyType
 from typing import Any
 
+from bids_synth.modality import MODALITIES
+
 ENTITIES: Mapping[str, str] = MappingProxyType(
     {
         "sub": "subject",
@@ -51,7 +53,14 @@ ENTITIES: Mapping[str, str] = MappingProxyType(
 )
 """Key in file names -> name in pybids, in the order that BIDS prescribes in file names."""
 
-_LABEL = re.compile(r"[a-zA-Z0-9+]+")
+DATATYPES = tuple(sorted({m.datatype for m in MODALITIES.values()}))
+"""Folders in which images of ours lie."""
+IMAGES = (".nii", ".nii.gz")
+"""How their names end."""
+GRAMMAR = "bids_synth 2"
+"""Name of the grammar below; another one where the same names are read otherwise."""
+LABEL = re.compile(r"[a-zA-Z0-9+]+")
+"""What follows the hyphen of an entity."""
 _SUFFIX_EXTENSION = re.compile(r"([a-zA-Z0-9+]+)((?:\.[a-zA-Z0-9]+)+)")
 _DATATYPES = (
     "anat|beh|ct|dwi|eeg|fmap|func|ieeg|meg|micr|motion|mrs|nirs|perf|pet"  # pybids lacks ct
@@ -110,7 +119,7 @@ def derivative_path(
         raise ValueError(message)
     labels = folders | dict(entities)
     for key, label in (*labels.items(), ("datatype", datatype), ("suffix", suffix)):
-        if not _LABEL.fullmatch(label):
+        if not LABEL.fullmatch(label):
             message = f"{key}: {label!r} is no BIDS label; expected letters and digits"
             raise ValueError(message)
     if not re.fullmatch(r"(\.[a-zA-Z0-9]+)+", extension):
@@ -135,7 +144,7 @@ def parse_name(path: PurePath | str) -> Name:
     entities: dict[str, str] = {}
     for pair in pairs:
         key, _, label = pair.partition("-")
-        if key not in ENTITIES or not _LABEL.fullmatch(label) or key in entities:
+        if key not in ENTITIES or not LABEL.fullmatch(label) or key in entities:
             message = f"{path}: {pair!r} is no BIDS entity, or is there twice"
             raise ValueError(message)
         entities[key] = label
@@ -173,4 +182,4 @@ def pybids_grammar() -> dict[str, Any]:
         "sub-{subject}[/ses-{session}]/{datatype}/sub-{subject}[_ses-{session}]"
         f"{optional}_{{suffix}}{{extension}}"
     )
-    return {"name": "bids_synth", "entities": entities, "default_path_patterns": [pattern]}
+    return {"name": GRAMMAR, "entities": entities, "default_path_patterns": [pattern]}

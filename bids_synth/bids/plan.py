@@ -31,6 +31,8 @@ class PlanRow:
     """The reason, in one sentence."""
     computed: tuple[str, ...] = ()
     """What closed-form physics will give, without a network."""
+    doubtful: tuple[str, ...] = ()
+    """Targets that may be there under another name: they are neither read nor made."""
 
     @property
     def makes(self) -> bool:
@@ -54,8 +56,13 @@ def _row(visit: Visit, recipe: Recipe, *, evaluate: bool) -> PlanRow:
         if evaluate and m in present and len(set(sources) - {m}) >= recipe.minimum
     )
     computed = tuple(computed_of(visit, recipe))
+    doubtful = tuple(m for m in recipe.targets if m in visit.doubtful)
     action, why = _reason(sources, missing, targets, scored, computed, recipe)
-    return PlanRow(visit.label, present, targets, scored, action, why, computed)
+    if doubtful:
+        told = "; ".join(f"no {m}: {visit.doubtful[m]}" for m in doubtful)
+        action = "skipped" if action == "complete" else action
+        why = told if action == "skipped" and sources else f"{why}; {told}"
+    return PlanRow(visit.label, present, targets, scored, action, why, computed, doubtful)
 
 
 def _reason(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -12,6 +13,7 @@ from bids_synth.bids.content import is_away, size_away
 from bids_synth.bids.outputs import sidecar_of
 from bids_synth.bids.plan import PlanRow, plan
 from bids_synth.bids.query import Discovery
+from bids_synth.errors import Problem
 from bids_synth.recipe import Recipe
 from bids_synth.visit import Visit
 
@@ -65,7 +67,26 @@ def plan_json(
         "visits": [_told(entry, recipe, dataset) for entry in entries],
         "notes": found.notes,
     }
-    return json.dumps(content, indent=2, ensure_ascii=False)
+    return json.dumps(content, indent=2)  # In ASCII: it can be written to any terminal.
+
+
+def incurable(found: Discovery) -> tuple[Problem, ...]:
+    """The problems of visits that fetching content does not cure.
+
+    Content that is not there is what the plan for programs is asked about, and no failure.
+    """
+    visits = {visit.label: visit for visit in found.unusable}
+    counts = Counter(problem.visit for problem in found.problems)
+    away = {
+        label: sum(map(is_away, _images_of(visit))) if (visit := visits.get(label)) else 0
+        for label in counts
+    }
+    return tuple(p for p in found.problems if counts[p.visit] > away[p.visit])
+
+
+def _images_of(visit: Visit) -> list[Path]:
+    masks = [visit.brain_mask] if visit.brain_mask else []
+    return [*(scan.path for scan in visit.scans.values()), *masks]
 
 
 def _entries(found: Discovery, recipe: Recipe, *, evaluate: bool) -> Iterator[_Entry]:
@@ -98,6 +119,7 @@ def _told(entry: _Entry, recipe: Recipe, dataset: Path) -> Mapping[str, Any]:
         "session": visit.session,
         "present": row.present,
         "lacking": visit.missing(recipe.targets),
+        "doubtful": {m: visit.doubtful[m] for m in row.doubtful},
         "targets": row.targets,
         "evaluated": row.evaluated,
         "computed": row.computed,

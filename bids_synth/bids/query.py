@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bids.layout import Query
 
 from bids_synth.bids.columns import recipe_columns
 from bids_synth.bids.content import content_fault, is_away
+from bids_synth.bids.doubts import Doubts, is_derived, is_phase
 from bids_synth.bids.extent import widest
 from bids_synth.bids.faults import description_notes, home_of, misplaced, table_notes
 from bids_synth.bids.filters import ANY, Filters, Label, read_filters
+from bids_synth.bids.folders import Key, Listing, list_folders
 from bids_synth.bids.index import index
 from bids_synth.bids.labels import unknown_participants, unknown_sessions
 from bids_synth.bids.masks import MaskFinder, derivative_problems
@@ -29,12 +31,8 @@ from bids_synth.visit import Scan, Visit, visit_label
 
 __all__ = ["Discovery", "Filters", "query", "read_filters"]
 
-Key = tuple[str, str | None]
 Found = dict[Key, dict[str, list[Scan]]]
 Strays = dict[Key, list[str]]
-
-_DERIVED = frozenset({"desc", "space", "res", "den", "label", "from", "to"})
-_PHASE_PARTS = frozenset({"phase", "real", "imag"})
 
 
 @dataclass(frozen=True)
@@ -73,24 +71,18 @@ def query(
     sessions = _bare(sessions, "ses-")
     derivatives = derivatives or {}
     _check(dataset, participants, sessions, filters, derivatives, database)
+    listing = list_folders(dataset, participants)
     layout, notes = index(
-        dataset, participants=participants, database=database, wipe=wipe_database
+        dataset,
+        participants=participants,
+        images=listing.images,
+        database=database,
+        wipe=wipe_database,
     )
-    found: Found = defaultdict(dict)
-    strays: Strays = defaultdict(list)
+    search = _Search(dataset, participants, sessions, filters, Doubts(tuple(recipe.modalities)))
     for modality in (MODALITIES[name] for name in recipe.modalities):
-        query_filters = filters.queries.get(modality.name, {}) if filters else {}
-        for path, name in _named(layout, dataset, modality, query_filters):
-            relative = path.relative_to(dataset)
-            key = home_of(relative)
-            if not _asked(key, participants, sessions):
-                continue
-            if fault := misplaced(path, relative, name):
-                strays[key].append(fault)
-                found.setdefault(key, {})
-            else:
-                scan = _scan(path, name, modality)
-                found[key].setdefault(modality.name, []).append(scan)
+        search.add(layout, modality)
+    search.look_at(listing)
     traits, trait_notes = read_traits(dataset)
     trait_notes += table_notes(dataset, traits, participants)
     trait_notes += description_notes(dataset)
@@ -98,15 +90,81 @@ def query(
     trait_notes += column_notes
     units = UnitReader(dataset, recipe)
     masks = MaskFinder(dataset, derivatives, recipe.reference)
-    discovery = _discovery(found, strays, masks, traits, units)
-    silent = _silent(participants, found, recipe)
+    discovery = _discovery(search, masks, traits, units)
+    silent = _silent(participants, search.found, recipe)
     filter_notes = filters.notes if filters else ()
     return Discovery(
         discovery.visits,
         discovery.problems,
-        (*filter_notes, *trait_notes, *notes, *silent, *discovery.notes, *units.notes),
+        (
+            *filter_notes, *trait_notes, *notes, *search.notes(listing), *silent,
+            *discovery.notes, *units.notes,
+        ),
         discovery.unusable,
-    )
+    )  # fmt: skip
+
+
+@dataclass
+class _Search:
+    """What is found for each visit: scans, faults, and files of which neither can be said."""
+
+    dataset: Path
+    participants: Sequence[str]
+    sessions: Sequence[str]
+    filters: Filters | None
+    doubts: Doubts
+    found: Found = field(default_factory=lambda: defaultdict(dict))
+    strays: Strays = field(default_factory=lambda: defaultdict(list))
+    used: set[PurePosixPath] = field(default_factory=set)
+
+    def add(self, layout: Any, modality: Modality) -> None:
+        """Keep the images of a modality, and those that a filter leaves out as doubts."""
+        filters = self.filters.queries.get(modality.name, {}) if self.filters else {}
+        matching = _named(layout, self.dataset, modality, filters)
+        for path, name in matching:
+            self._keep(path, name, modality)
+        if self.filters is None or not filters:
+            return
+        chosen = {path for path, _ in matching}
+        for path, name in _named(layout, self.dataset, modality, {}):
+            relative = PurePosixPath(path.relative_to(self.dataset))
+            self.used.add(relative)
+            if path not in chosen and not misplaced(path, relative, name):
+                self.doubts.left_out(relative, modality.name, self.filters.path)
+
+    def look_at(self, listing: Listing) -> None:
+        """Keep what else lies in the folders, and the visits that cannot be looked at."""
+        self.doubts.look_at(listing.files, self.used)
+        for key, fault in listing.problems:
+            whole = key[1] is None and (not self.participants or key[0] in self.participants)
+            if whole or _asked(key, self.participants, self.sessions):
+                self.strays[key].append(fault)
+                self.found.setdefault(key, {})
+
+    def notes(self, listing: Listing) -> list[str]:
+        """What is odd in the folders, and files of visits of which nothing is read."""
+        of_nobody = self.doubts.of_nobody(self.found.keys(), wanted=self._wanted)
+        return [*listing.notes, *of_nobody]
+
+    def _wanted(self, key: Key) -> bool:
+        return _asked(key, self.participants, self.sessions)
+
+    def _keep(self, path: Path, name: Name, modality: Modality) -> None:
+        relative = PurePosixPath(path.relative_to(self.dataset))
+        key = home_of(relative)
+        self.used.add(relative)
+        fault = misplaced(path, relative, name)
+        if fault:
+            self.doubts.misplaced(relative, modality.name, name)
+        elif key[1] is None:
+            self.doubts.shared(relative, modality.name)
+        if not self._wanted(key):
+            return
+        if fault:
+            self.strays[key].append(fault)
+            self.found.setdefault(key, {})
+        else:
+            self.found[key].setdefault(modality.name, []).append(_scan(path, name, modality))
 
 
 def _bare(labels: Sequence[str], prefix: str) -> tuple[str, ...]:
@@ -186,15 +244,14 @@ def _raw_name(
     except ValueError:
         return None
     wrong_folder = "datatype" not in filters and name.datatype != modality.datatype
-    not_magnitude = "part" not in filters and name.entities.get("part") in _PHASE_PARTS
-    derived = bool(_DERIVED & name.entities.keys())
+    not_magnitude = "part" not in filters and is_phase(name)
+    derived = is_derived(name)
     nested = not relative.parts[0].startswith("sub-")
     return None if wrong_folder or not_magnitude or derived or nested else name
 
 
 def _discovery(
-    found: Found,
-    strays: Strays,
+    search: _Search,
     masks: MaskFinder,
     traits: Mapping[str, Mapping[str, str]],
     units: UnitReader,
@@ -203,7 +260,7 @@ def _discovery(
     unusable: list[Visit] = []
     problems, notes = [], []
     for (participant, session), by_modality in sorted(
-        found.items(), key=lambda item: visit_label(*item[0])
+        search.found.items(), key=lambda item: visit_label(*item[0])
     ):
         scans = {modality: _first(scans) for modality, scans in by_modality.items()}
         visit = Visit(participant, session, scans, traits=traits.get(participant, {}))
@@ -212,12 +269,14 @@ def _discovery(
             for modality, all_scans in by_modality.items()
             if len(all_scans) > 1
         ]
+        visit, doubt_notes = search.doubts.of(visit)
+        notes += doubt_notes
         visit, mask_notes = masks.add_to(visit)
         notes += mask_notes
         files = [scan.path for scan in scans.values()]
         files += [visit.brain_mask] if visit.brain_mask else []
         faults = [fault for file in files if (fault := content_fault(file))]
-        faults += strays.get((participant, session), [])
+        faults += search.strays.get((participant, session), [])
         visit, unit_faults = units.add_to(visit)
         faults += unit_faults
         problems += [Problem(visit.label, fault) for fault in faults]

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from bids_synth.cli.logs import shown
+from bids_synth.cli.logs import shown, write_anything
 from bids_synth.cli.parser import build_parser
 from bids_synth.errors import BidsSynthError, UsageError
 from bids_synth.machine import REFUSALS, explained
@@ -41,6 +41,7 @@ CACHES: Mapping[str, str] = {
 def run_command(arguments: Sequence[str]) -> int:
     """Run one command line; prints the end and returns the exit code."""
     parser = build_parser()
+    write_anything()
     try:
         parsed = parser.parse_args(arguments)
     except SystemExit as end:
@@ -67,6 +68,8 @@ def run_command(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         _say("bids_synth: interrupted; run the same command again to continue")
         return 130
+    except BrokenPipeError:
+        raise  # Whoever read what is printed has enough.
     except REFUSALS as error:
         _say(f"bids_synth: {explained(error)}")
         return 1
@@ -110,7 +113,7 @@ def _run(settings: Settings, parsed: argparse.Namespace) -> int:
         _say(f"bids_synth: internal fault ({type(error).__name__}: {error}); see {log_file}")
         return EX_SOFTWARE
     _say(summary.tables[0] if settings.as_json else summary.text(), to=sys.stdout)
-    return 0 if settings.dry_run else summary.exit_code
+    return summary.exit_code
 
 
 def _post_mortem(error: Exception) -> None:

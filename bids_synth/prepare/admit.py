@@ -54,7 +54,7 @@ def faults_of(header: Header) -> list[str]:
 
 def notes_of(header: Header) -> list[str]:
     """What is odd in the header of a scan that is accepted, and how it is taken."""
-    notes = []
+    notes = list(header.notes)
     if header.unit != "mm":
         notes.append(f"its unit of length is {header.unit}; its numbers are taken as mm")
     gap = _gap(header)
@@ -162,10 +162,9 @@ def _place_faults(header: Header, shape: tuple[int, ...]) -> list[str]:
     if not all(math.isfinite(mm) and mm > 0 for mm in header.sizes):
         sizes = " x ".join(f"{mm:g}" for mm in header.sizes)
         return [f"has the voxel size {sizes} mm; expected positive numbers; repair its pixdim"]
-    affine = header.sform if header.sform is not None else header.qform
+    affine = header.place.affine
     if affine is None:
-        message = "has no valid sform or qform, so that left and right are unknown"
-        return [f"{message}; convert it anew from DICOM, or set one"]
+        return [str(header.place.refusal)]
     try:
         grid = Grid((shape[0], shape[1], shape[2]), affine)
     except ValueError as error:

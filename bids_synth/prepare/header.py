@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 from nibabel.imageglobals import LoggingOutputSuppressor
-from nibabel.openers import ImageOpener
 from nibabel.spatialimages import HeaderDataError
 
 from bids_synth.grid import Affine
+from bids_synth.placement import Placement, placement, raw_header
 from bids_synth.volume import readable
 
-LONGEST = 540
-"""Bytes of a NIfTI-2 header; a NIfTI-1 header has 348."""
-_KINDS = {348: nib.nifti1.Nifti1Header, 540: nib.nifti2.Nifti2Header}
-_MAGIC = b"n+"
 _METRE, _MICROMETRE = 1, 3
 _UNITS = {_METRE: "metre", _MICROMETRE: "micrometre"}
 
@@ -34,52 +30,48 @@ class Header:
     sizes: tuple[float, float, float]
     """Voxel size along i, j, k as written, in `unit`."""
     sform: Affine | None
-    """Voxel index -> RAS+ mm by matrix; None where its code is 0."""
+    """Voxel index -> RAS+ mm by matrix; None where its code is 0 or it is no usable one."""
     qform: Affine | None
-    """Voxel index -> RAS+ mm by rotation; None where its code is 0 or it is no rotation."""
+    """Voxel index -> RAS+ mm by rotation; None where its code is 0 or it is no usable one."""
     unit: str = "mm"
     """Unit of length: mm (also where none is given), metre or micrometre."""
+    faults: tuple[str, ...] = ()
+    """Why a form that is given cannot be used."""
+    notes: tuple[str, ...] = ()
+    """What is odd about what is used."""
+
+    @property
+    def place(self) -> Placement:
+        """Where the voxels lie."""
+        return Placement(self.sform, self.qform, self.faults)
 
 
 def read_header(path: Path) -> Header:
     """The header of a NIfTI file; VisitError where it is none."""
-    with readable(path):
-        with ImageOpener(path) as file:
-            block = file.read(LONGEST)
-        length = _length(block)
-    with LoggingOutputSuppressor():
-        return _header(_KINDS[length](block[:length], check=False))
-
-
-def _length(block: bytes) -> int:
-    """Length of the header that a block begins with; ValueError says what is wrong."""
-    if len(block) < min(_KINDS):
-        message = f"it ends after {len(block)} bytes, within its header"
-        raise ValueError(message)
-    said = {int.from_bytes(block[:4], "little"), int.from_bytes(block[:4], "big")} & _KINDS.keys()
-    length = said.pop() if said else 0
-    if length == 0 or len(block) < length:
-        message = f"it begins with {block[:4]!r}, expected the length of a header, 348 or 540"
-        raise ValueError(message)
-    magic = block[344:348] if length == min(_KINDS) else block[4:8]
-    if not magic.startswith(_MAGIC):
-        message = f"its magic is {magic!r}, expected {_MAGIC!r} and a version"
-        raise ValueError(message)
-    return length
+    with readable(path), LoggingOutputSuppressor():
+        return _header(raw_header(path))
 
 
 def _header(raw: Any) -> Header:
     dim = [int(n) for n in raw["dim"]]
     count = dim[0] if 0 < dim[0] < len(dim) else 0
     sizes = tuple(float(mm) for mm in raw["pixdim"][1:4])
+    place = placement(raw)
     return Header(
         shape=tuple(dim[1 : count + 1]),
         voxels=_voxels(raw),
         sizes=(sizes[0], sizes[1], sizes[2]),
-        sform=np.asarray(raw.get_sform(), np.float64) if int(raw["sform_code"]) > 0 else None,
-        qform=_qform(raw) if int(raw["qform_code"]) > 0 else None,
+        sform=place.sform,
+        qform=place.qform,
         unit=_UNITS.get(int(raw["xyzt_units"]) & 7, "mm"),
+        faults=place.faults,
+        notes=(*place.notes, *_slope_notes(raw)),
     )
+
+
+def _slope_notes(raw: Any) -> list[str]:
+    slope = float(raw["scl_slope"])
+    return [] if math.isfinite(slope) else [f"its scl_slope is {slope:g}; it is taken as none"]
 
 
 def _voxels(raw: Any) -> np.dtype[Any] | None:
@@ -88,12 +80,3 @@ def _voxels(raw: Any) -> np.dtype[Any] | None:
     except (HeaderDataError, KeyError):
         return None
     return kind if kind.itemsize else None
-
-
-def _qform(raw: Any) -> Affine | None:
-    try:
-        with np.errstate(all="ignore"):
-            affine = np.asarray(raw.get_qform(), np.float64)
-    except (HeaderDataError, ValueError, ArithmeticError):
-        return None
-    return affine if np.isfinite(affine).all() else None

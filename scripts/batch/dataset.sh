@@ -51,7 +51,10 @@ for table in dataset_description.json participants.tsv; do
 done
 commit=$(git -C "$clone" rev-parse HEAD)
 mkdir -p "$log"
-participant --dry-run --json "$@" > "$log/plan.json"
+# Code 1 says that some visits cannot be used; the plan is that of the others.
+worst=0
+participant --dry-run --json "$@" > "$log/plan.json" || worst=$?
+[ "$worst" -le 1 ] || exit "$worst"
 
 weights=$(sha256sum "$model/model.json" | cut -c 1-12)
 finished=$log/finished-$(printf %.12s "$commit")-$weights.txt
@@ -59,10 +62,9 @@ touch "$finished"
 mapfile -t labels < <(python3 "$here/from_plan.py" "$log/plan.json" | grep -vxFf "$finished")
 if [ "${#labels[@]}" -eq 0 ] && [ ! -d "$output" ]; then
     echo "$name: nothing to make"
-    exit 0
+    exit "$worst"
 fi
 
-worst=0
 size=${AT_ONCE:-8}
 for ((first = 0; first < ${#labels[@]}; first += size)); do
     some=("${labels[@]:first:size}")
