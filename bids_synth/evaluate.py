@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -116,7 +116,7 @@ def score_withheld(
     # Scales differ where the unit is arbitrary or a ratio, and there they are linear.
     gain = scale.gain / own.gain
     spread = made.spread.with_array(made.spread.array * gain) if made.spread else None
-    synthetic = Synthetic(made.modality, made.sources, answers["model"], spread)
+    synthetic = replace(made, image=answers["model"], spread=spread)
     return Scored(on_native(synthetic, prepared), real, pd.DataFrame(rows), seen)
 
 
@@ -160,11 +160,11 @@ def on_native(made: Synthetic, prepared: Prepared) -> Synthetic:
     background = MODALITIES[made.modality].background
     image = to_native(made.image, prepared, background=background)
     spread = to_native(made.spread, prepared) if made.spread is not None else None
-    return Synthetic(made.modality, made.sources, image, spread)
+    return replace(made, image=image, spread=spread)
 
 
 def closed_form_image(quantity: str, prepared: Prepared) -> Volume:
-    """CMRO2 or OEF of a visit by physics alone, on the prepared grid."""
+    """CMRO2 or OEF of a visit by physics alone, on the prepared grid; its unit's bounds not held."""
     values = compute(quantity, prepared, read_mask(prepared.mask).array)
     unit = MODALITIES[quantity].unit if quantity in MODALITIES else "fraction"
     return Volume(values, prepared.grid, unit)

@@ -32,3 +32,5 @@ class Synthetic:
     """Mean over the networks, in the modality's unit."""
     spread: Volume | None
     """Standard deviation over the networks, same unit; None with a single network."""
+    held: int = 0
+    """Prepared voxels that were below what the unit can be, and hold that bound instead."""

@@ -6,12 +6,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bids_synth.bids.outputs import OutputNames, Region
-from bids_synth.bids.sidecars import read_sidecar, refuse_shadow, withdraw, write_sidecar
+from bids_synth.bids.sidecars import (
+    held_block,
+    read_sidecar,
+    refuse_shadow,
+    withdraw,
+    write_sidecar,
+)
 from bids_synth.bids.uris import bids_uri, bids_uris
 from bids_synth.physics import can_compute
 from bids_synth.recipe import Recipe
 from bids_synth.visit import Prepared, Visit
-from bids_synth.volume import Volume, write_volume
+from bids_synth.volume import Volume, hold_to_bounds, write_volume
 
 COMPUTED = ("cmro2", "oef")
 """What physics alone gives, written beside what the model makes."""
@@ -33,10 +39,12 @@ def write_closed_form(
     maps: Sequence[str],
     constants: Mapping[str, float],
     region: Region = "brain",
+    held: int = 0,
 ) -> list[Path]:
     """Write `cmro2` or `oef` as computed from `maps`, on the reference's native grid.
 
-    `constants` are the blood's figures that the formula used. Returns image and sidecar.
+    `constants` are the blood's figures that the formula used, `held` the prepared voxels that
+    were raised to the lowest value of the unit. Returns image and sidecar.
     Raises VisitError rather than touch or imitate raw data.
     """
     if not image.grid.matches(prepared.native):
@@ -57,10 +65,11 @@ def write_closed_form(
         "Units": image.unit,
         "ClosedForm": {"SourceModalities": list(maps), **constants},
         "PreparationKey": prepared.key,
+        **held_block(held, image.unit),
     }
     withdraw(path, block, output)
     sidecar = write_sidecar(path, block, output)
-    return [write_volume(image, output / path), sidecar]
+    return [write_volume(hold_to_bounds(image)[0], output / path), sidecar]
 
 
 def current_closed_form(

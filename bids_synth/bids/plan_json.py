@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -14,6 +13,7 @@ from bids_synth.bids.plan import PlanRow, plan
 from bids_synth.bids.query import Discovery
 from bids_synth.recipe import Recipe
 from bids_synth.visit import Visit
+from bids_synth.volume import json_text
 
 TABLES = ("dataset_description.json", "participants.tsv")
 """Files of the whole dataset that every run reads."""
@@ -65,7 +65,7 @@ def plan_json(
         "visits": [_told(entry, recipe, dataset) for entry in entries],
         "notes": found.notes,
     }
-    return json.dumps(content, indent=2, ensure_ascii=False)
+    return json_text(content)
 
 
 def _entries(found: Discovery, recipe: Recipe, *, evaluate: bool) -> Iterator[_Entry]:

@@ -193,10 +193,15 @@ def _from_manifest(manifest: Mapping[str, Any], visit: Visit, output: Path) -> P
         transforms={m: files[f"transform {m}"] for m in manifest["Transforms"]},
         template=files["template"],
         scales={m: Scale(**scale) for m, scale in manifest["Scales"].items()},
-        quality={str(name): float(value) for name, value in manifest["Quality"].items()},
+        quality={str(n): _number(value) for n, value in manifest["Quality"].items()},
         stripped=bool(manifest["Stripped"]),
         key=manifest["Key"],
     )
+
+
+def _number(value: float | None) -> float:
+    """A figure of a manifest; what could not be measured is null there."""
+    return float("nan") if value is None else float(value)
 
 
 def _grid_data(grid: Grid) -> dict[str, Any]:

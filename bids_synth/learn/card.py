@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import PurePosixPath
@@ -103,6 +104,10 @@ class Card(Entry):
             message = "weights: a file, or a member of a fold, is listed twice"
             raise ValueError(message)
         return self
+
+    def text(self) -> str:
+        """`model.json`; ValueError where a number is NaN or infinite, which JSON does not know."""
+        return json.dumps(self.model_dump(mode="python"), indent=2, allow_nan=False) + "\n"
 
     def fitted_on(self, participant: str) -> bool:
         """True where the participant (label without `sub-`) taught or selected the model."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,11 +19,13 @@ from bids_synth.learn.patches import slide
 from bids_synth.learn.selection import blocks_of
 from bids_synth.learn.shortage import is_shortage
 from bids_synth.learn.store import scaled_image
-from bids_synth.modality import MODALITIES
+from bids_synth.modality import LEAST, MODALITIES
 from bids_synth.scale import Scale
 from bids_synth.synthetic import Synthetic
 from bids_synth.visit import Prepared
-from bids_synth.volume import Volume, read_mask
+from bids_synth.volume import Volume, hold_to_bounds, read_mask
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,13 +68,24 @@ class Synthesizer:
         chosen = scale or self.model.scales[target]
         modality = MODALITIES[target]
         inside, every = mask > 0, chosen.invert(made)
+        if lost := int((~np.isfinite(every[:, inside])).any(axis=0).sum()):
+            message = (
+                f"{prepared.label}: model {self.model.name} gives NaN or infinity at {lost:,} of "
+                f"{inside.sum():,} voxels of the {target}; look at its sources and its "
+                f"training.tsv, or fit the model anew"
+            )
+            raise VisitError(message)
         mean = np.where(inside, every.mean(axis=0), np.float32(modality.background))
         unit = modality.unit if scale else self.model.recipe.unit(target)
-        image = Volume(mean.astype(np.float32), prepared.grid, unit)
+        image, held = hold_to_bounds(Volume(mean.astype(np.float32), prepared.grid, unit))
+        if held:
+            told = "%s: %d of %d voxels of the %s were below %g %s and are held there"
+            least = LEAST[unit]
+            LOG.info(told, prepared.label, held, inside.sum(), target, least, unit)
         if len(made) < 2:
-            return Synthetic(target, used, image, None)
+            return Synthetic(target, used, image, None, held)
         spread = np.where(inside, every.std(axis=0, ddof=1), 0)
-        return Synthetic(target, used, image, image.with_array(spread.astype(np.float32)))
+        return Synthetic(target, used, image, image.with_array(spread.astype(np.float32)), held)
 
     def _sources(
         self, prepared: Prepared, target: str, sources: Sequence[str] | None

@@ -24,7 +24,14 @@ from bids_synth.prepare.rigid import register_rigid
 from bids_synth.prepare.similarity import mutual_information
 from bids_synth.scale import fit_scale
 from bids_synth.settings import SkullStrip
-from bids_synth.volume import read_grid, read_mask, read_volume, write_text, write_volume
+from bids_synth.volume import (
+    json_text,
+    read_grid,
+    read_mask,
+    read_volume,
+    write_text,
+    write_volume,
+)
 
 
 def admit(scans: Mapping[str, Path], folder: Path) -> Path:
@@ -54,7 +61,7 @@ def find_region(
     return (
         write_volume(found.mask, folder / "native_mask.nii.gz"),
         write_itk(found.template, folder / "template.txt"),
-        write_text(json.dumps(known), folder / "region.json"),
+        write_text(json_text(known, indent=None), folder / "region.json"),
     )
 
 
@@ -124,7 +131,7 @@ def resample_scan(
         raise VisitError(message) from error
     return (
         write_volume(image, folder / f"{modality}.nii.gz"),
-        write_text(json.dumps(vars(scale)), folder / f"{modality}.json"),
+        write_text(json_text(vars(scale), indent=None), folder / f"{modality}.json"),
     )
 
 
@@ -168,7 +175,7 @@ def collect(
         "quality": quality,
         "stripped": facts["stripped"],
     }
-    return write_text(json.dumps(manifest), folder / "prepared.json")
+    return write_text(json_text(manifest, indent=None), folder / "prepared.json")
 
 
 def grid_data(grid: Grid) -> dict[str, Sequence[object]]:
