@@ -77,6 +77,8 @@ class Card(Entry):
     intended_use: Line = INTENDED_USE
     recipe: Digest
     """sha256 of the text of `recipe.toml`."""
+    earlier: list[Digest] = Field(default_factory=list, max_length=2)
+    """The same of a recipe of the same fit that is just being replaced; empty otherwise."""
     fit: Digest
     """Digest of all that decides the fit: recipe, split, prepared images, seed."""
     network: dict[str, bool | int | float | str | list[int]]
