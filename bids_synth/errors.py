@@ -1,4 +1,4 @@
-"""The five ways in which a run can go wrong, each with its exit code."""
+"""The six ways in which a run can go wrong, each with its exit code."""
 
 from __future__ import annotations
 
@@ -24,6 +24,10 @@ class RecipeError(UsageError):
 
 class ModelError(UsageError):
     """A model folder is absent, incomplete, altered or of an unknown version."""
+
+
+class FitError(BidsSynthError):
+    """A fit cannot go on: its loss, its gradients or its weights are no numbers."""
 
 
 class VisitError(BidsSynthError):

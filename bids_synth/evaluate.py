@@ -212,7 +212,6 @@ def compare_features(
 def on_native(made: Synthetic, prepared: Prepared) -> Synthetic:
     """A synthetic image and its spread, from the prepared to the reference's native grid."""
     background = MODALITIES[made.modality].background
-    image = to_native(made.image, prepared, background=background)
     part = made.made_in
     image = to_native(made.image, prepared, background=background, part=part)
     spread = None
@@ -226,7 +225,7 @@ def on_native(made: Synthetic, prepared: Prepared) -> Synthetic:
 
 
 def closed_form_image(quantity: str, prepared: Prepared) -> Volume:
-    """CMRO2 or OEF of a visit by physics alone, on the prepared grid."""
+    """CMRO2 or OEF of a visit by physics alone, on the prepared grid; its unit's bounds not held."""
     values = compute(quantity, prepared, read_mask(prepared.mask).array)
     unit = MODALITIES[quantity].unit if quantity in MODALITIES else "fraction"
     return Volume(values, prepared.grid, unit)

@@ -48,7 +48,7 @@ from bids_synth.settings import Settings
 from bids_synth.stage import dataset_name
 from bids_synth.synthetic import Synthetic, Verdict
 from bids_synth.visit import Prepared, Visit
-from bids_synth.volume import Volume, read_mask
+from bids_synth.volume import Volume, hold_to_bounds, read_mask
 from bids_synth.withheld import Withheld
 
 LOG = logging.getLogger(__name__)
@@ -197,7 +197,9 @@ class Filler:
             found = current_closed_form(quantity, prepared, settings.output, constants=constants)
             if found and not settings.overwrite and self._copies_are_current(found):
                 continue
-            image = closed_form_image(quantity, prepared)
+            image, held = hold_to_bounds(closed_form_image(quantity, prepared))
+            if held:
+                LOG.info("%s: %d voxels of %s were held at 0", prepared.label, held, quantity)
             path, _ = write_closed_form(
                 quantity,
                 to_native(image, prepared, order=1),
@@ -207,7 +209,8 @@ class Filler:
                 maps=NEEDED[quantity],
                 constants=constants,
                 region=self.model.recipe.preparation.mask,
-                held=held_voxels(prepared, read_mask(prepared.mask).array),
+                held=held,
+                held_oef=held_voxels(prepared, read_mask(prepared.mask).array),
             )
             self._copy({path: (image, 0.0)}, prepared)
             written.append(quantity)
@@ -372,7 +375,8 @@ def _images(files: Sequence[Path], made: Synthetic) -> dict[Path, tuple[Volume, 
 def _line(visit: Visit, made: Synthetic, verdict: Verdict) -> str:
     reasons = f" ({'; '.join(verdict.reasons)})" if verdict.reasons else ""
     sources = " + ".join(made.sources)
-    return f"{visit.label}: {made.modality} from {sources}: {verdict.level}{reasons}"
+    held = f"; {made.held:,} voxels held at the lowest {made.image.unit}" if made.held else ""
+    return f"{visit.label}: {made.modality} from {sources}: {verdict.level}{reasons}{held}"
 
 
 def _own(problems: Sequence[Problem], participant: str) -> list[Problem]:

@@ -9,9 +9,10 @@ from dataclasses import replace
 
 from bids_synth.bids.query import Discovery
 from bids_synth.errors import RecipeError, UsageError, raise_all
+from bids_synth.measure.folds import check_prepared, check_split, draw_split, shortages
 from bids_synth.recipe import Recipe
 from bids_synth.settings import Settings
-from bids_synth.split import Split
+from bids_synth.split import Split, read_split
 from bids_synth.stage import chosen_recipe, dataset_name, discover, prepare_all, write_methods
 from bids_synth.summary import RunSummary
 from bids_synth.visit import Prepared, Visit
@@ -32,9 +33,8 @@ def run_group(settings: Settings) -> RunSummary:
     recipe = _learnable(asked, found)
     visits = [v for v in found.visits if _useful(v, recipe)]
     if settings.dry_run:
-        return _planned(found, recipe, visits)
-    if not settings.preproc_only:
-        _check_fit(recipe, visits, settings)
+        return _planned(asked, recipe, found, visits, settings)
+    split = None if settings.preproc_only else _check_fit(asked, recipe, found, visits, settings)
     from bids_synth.bids.derivatives import open_output
 
     open_output(
@@ -46,11 +46,11 @@ def run_group(settings: Settings) -> RunSummary:
     write_methods(recipe, settings)
     prepared, problems = prepare_all(visits, recipe, settings)
     problems = (*found.problems, *problems)
-    if settings.preproc_only:
+    if split is None:
         done = (f"{len(prepared)} of {len(visits)} visits are prepared",)
         return RunSummary(done=done, problems=problems)
     items = [prepared[label] for label in sorted(prepared)]
-    split = _split(recipe, [item.visit for item in items], settings)
+    check_prepared(split, [item.visit.participant for item in items])
     if settings.tune:
         from bids_synth.tuning import tune_and_report
 
@@ -58,8 +58,10 @@ def run_group(settings: Settings) -> RunSummary:
     return replace(_fit_and_score(recipe, items, split, settings), problems=problems)
 
 
-def _check_fit(recipe: Recipe, visits: Sequence[Visit], settings: Settings) -> None:
-    """Raise UsageError, before hours of preparation, for what would stop the fit."""
+def _check_fit(
+    asked: Recipe, recipe: Recipe, found: Discovery, visits: Sequence[Visit], settings: Settings
+) -> Split:
+    """The split; or UsageError, before hours of preparation, for what would stop the fit."""
     if settings.device.startswith("cuda"):
         from bids_synth.learn.device import resolve_device
 
@@ -80,16 +82,19 @@ def _check_fit(recipe: Recipe, visits: Sequence[Visit], settings: Settings) -> N
         raise UsageError(message)
     if settings.tune:
         recipe.check_search()
-    split = _split(recipe, visits, settings)
+    split, notes = dataset_split(asked, found, settings)
+    check_prepared(split, [visit.participant for visit in visits])
+    for note in notes:
+        LOG.warning("%s", note)
     if settings.fold is not None and settings.fold >= len(split.folds):
         message = f"--fold {settings.fold}: expected 0 to {len(split.folds) - 1} (--split-file)"
         raise UsageError(message)
+    return split
 
 
 def _learnable(recipe: Recipe, found: Discovery) -> Recipe:
     """The recipe without the modalities that too few participants have."""
-    scans = {(m, v.participant) for v in found.visits for m in v.scans}
-    counts = Counter(m for m, _ in scans)
+    counts = _counts(found.visits)
     kept = [m for m in recipe.modalities if counts[m] >= FEWEST]
     if dropped := [m for m in recipe.modalities if m not in kept]:
         told = ", ".join(f"{m} ({counts[m]})" for m in dropped)
@@ -105,6 +110,11 @@ def _learnable(recipe: Recipe, found: Discovery) -> Recipe:
         message = "\n  ".join([message, *unread, *map(str, found.problems)])
         raise UsageError(message)
     return recipe.limited_to(kept)
+
+
+def _counts(visits: Sequence[Visit]) -> Counter[str]:
+    """Modality -> number of participants that have it."""
+    return Counter(m for m, _ in {(m, v.participant) for v in visits for m in v.scans})
 
 
 def _useful(visit: Visit, recipe: Recipe) -> bool:
@@ -135,12 +145,28 @@ def _planned_json(found: Discovery, asked: Recipe, settings: Settings) -> RunSum
     return RunSummary(tables=(text,), problems=incurable(found))
 
 
-def _planned(found: Discovery, recipe: Recipe, visits: Sequence[Visit]) -> RunSummary:
+def _planned(
+    asked: Recipe, recipe: Recipe, found: Discovery, visits: Sequence[Visit], settings: Settings
+) -> RunSummary:
     from bids_synth.bids.plan import format_plan, plan
 
     table = format_plan(plan(found.visits, recipe, evaluate=False))
     line = f"group would prepare and fit {recipe.name} on {len(visits)} visits"
-    return RunSummary(done=(line,), tables=(table,), problems=found.problems)
+    lines = [] if settings.preproc_only else _planned_split(asked, found, visits, settings)
+    return RunSummary(done=(line, *lines), tables=(table,), problems=found.problems)
+
+
+def _planned_split(
+    asked: Recipe, found: Discovery, visits: Sequence[Visit], settings: Settings
+) -> list[str]:
+    """How many participants each part gets, and what would stop or weaken the fit."""
+    try:
+        split, notes = dataset_split(asked, found, settings)
+        check_prepared(split, [visit.participant for visit in visits])
+    except UsageError as error:
+        return [f"the fit would not start: {error}"]
+    folds = [f"{len(f.training)} training, {len(f.validation)} validation" for f in split.folds]
+    return [f"split: {len(split.test)} test; {'; '.join(folds)} participants", *notes]
 
 
 def _fit_and_score(
@@ -164,6 +190,7 @@ def _fit_and_score(
         device=settings.device,
         resume=settings.resume and not settings.overwrite,
         fold=settings.fold,
+        overwrite=settings.overwrite,
         init_from=settings.init_from,
         dataset=name,
         version=settings.version,
@@ -184,21 +211,36 @@ def _fit_and_score(
     return RunSummary(done=done, tables=(table,), reports=(page,))
 
 
-def _split(recipe: Recipe, visits: Sequence[Visit], settings: Settings) -> Split:
-    from bids_synth.measure.folds import check_split, draw_split
-    from bids_synth.split import read_split
+def dataset_split(
+    asked: Recipe, found: Discovery, settings: Settings
+) -> tuple[Split, tuple[str, ...]]:
+    """The split of the participants that the dataset has, and what is to be said of it.
 
-    participants = sorted({visit.participant for visit in visits})
+    Drawn from files that are listed, also of visits that cannot be used: whatever fails, at
+    whatever moment and in whichever of several jobs, moves nobody. Notes name modalities that
+    a part lacks, and strangers of `--split-file`. Raises UsageError where it cannot be drawn.
+    """
+    listed = (*found.visits, *found.unusable)
+    counts = _counts(listed)
+    kept = [m for m in asked.modalities if counts[m] >= FEWEST]
+    recipe = asked.limited_to(kept)
+    visits = [visit for visit in listed if _useful(visit, recipe)]
+    having: dict[str, set[str]] = {}
+    for visit in visits:
+        present = {m for m in recipe.modalities if m in visit.scans}
+        having.setdefault(visit.participant, set()).update(present)
+    notes: list[str] = []
     if settings.split_file:
-        split = read_split(settings.split_file)
-        check_split(split, participants)
-        return split
-    return draw_split(
-        participants,
-        test=recipe.fit.test,
-        validation=recipe.fit.validation,
-        folds=settings.folds,
-        seed=settings.seed,
-        strata={visit.participant: visit.traits for visit in visits},
-        by=recipe.fit.stratify,
-    )
+        split, notes = check_split(read_split(settings.split_file), having)
+    else:
+        split = draw_split(
+            sorted(having),
+            test=recipe.fit.test,
+            validation=recipe.fit.validation,
+            folds=settings.folds,
+            seed=settings.seed,
+            strata={visit.participant: visit.traits for visit in visits},
+            by=recipe.fit.stratify,
+            having=having,
+        )
+    return split, (*notes, *shortages(split, having))

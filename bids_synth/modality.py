@@ -8,6 +8,19 @@ from types import MappingProxyType
 from typing import Literal
 
 ScaleKind = Literal["percentile", "window"]
+LEAST: Mapping[str, float] = MappingProxyType(
+    {
+        "HU": -1024.0,
+        "SUV": 0.0,
+        "SUVR": 0.0,
+        "ml/100g/min": 0.0,
+        "%": 0.0,
+        "s": 0.0,
+        "umol/100g/min": 0.0,
+        "fraction": 0.0,
+    }
+)
+"""Unit -> the lowest value that can be true; nothing below is written. Others have no bound."""
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ from bids_synth.parts.objective import (
     RegressionPart,
 )
 from bids_synth.parts.preparation import GridPart, PreparationPart
+from bids_synth.parts.taught import UNTAUGHT, without
 from bids_synth.parts.tune import SearchPart, flat_keys, misplaced
 from bids_synth.scale import Scale, scale_of_unit
 
@@ -257,6 +258,13 @@ class Recipe(Part):
         data = self.model_dump(mode="json", include={"grid", "preparation"})
         data["preparation"].pop("reference")
         return json.dumps(data, sort_keys=True)
+
+    def taught(self) -> dict[str, Any]:
+        """All of the recipe that decides weights: neither words nor what only scores or draws."""
+        kept = without(self.model_dump(mode="json"), UNTAUGHT)
+        return kept | {
+            "modalities": list(self.modalities.items())
+        }  # Their order is the network's.
 
     def digest(self) -> str:
         """sha256 of the recipe but its search space, which decides no weights."""

@@ -55,6 +55,11 @@ class Split:
         """Everybody that a model of this split has learned or been selected from."""
         return frozenset().union(*(f.training | f.validation for f in self.folds))
 
+    @property
+    def listed(self) -> frozenset[str]:
+        """Everybody who has a part."""
+        return self.fitted | self.test
+
     def part(self, participant: str, fold: int = 0) -> str | None:
         """training, validation or test; None for a stranger."""
         if participant in self.test:

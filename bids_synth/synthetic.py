@@ -34,3 +34,5 @@ class Synthetic:
     """Standard deviation over the networks, same unit; None with a single network."""
     made_in: Volume | None = None
     """uint8 on the grid of `image`: 1 where it was made; None where that is the whole mask."""
+    held: int = 0
+    """Prepared voxels that were below what the unit can be, and hold that bound instead."""

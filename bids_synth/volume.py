@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from nibabel.spatialimages import HeaderDataError
 from bids_synth.errors import VisitError
 from bids_synth.grid import Grid, reorient
 from bids_synth.machine import denied
+from bids_synth.modality import LEAST
 from bids_synth.placement import LONGEST, Placement, placement, raw_header
 from bids_synth.whole import aside
 
@@ -70,6 +73,22 @@ class Volume:
         return replace(self, array=reorient(self.array, self.grid, grid), grid=grid)
 
 
+def hold_to_bounds(volume: Volume) -> tuple[Volume, int]:
+    """The volume with no value below what its unit can be, and how many voxels were raised.
+
+    NaN stays NaN.
+
+    >>> grid = Grid((3, 1, 1), np.eye(4))
+    >>> image, held = hold_to_bounds(Volume(np.array([[[-2.0]], [[0.0]], [[3.0]]]), grid, "SUV"))
+    >>> image.array.ravel().tolist(), held
+    ([0.0, 0.0, 3.0], 1)
+    """
+    least = LEAST.get(volume.unit)
+    if least is None or not (held := int((volume.array < least).sum())):
+        return volume, 0
+    return volume.with_array(np.maximum(volume.array, volume.array.dtype.type(least))), held
+
+
 def read_grid(path: Path) -> Grid:
     """The grid of a 3D NIfTI from its header alone; VisitError names what is wrong."""
     return _grid_of(*_open(path), path)
@@ -104,7 +123,16 @@ def read_mask(path: Path) -> Volume:
 
 
 def write_volume(volume: Volume, path: Path) -> Path:
-    """Write a NIfTI by rename, whole or not at all, sform and qform both set to scanner."""
+    """Write a NIfTI by rename, whole or not at all, sform and qform both set to scanner.
+
+    VisitError, with the count, where voxels are NaN or infinite: nothing is written then.
+    """
+    if lost := int(volume.array.size - np.isfinite(volume.array).sum()):
+        message = (
+            f"{path}: {lost:,} of {volume.array.size:,} voxels came out NaN or infinite; nothing "
+            "was written; look at the images that it is made from"
+        )
+        raise VisitError(message)
     image = nib.nifti1.Nifti1Image(volume.array, volume.grid.affine)
     image.set_sform(volume.grid.affine, code=1)
     image.set_qform(volume.grid.affine, code=1)
@@ -121,6 +149,25 @@ def write_text(text: str, path: Path) -> Path:
     with aside(path) as part:
         part.write_text(text, encoding="utf-8")
     return path
+
+
+def json_text(content: Any, *, indent: int | None = 2, ascii_only: bool = False) -> str:
+    """JSON that every reader accepts: a number that is NaN or infinite becomes null.
+
+    >>> json_text({"mean": float("nan"), "ends": (0.5, float("inf"))}, indent=None)
+    '{"mean": null, "ends": [0.5, null]}'
+    """
+    plain = finite(content)
+    return json.dumps(plain, indent=indent, ensure_ascii=ascii_only, allow_nan=False)
+
+
+def finite(content: Any) -> Any:
+    """The same tree of mappings, lists and scalars with None for every NaN and infinity."""
+    if isinstance(content, Mapping):
+        return {key: finite(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [finite(value) for value in content]
+    return None if isinstance(content, float) and not isfinite(content) else content
 
 
 def one_line(error: Exception) -> str:

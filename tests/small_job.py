@@ -25,13 +25,18 @@ class Job:
         self.dataset, self.output = make_ready(folder)
         self.model = self.output / "models" / NAME
         self.work = folder / "work"
-        self.place = self.work / f"fit/{NAME}/fold-0_member-0"
         self.steps = epochs * PER_EPOCH
         recipe = folder / f"{NAME}.toml"
         recipe.write_text(_small(batch, self.steps))
         self.options = ["--recipe", str(recipe), "--device", "cpu"]
         places = [self.dataset, self.output, "group", "-w", self.work]
         self.words = [*map(str, places), *self.options]
+
+    @property
+    def place(self) -> Path:
+        """Where the fit is kept, in a folder of its key; one that is not there before it begins."""
+        places = self.work.glob(f"fit/{NAME}-*/fold-0_member-0")
+        return next(places, self.work / "not-begun")
 
     def ranks(self, *more: str, disturbed: Disturbance | None = None) -> Ranks:
         words = [*self.words, "--distributed", *more]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -138,6 +139,8 @@ def test_the_signal_of_a_scheduler_ends_all_processes_within_seconds(tmp_path: P
 
 def test_processes_that_wait_for_the_turn_of_their_fit_end_as_well(tmp_path: Path) -> None:
     job = Job(tmp_path)
+    assert job.run().codes == [0, 0]
+    shutil.rmtree(job.model)
     with my_turn({"fold-0"}, job.place.parent / "turns", does="fits"):
         ranks = job.ranks()
         ranks.wait_until_said("waiting for it")

@@ -33,8 +33,6 @@ def test_in_cross_validation_everybody_outside_the_test_validates_once(labels, t
     split = draw_split(sorted(labels), test=test, validation=0.15, folds=folds, seed=1)
     validated = [p for fold in split.folds for p in fold.validation]
     assert sorted(validated) == sorted(labels - split.test)
-    sizes = [len(fold.validation) for fold in split.folds]
-    assert max(sizes) - min(sizes) <= 1
 
 
 @given(labels=LABELS, seed=st.integers(0, 9))
@@ -52,9 +50,15 @@ def test_another_seed_is_another_split():
 
 
 def test_the_fractions_are_kept():
+    """On average to the head; of one split of forty to two participants."""
     labels = [str(n) for n in range(40)]
-    split = draw_split(labels, test=0.2, validation=0.15, folds=1, seed=1)
-    assert (len(split.test), len(split.folds[0].validation)) == (8, 6)
+    splits = [draw_split(labels, test=0.2, validation=0.15, folds=1, seed=s) for s in range(50)]
+    tested = [len(split.test) for split in splits]
+    validated = [len(split.folds[0].validation) for split in splits]
+    assert abs(sum(tested) / 50 - 8) < 0.2
+    assert abs(sum(validated) / 50 - 6) < 0.2
+    assert max(abs(n - 8) for n in tested) <= 2
+    assert max(abs(n - 6) for n in validated) <= 2
 
 
 @pytest.mark.parametrize(
@@ -73,10 +77,11 @@ def test_no_folds_is_refused():
         draw_split(["1", "2", "3"], test=0.2, validation=0.2, folds=0, seed=1)
 
 
-def test_a_users_split_is_checked_in_both_directions_at_once():
-    split = Split(frozenset({"a"}), (Fold(frozenset({"b"}), frozenset({"c"})),))
-    assert check_split(split, ["c", "b", "a", "a"]) is split
-    with pytest.raises(UsageError) as raised:
-        check_split(split, ["a", "b", "d", "e"])
-    assert "sub-c" in str(raised.value)
-    assert "sub-d, sub-e" in str(raised.value)
+def test_a_users_split_is_checked_in_both_directions():
+    split = Split(frozenset({"a"}), (Fold(frozenset({"b", "f"}), frozenset({"c"})),))
+    assert check_split(split, ["c", "b", "a", "a", "f"]) == (split, [])
+    with pytest.raises(UsageError, match="sub-d, sub-e"):
+        check_split(split, ["a", "b", "c", "d", "e"])
+    kept, notes = check_split(split, ["a", "b", "c"])
+    assert kept.listed == {"a", "b", "c"}
+    assert "sub-f" in notes[0]

@@ -47,8 +47,8 @@ def weights_of(folder: Path) -> list[str]:
 
 
 def steps_saved(folder: Path) -> int:
-    state = folder / "work/fit/toy/fold-0_member-0/last.ckpt"
-    return torch.load(state, weights_only=True)["steps_done"] if state.is_file() else 0
+    states = folder.glob("work/fit/toy-*/fold-0_member-0/last.ckpt")
+    return sum(torch.load(state, weights_only=True)["steps_done"] for state in states)
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bids_synth.bids.outputs import OutputNames, Region
-from bids_synth.bids.sidecars import read_sidecar, refuse_shadow, withdraw, write_sidecar
+from bids_synth.bids.sidecars import (
+    held_block,
+    read_sidecar,
+    refuse_shadow,
+    withdraw,
+    write_sidecar,
+)
 from bids_synth.bids.uris import bids_uri, bids_uris
 from bids_synth.physics import can_compute
 from bids_synth.recipe import Recipe
 from bids_synth.visit import Prepared, Visit
-from bids_synth.volume import Volume, write_volume
+from bids_synth.volume import Volume, hold_to_bounds, write_volume
 
 COMPUTED = ("cmro2", "oef")
 """What physics alone gives, written beside what the model makes."""
@@ -34,11 +40,13 @@ def write_closed_form(
     constants: Mapping[str, float | str],
     region: Region = "brain",
     held: int = 0,
+    held_oef: int = 0,
 ) -> list[Path]:
     """Write `cmro2` or `oef` as computed from `maps`, on the reference's native grid.
 
-    `constants` are the blood's figures that the formula used and whose they are; `held` counts
-    voxels in which OEF had to be held at 1. Returns image and sidecar.
+    `constants` are the blood's figures that the formula used and whose they are; `held_oef`
+    counts voxels in which OEF had to be held at 1, `held` the prepared voxels that were raised
+    to the lowest value of the unit. Returns image and sidecar.
     Raises VisitError rather than touch or imitate raw data.
     """
     if not image.grid.matches(prepared.native):
@@ -57,12 +65,17 @@ def write_closed_form(
         "SpatialReference": bids_uri(reference, output, dataset),
         "SkullStripped": prepared.stripped or region == "brain",
         "Units": image.unit,
-        "ClosedForm": {"SourceModalities": list(maps), **constants, "VoxelsWithOEFHeldAt1": held},
+        "ClosedForm": {
+            "SourceModalities": list(maps),
+            **constants,
+            "VoxelsWithOEFHeldAt1": held_oef,
+        },
         "PreparationKey": prepared.key,
+        **held_block(held, image.unit),
     }
     withdraw(path, block, output)
     sidecar = write_sidecar(path, block, output)
-    return [write_volume(image, output / path), sidecar]
+    return [write_volume(hold_to_bounds(image)[0], output / path), sidecar]
 
 
 def current_closed_form(

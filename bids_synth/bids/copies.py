@@ -13,7 +13,7 @@ from bids_synth.bids.sidecars import read_sidecar, withdraw, write_sidecar
 from bids_synth.errors import VisitError
 from bids_synth.settings import OutputSpace
 from bids_synth.visit import Prepared
-from bids_synth.volume import Volume, write_volume
+from bids_synth.volume import Volume, hold_to_bounds, write_volume
 
 _SAME = ("PreparationKey", "SynthesisModel", "ClosedForm")
 """Keys in which the sidecar of a copy agrees with that of its original."""
@@ -50,7 +50,8 @@ def write_copies(
             block["Uncertainty"] = doubt | {"Map": f"bids::{maps[doubt['Map']]}"}
         withdraw(names[path], block, output)
         sidecar = write_sidecar(names[path], block, output)
-        written += [write_volume(volume, output / names[path]), sidecar]
+        made = hold_to_bounds(volume)[0]  # Interpolation rounds.
+        written += [write_volume(made, output / names[path]), sidecar]
     return written
 
 

@@ -13,12 +13,18 @@ from bids_synth.bids.names import parse_name
 from bids_synth.bids.output import open_output
 from bids_synth.bids.outputs import OutputNames, Region
 from bids_synth.bids.prepared import find_prepared, write_prepared
-from bids_synth.bids.sidecars import read_sidecar, refuse_shadow, withdraw, write_sidecar
+from bids_synth.bids.sidecars import (
+    held_block,
+    read_sidecar,
+    refuse_shadow,
+    withdraw,
+    write_sidecar,
+)
 from bids_synth.bids.uris import bids_uri, bids_uris
 from bids_synth.modality import MODALITIES
 from bids_synth.synthetic import Synthetic, Verdict
 from bids_synth.visit import Prepared, Visit
-from bids_synth.volume import read_mask, write_volume
+from bids_synth.volume import hold_to_bounds, read_mask, write_volume
 
 __all__ = [
     "find_prepared",
@@ -67,6 +73,7 @@ def write_synthetic(
         "SynthesisModel": dict(model),
         "PreparationKey": prepared.key,
         **_coverage(synthetic, prepared),
+        **held_block(synthetic.held, synthetic.image.unit),
         "Uncertainty": uncertainty,
         "QualityVerdict": {"Level": verdict.level, "Reasons": list(verdict.reasons)},
     }
@@ -77,9 +84,11 @@ def write_synthetic(
         about |= {"Sources": [f"bids::{image}"], "Method": uncertainty["Method"]}
         withdraw(spread, about, output)
         sidecar = write_sidecar(spread, about, output)
-        written = [write_volume(synthetic.spread, output / spread), sidecar]
+        doubt = synthetic.spread.with_array(np.maximum(synthetic.spread.array, 0))
+        written = [write_volume(doubt, output / spread), sidecar]
     sidecar = write_sidecar(image, block, output)
-    return [write_volume(synthetic.image, output / image), sidecar, *written]
+    made = hold_to_bounds(synthetic.image)[0]  # Interpolation rounds.
+    return [write_volume(made, output / image), sidecar, *written]
 
 
 def written_synthetic(

@@ -12,7 +12,7 @@ from typing import Any
 from bids_synth.bids.uris import dataset_link
 from bids_synth.errors import UsageError
 from bids_synth.modality import MODALITIES
-from bids_synth.volume import write_text
+from bids_synth.volume import json_text, write_text
 
 BIDS_VERSION = "1.10.0"
 
@@ -82,7 +82,7 @@ def open_output(
         raise UsageError(message)
     _warn_of_other_version(existing, version, output)
     description = _description(output, dataset, version, derivatives, existing)
-    _share(output / "dataset_description.json", json.dumps(description, indent=2) + "\n")
+    _share(output / "dataset_description.json", json_text(description, ascii_only=True) + "\n")
     _share(output / "README.md", _README, merge=lambda old, new: old or new)
     _share(output / ".bidsignore", _lines(_IGNORED), merge=_union)
     table = [f"desc-{label}\t{text}" for label, text in _DESCRIPTIONS.items()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from bids_synth.bids.query import Discovery
 from bids_synth.errors import Problem
 from bids_synth.recipe import Recipe
 from bids_synth.visit import Visit
+from bids_synth.volume import json_text
 
 TABLES = ("dataset_description.json", "participants.tsv", "participants.json")
 """Files of the whole dataset that every run reads."""
@@ -67,7 +67,7 @@ def plan_json(
         "visits": [_told(entry, recipe, dataset) for entry in entries],
         "notes": found.notes,
     }
-    return json.dumps(content, indent=2)  # In ASCII: it can be written to any terminal.
+    return json_text(content)
 
 
 def incurable(found: Discovery) -> tuple[Problem, ...]:

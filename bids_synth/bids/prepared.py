@@ -220,7 +220,7 @@ def _from_manifest(manifest: Mapping[str, Any], visit: Visit, output: Path) -> P
         transforms={m: files[f"transform {m}"] for m in manifest["Transforms"]},
         template=files["template"],
         scales={m: Scale(**scale) for m, scale in manifest["Scales"].items()},
-        quality={str(name): float(value) for name, value in manifest["Quality"].items()},
+        quality={str(n): _number(value) for n, value in manifest["Quality"].items()},
         stripped=bool(manifest["Stripped"]),
         key=manifest["Key"],
         conversions={m: Conversion(**c) for m, c in manifest.get("Conversions", {}).items()},
@@ -228,6 +228,11 @@ def _from_manifest(manifest: Mapping[str, Any], visit: Visit, output: Path) -> P
         notes=tuple(str(note) for note in manifest.get("Notes", ())),
         contents={str(m): str(found) for m, found in manifest.get("Contents", {}).items()},
     )
+
+
+def _number(value: float | None) -> float:
+    """A figure of a manifest; what could not be measured is null there."""
+    return float("nan") if value is None else float(value)
 
 
 def _grid_data(grid: Grid) -> dict[str, Any]:

@@ -14,14 +14,15 @@ from bids_synth.bids.output import refuse_raw_folder
 from bids_synth.bids.outputs import sidecar_of
 from bids_synth.errors import UsageError, VisitError
 from bids_synth.grid import Grid
+from bids_synth.modality import LEAST
 from bids_synth.visit import Visit
-from bids_synth.volume import stays_inside, write_text
+from bids_synth.volume import json_text, stays_inside, write_text
 from bids_synth.whole import aside
 
 
 def write_sidecar(image: PurePosixPath, content: Mapping[str, Any], output: Path) -> Path:
     """Write the JSON beside an image of the output and return its path."""
-    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    text = json_text(content) + "\n"
     return write_text(text, output / sidecar_of(image))
 
 
@@ -33,6 +34,12 @@ def read_sidecar(image: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, RecursionError):
         return None
     return data if isinstance(data, dict) else None
+
+
+def held_block(held: int, unit: str) -> dict[str, Any]:
+    """The key `HeldToBounds` where voxels were below what the unit can be; else nothing."""
+    told = {"Minimum": LEAST.get(unit), "Voxels": held, "Grid": "prepared"}
+    return {"HeldToBounds": told} if held else {}
 
 
 def resolution_text(grid: Grid) -> str:
@@ -77,5 +84,5 @@ def withdraw(image: PurePosixPath, content: Mapping[str, Any], output: Path) -> 
 
     A kill between its sidecar and itself would leave an old image with the words of a new one.
     """
-    if read_sidecar(output / image) != json.loads(json.dumps(content)):
+    if read_sidecar(output / image) != json.loads(json_text(content)):
         (output / image).unlink(missing_ok=True)

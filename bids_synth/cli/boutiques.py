@@ -115,7 +115,7 @@ def _groups(parser: argparse.ArgumentParser) -> list[dict[str, Any]]:
 
 def text() -> str:
     """The descriptor of this version as JSON."""
-    return json.dumps(descriptor(build_parser()), indent=2) + "\n"
+    return json.dumps(descriptor(build_parser()), indent=2, allow_nan=False) + "\n"
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ IGNORED = "ct\n*_cbf.nii.gz\n*_cbf.json\n*_cbv.nii.gz\n*_cbv.json\n*_cmro2.nii.g
 
 def dump(content: dict[str, Any]) -> str:
     """JSON as it is written everywhere in the demo."""
-    return json.dumps(content, indent=2) + "\n"
+    return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
 def dataset_description(*, seed: int, resolution: float) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from bids_synth.grid import Grid
 from bids_synth.learn.closed_form import compute
 from bids_synth.learn.coverage import parts_of, shared_mask
 from bids_synth.learn.extras import Extras, extras_of, given_extras
+from bids_synth.learn.finite import require_finite
 from bids_synth.learn.linear import Gramian, add_grams, counted, gram_of, gramian_of_means
 from bids_synth.learn.networks.curve import matching_curve
 from bids_synth.learn.population import Population, empty_population
@@ -27,7 +28,7 @@ from bids_synth.physics import can_compute
 from bids_synth.recipe import Recipe
 from bids_synth.scale import Scale
 from bids_synth.visit import Prepared
-from bids_synth.volume import Volume, read_mask, write_text
+from bids_synth.volume import Volume, hold_to_bounds, json_text, read_mask, write_text
 
 NAMES = ("copy", "linear", "mean")
 """Copy of the best source, linear voxel regression, population mean."""
@@ -80,7 +81,8 @@ class Baselines:
             values = scale.invert(self._scaled(name, prepared, target, sources, mask))
         background = MODALITIES[target].background
         image = np.where(mask > 0, values, np.float32(background))
-        return Volume(image.astype(np.float32), prepared.grid, MODALITIES[target].unit)
+        made = Volume(image.astype(np.float32), prepared.grid, MODALITIES[target].unit)
+        return hold_to_bounds(made)[0]
 
     def best_source(self, target: str, sources: Sequence[str]) -> str:
         """The source nearest to the target among the training participants."""
@@ -102,9 +104,10 @@ class Baselines:
         tensors |= {f"image.{m}": a for m, a in self.population.images.items()}
         tensors |= {f"weight.{m}": a for m, a in self.population.weights.items()}
         tensors |= {f"quantiles.{m}": np.asarray(q) for m, q in self.quantiles.items()}
+        require_finite(tensors, "the baselines")
         (folder / "weights").mkdir(parents=True, exist_ok=True)
         save_file(tensors, folder / "weights" / "baselines.safetensors")
-        write_text(json.dumps(data, indent=2) + "\n", folder / "baselines.json")
+        write_text(json_text(data) + "\n", folder / "baselines.json")
 
     def _scaled(
         self,

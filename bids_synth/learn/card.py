@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
@@ -104,6 +105,8 @@ class Card(Entry):
     intended_use: Line = INTENDED_USE
     recipe: Digest
     """sha256 of the text of `recipe.toml`."""
+    earlier: list[Digest] = Field(default_factory=list, max_length=2)
+    """The same of a recipe of the same fit that is just being replaced; empty otherwise."""
     fit: Digest
     """Digest of all that decides the fit: recipe, split, prepared images, seed."""
     network: dict[str, bool | int | float | str | list[int]]
@@ -137,6 +140,10 @@ class Card(Entry):
             message = "weights: a file, or a member of a fold, is listed twice"
             raise ValueError(message)
         return self
+
+    def text(self) -> str:
+        """`model.json`; ValueError where a number is NaN or infinite, which JSON does not know."""
+        return json.dumps(self.model_dump(mode="python"), indent=2, allow_nan=False) + "\n"
 
     def fitted_on(self, participant: str) -> bool:
         """True where the participant (label without `sub-`) taught or selected the model."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
@@ -154,7 +153,7 @@ def _fill(fitted: Fitted, folder: Path, name: str) -> None:
     write_text(rows_to_tsv(rows), folder / "training.tsv")
     _copy_logs(fitted, folder / "logs")
     card = _card(fitted, folder, name, entries, starts)
-    write_text(json.dumps(card.model_dump(mode="json"), indent=2) + "\n", folder / "model.json")
+    write_text(card.text(), folder / "model.json")
 
 
 def _entry(folder: Path, file: str, member: Member, score: float, epoch: int) -> WeightsEntry:

@@ -26,6 +26,7 @@ from bids_synth.learn.networks import Quantiles
 from bids_synth.learn.population import population_of
 from bids_synth.learn.proxy import choose_selection
 from bids_synth.learn.quantiles import quantiles_of
+from bids_synth.learn.renew import keep_aside, renewed
 from bids_synth.learn.selection import Score
 from bids_synth.learn.slice_features import features_digest, features_of
 from bids_synth.learn.store import Stored, open_store
@@ -51,7 +52,7 @@ class Places:
         """One member with its folders under the work directory and its logs."""
         name = member_name(fold, number)
         own = hashlib.sha256(f"{key}:{fold}:{number}".encode()).hexdigest()
-        place = self.work / "fit" / self.folder.name / name
+        place = self.work / "fit" / f"{self.folder.name}-{key[:12]}" / name
         return Member(recipe, fold, number, seed, own, place, self.folder / "logs" / name)
 
 
@@ -71,13 +72,16 @@ def fit_model(
     dataset: str = "",
     version: str = "",
     quiet: bool = False,
+    overwrite: bool = False,
 ) -> Model:
     """Fit every member of every fold (or of `fold`) and write the model folder.
 
     Only visits of training and validation participants are ever opened; those of test
     participants and strangers are dropped before anything else. Killed at any moment and
-    called again, it goes on and ends at the same weights; called again with nothing changed,
-    it returns at once. With `fold`, the folder holds all folds that are finished by then.
+    called again, it goes on and ends at the same weights; called again with nothing changed but
+    what decides no weights (`parts.taught`), it writes that into the folder and returns at once.
+    With `fold`, the folder holds all folds that are finished by then. A model of another fit in
+    the folder is moved aside, and named, unless `overwrite`.
 
     Raises UsageError where the data cannot teach the recipe, the fold or the device does not
     exist; ModelError where `init_from` is no fitting model.
@@ -87,7 +91,10 @@ def fit_model(
     visits = fitting_visits(prepared, split)
     key = fit_key(recipe, visits, split, seed=seed, init_from=init_from)
     if resume and (model := _finished(folder, key, recipe, folds)):
-        return model
+        return renewed(model, recipe, split)
+    aside = None if overwrite else keep_aside(folder, key if resume else "")
+    if aside and init_from is not None and init_from.resolve() == folder.resolve():
+        init_from = aside
     places = Places(folder, work)
     training = [p for p in visits if any(_is_in(p, f.training) for f in split.folds)]
     population_scales(recipe, training)
@@ -107,6 +114,8 @@ def fit_model(
     fitted = Fitted(
         recipe, split, key, done, training, baselines, logs, dataset, version, visits, start
     )
+    if not overwrite:
+        keep_aside(folder, key)  # Another job may have put one there meanwhile.
     return export(fitted, folder)
 
 
@@ -130,13 +139,17 @@ def fit_key(
     seed: int,
     init_from: Path | None = None,
 ) -> str:
-    """sha256 of all that decides the weights of a fit."""
+    """sha256 of all that decides the weights of a fit, and of nothing else.
+
+    Whoever could not be prepared, or is only tested, is not in it.
+    """
     start = load_model(init_from).sha256 if init_from else ""
     parts = {
         "version": VERSION,
-        "recipe": recipe.digest(),
-        "split": split.to_tsv(),
-        "visits": [(p.label, p.key, known_traits(recipe, p.visit)) for p in visits],
+        "recipe": recipe.taught(),
+        "visits": [
+            (p.label, p.key, known_traits(recipe, p.visit), _parts(split, p)) for p in visits
+        ],
         "seed": seed,
         "start": start,
     }
@@ -145,6 +158,11 @@ def fit_key(
     if ranks() > 1:
         parts["ranks"] = ranks()
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _parts(split: Split, prepared: Prepared) -> list[str | None]:
+    folds = range(len(split.folds))
+    return [split.part(prepared.visit.participant, fold) for fold in folds]
 
 
 def fit_fold(

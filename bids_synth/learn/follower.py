@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, Trainer
 
-from bids_synth.errors import BidsSynthError
+from bids_synth.errors import BidsSynthError, FitError
 from bids_synth.learn.device import resolve_device
 from bids_synth.learn.distributed import join, leave, listen, place_of, rank, tell
 from bids_synth.learn.member import Member, calm, learn
@@ -46,7 +46,7 @@ def follow(device: torch.device) -> int:
             if "end" in order:
                 return int(order["end"])
             fit_along(order, device)
-        except Preempted:
+        except (Preempted, FitError):  # The first process tells why.
             continue
         except RuntimeError as error:
             message = f"process {rank()}: the first process is gone, see what it said ({error})"

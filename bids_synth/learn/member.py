@@ -22,8 +22,10 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.utils.data import DataLoader
 
+from bids_synth.errors import FitError
 from bids_synth.learn.dataset import EpochSampler, Patches
 from bids_synth.learn.distributed import in_step, rank, ranks, share_weights, tell
+from bids_synth.learn.finite import Diverged, what_to_change
 from bids_synth.learn.linear import Gramian
 from bids_synth.learn.networks import Quantiles, build_network, start_linear
 from bids_synth.learn.objectives import OBJECTIVES
@@ -37,7 +39,7 @@ from bids_synth.learn.store import Stored
 from bids_synth.learn.unpaired import UnpairedPatches
 from bids_synth.recipe import Recipe
 from bids_synth.signals import held
-from bids_synth.volume import write_text
+from bids_synth.volume import json_text, write_text
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,8 @@ def fit_member(
     The answer that it begins from is kept; with `fitted_before` that of all its weights.
     `features` is what the objective compares images by, where the recipe asks for it.
     `watch` is told epoch and validation score after each look, and may raise to end the fit.
-    Raises KeyboardInterrupt where the user stopped it, and Preempted where a scheduler did; its
+    Raises FitError where loss, gradients or every validation score are NaN or infinite (the state
+    that is kept is an earlier one), KeyboardInterrupt where the user stopped it, and Preempted where a scheduler did; its
     state is kept, in the latter case that of the last step.
     """
     if member.fitted() is not None:
@@ -124,6 +127,8 @@ def fit_member(
         with held(), in_step():
             tell(order_of(member, training, state))
             learn(member, training, selection.device, network, [*bars, record], state, features)
+    if not record.best:
+        raise FitError(_never_finite(member))
     save_file(record.best, member.place / "weights.part")
     (member.place / "weights.part").replace(member.weights)
     data = {
@@ -132,7 +137,7 @@ def fit_member(
         "epoch": record.best_epoch,
         "rows": record.rows,
     }
-    write_text(json.dumps(data), member.place / "fitted.json")
+    write_text(json_text(data, indent=None), member.place / "fitted.json")
     (member.place / STATE).unlink(missing_ok=True)
 
 
@@ -165,10 +170,23 @@ def learn(
     on_interrupt = signal.getsignal(signal.SIGINT)
     try:
         loop.fit(module, loader, ckpt_path=state, weights_only=True)
+    except Diverged as error:
+        fix = what_to_change(recipe.fit.learning_rate, str(loop.precision))
+        message = f"{_told(member)}, {error}: the fit is stopped; {fix}"
+        raise FitError(message) from error
     except SystemExit as error:
         # Lightning turns Ctrl-C into an exit and leaves further ones ignored.
         signal.signal(signal.SIGINT, on_interrupt)
         raise (error.__context__ or error) from None
+
+
+def _told(member: Member) -> str:
+    return f"recipe {member.recipe.name}, fold {member.fold}, member {member.number}"
+
+
+def _never_finite(member: Member) -> str:
+    fix = what_to_change(member.recipe.fit.learning_rate, "32-true")
+    return f"{_told(member)}: no validation score is a number, so no weights are kept; {fix}"
 
 
 def _loop(

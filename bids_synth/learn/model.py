@@ -142,7 +142,7 @@ def _read_recipe(folder: Path, card: Card) -> Recipe:
         message = f"{path}: the model's recipe is refused: {error}"
         raise ModelError(message) from error
     problems = []
-    if hashlib.sha256(text.encode()).hexdigest() != card.recipe:
+    if hashlib.sha256(text.encode()).hexdigest() not in (card.recipe, *card.earlier):
         problems.append("recipe.toml is not the one the model was fitted with (sha256 differs)")
     if network_parameters(recipe) != card.network:
         problems.append("model.json describes another network than recipe.toml")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,12 +15,14 @@ from lightning.pytorch import Callback, Trainer
 from torch import nn
 
 from bids_synth.learn.distributed import agreed
+from bids_synth.learn.finite import is_finite
 from bids_synth.learn.preview import FILE, add_preview
 from bids_synth.machine import naming
 from bids_synth.signals import Preempted, asked, claim, released
 from bids_synth.volume import write_text
 
-Row = dict[str, float | int]
+LOG = logging.getLogger(__name__)
+Row = dict[str, float | int | None]
 STATE = "last.ckpt"
 """Name of the state from which a fit goes on."""
 START = -1
@@ -99,7 +102,7 @@ class Record(Callback):  # type: ignore[misc]
         """
         if self._due is not None:
             self._close_epoch(loop, module)
-        elif not self.best:
+        elif not self.best and not self.rows:
             self._weigh(module.average, START)
         leave_if_asked()
 
@@ -163,14 +166,23 @@ class Record(Callback):  # type: ignore[misc]
         return score
 
     def _weigh(self, average: nn.Module, epoch: int) -> float:
-        """Validation score of weights, which are kept where none were better."""
+        """Validation score of weights, which are kept where none were better.
+
+        Weights or a score that are NaN or infinite are never kept.
+        """
         try:
             with released():
                 score = self.validate(average)
         except Preempted:
             agreed(answer=True)
             raise
-        if score > self.best_score or not self.best:
+        whole = isfinite(score) and is_finite(average.state_dict())
+        if not whole:
+            told = (
+                "fold %d member %d: weights of epoch %d are not kept, their validation score is %s"
+            )
+            LOG.warning(told, self.fold, self.member, epoch, score)
+        elif score > self.best_score:
             self.best_score, self.best_epoch = score, epoch
             self.best = {
                 k: v.detach().cpu().clone(memory_format=torch.contiguous_format)
@@ -196,7 +208,7 @@ class Record(Callback):  # type: ignore[misc]
         row: Row = dict(zip(COLUMNS, values, strict=True))
         self.rows.append(row)
         if loop.logger is not None:
-            figures = {c: float(row[c]) for c in COLUMNS[4:]} | dict(health)
+            figures = {c: float(row[c] or 0.0) for c in COLUMNS[4:]} | dict(health)
             logged = {f"epoch/{name}": v for name, v in figures.items() if isfinite(v)}
             loop.logger.log_metrics(logged, module.steps_done)
 
@@ -227,9 +239,9 @@ def rows_to_tsv(rows: Sequence[Row]) -> str:
     '0.333333'
     """
     lines = ["\t".join(COLUMNS)]
-    lines += ["\t".join(_digits(row.get(c, nan)) for c in COLUMNS) for row in rows]
+    lines += ["\t".join(_digits(row.get(c)) for c in COLUMNS) for row in rows]
     return "\n".join(lines) + "\n"
 
 
-def _digits(value: float) -> str:
-    return f"{value:.6g}" if value == value else "n/a"
+def _digits(value: float | None) -> str:
+    return "n/a" if value is None or not isfinite(value) else f"{value:.6g}"

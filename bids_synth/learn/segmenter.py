@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from bids_synth.errors import UsageError
+from bids_synth.learn.finite import require_finite
 from bids_synth.learn.patches import cut, start_around
 from bids_synth.learn.store import Stored
 from bids_synth.modality import MODALITIES
@@ -94,6 +95,7 @@ def kept_segmenter(
     if key_of(path) != key:
         made = fit_segmenter(recipe, training, seed=seed)
         path.parent.mkdir(parents=True, exist_ok=True)
+        require_finite(made.state_dict(), "the weights of the segmenter")
         save_file(made.state_dict(), path.with_suffix(".part"), metadata={"key": key})
         path.with_suffix(".part").replace(path)
     made.load_state_dict(load_file(path))

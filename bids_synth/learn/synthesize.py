@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,11 +21,13 @@ from bids_synth.learn.patches import slide
 from bids_synth.learn.selection import blocks_of
 from bids_synth.learn.shortage import is_shortage
 from bids_synth.learn.store import scaled_image
-from bids_synth.modality import MODALITIES
+from bids_synth.modality import LEAST, MODALITIES
 from bids_synth.scale import Scale
 from bids_synth.synthetic import Synthetic
 from bids_synth.visit import Prepared
-from bids_synth.volume import Volume, read_mask
+from bids_synth.volume import Volume, hold_to_bounds, read_mask
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,16 +74,32 @@ class Synthesizer:
         chosen = scale or self.model.scales[target]
         modality = MODALITIES[target]
         every = chosen.invert(made)
+        self._require_finite(every[:, inside], prepared.label, target)
         mean = np.where(inside, every.mean(axis=0), np.float32(modality.background))
         unit = modality.unit if scale else self.model.recipe.unit(target)
-        image = Volume(mean.astype(np.float32), prepared.grid, unit)
+        image, held = hold_to_bounds(Volume(mean.astype(np.float32), prepared.grid, unit))
+        if held:
+            told = "%s: %d of %d voxels of the %s were below %g %s and are held there"
+            least = LEAST[unit]
+            LOG.info(told, prepared.label, held, inside.sum(), target, least, unit)
         missing = (mask > 0) & ~inside
         made_in = image.with_array(inside.astype(np.uint8)) if missing.any() else None
         if len(every) < 2:
-            return Synthetic(target, used, image, None, made_in)
+            return Synthetic(target, used, image, None, made_in, held)
         spread = np.where(inside, every.std(axis=0, ddof=1), 0)
         doubt = image.with_array(spread.astype(np.float32))
-        return Synthetic(target, used, image, doubt, made_in)
+        return Synthetic(target, used, image, doubt, made_in, held)
+
+    def _require_finite(self, values: npt.NDArray[np.float32], label: str, target: str) -> None:
+        """VisitError where one of the networks gives no number: `values` is (networks, voxels)."""
+        lost = int((~np.isfinite(values)).any(axis=0).sum())
+        if lost:
+            message = (
+                f"{label}: model {self.model.name} gives NaN or infinity at {lost:,} of "
+                f"{values.shape[1]:,} voxels of the {target}; look at its sources and its "
+                f"training.tsv, or fit the model anew"
+            )
+            raise VisitError(message)
 
     def _images(
         self, prepared: Prepared, sources: Sequence[str], mask: npt.NDArray[np.uint8]

@@ -21,7 +21,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import FrozenTrial, TrialState
 
-from bids_synth.errors import RecipeError, UsageError
+from bids_synth.errors import FitError, RecipeError, UsageError
 from bids_synth.learn.device import resolve_device
 from bids_synth.learn.fit import fit_fold, fit_key, fitting_visits
 from bids_synth.learn.member import Member
@@ -192,6 +192,8 @@ def _attempt(
     told = ", ".join(f"{key}={value}" for key, value in values.items())
 
     def watch(epoch: int, score: float) -> None:
+        if not isfinite(score):
+            return
         trial.report(score, epoch)
         if trial.should_prune():
             raise _Stop
@@ -203,6 +205,9 @@ def _attempt(
         trial.set_user_attr(JUDGED, value=True)
     except _Stop:
         state = TrialState.PRUNED
+    except FitError as error:
+        trial.set_user_attr(JUDGED, value=True)
+        LOG.warning("trial %d: %s", trial.number, error)
     except RecipeError as error:
         trial.set_user_attr(JUDGED, value=True)
         LOG.warning("trial %d: values that do not go together: %s", trial.number, error)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
 from bids_synth.errors import UsageError, raise_all
+from bids_synth.measure.places import groups_of, place_of, repaired
 from bids_synth.measure.strata import balanced_parts, strata_of
 from bids_synth.split import Fold, Split
 
@@ -20,29 +22,79 @@ def draw_split(
     seed: int,
     strata: Mapping[str, Mapping[str, str]] | None = None,
     by: Sequence[str] = (),
+    having: Mapping[str, Collection[str]] | None = None,
 ) -> Split:
-    """Divide participants (never visits) at random, the same way for the same seed.
+    """Divide participants (never visits), each by its own label and the seed.
 
-    `test` and `validation` are fractions of all participants; a fraction above 0 gives at
-    least one. With `folds` > 1 every participant outside the test validates exactly once and
-    `validation` is not used. Labels may repeat (several visits) and come in any order.
-    `strata` is participant -> column -> value; the parts are balanced over its columns `by`,
-    and drawn plainly where it has none that tells participants apart.
+    `test` and `validation` are fractions of all participants, kept as nearly as independent
+    draws of neighbouring numbers allow (`place_of`); a fraction above 0 gives at least one. With
+    `folds` > 1 every participant outside the test validates exactly once and `validation` is not
+    used. Labels may repeat (several visits) and come in any order.
+
+    The law: a participant's part depends on nobody else. It yields only where a part would be
+    empty, or would lack a modality that enough participants have (`having`: participant ->
+    modalities): then as few as that takes are moved into it, by `repaired`. Adding or removing
+    participants thus moves nobody wherever no part hangs on them.
+
+    `strata` is participant -> column -> value; where `by` names columns that tell participants
+    apart, the parts are balanced over them instead, which only all participants together decide.
     Raises UsageError with the number needed where there are too few participants.
     """
     labels = sorted(set(participants))
     _require_enough(len(labels), folds=folds, tested=test > 0)
-    sizes = _sizes(len(labels), test=test, validation=validation, folds=folds)
-    rng = np.random.default_rng(seed)
     if values := strata_of(labels, strata or {}, by):
-        held, *parts = balanced_parts(labels, sizes, values, rng)
+        sizes = _sizes(len(labels), test=test, validation=validation, folds=folds)
+        drawn = balanced_parts(labels, sizes, values, np.random.default_rng(seed))
+        parts = {label: number for number, part in enumerate(drawn) for label in part}
     else:
-        order = [labels[i] for i in rng.permutation(len(labels))]
-        held, others = order[: sizes[0]], order[sizes[0] :]
-        parts = [others[: sizes[1]]] if folds == 1 else [others[k::folds] for k in range(folds)]
-    rest = frozenset(labels) - frozenset(held)
-    chosen = [frozenset(part) for part in parts[:folds]]
-    return Split(frozenset(held), tuple(Fold(rest - part, part) for part in chosen))
+        ends = _ends(test=test, validation=validation, folds=folds)
+        parts = {label: bisect_right(ends, place_of(label, seed)) for label in labels}
+    order = _order(folds, tested=test > 0)
+    parts = repaired(parts, groups_of(labels, having or {}), order, seed)
+    return _split_of(parts, folds)
+
+
+def _ends(*, test: float, validation: float, folds: int) -> list[float]:
+    """Where the parts end between 0 and 1: the test, then validation or the folds; then the rest."""
+    if folds == 1:
+        return [test, test + validation]
+    return [test, *(test + (1 - test) * (k + 1) / folds for k in range(folds - 1))]
+
+
+def _order(folds: int, *, tested: bool) -> list[int]:
+    """The numbers of the parts, those first without which nothing can be fitted."""
+    first = [2, 1] if folds == 1 else [1, 2]
+    return [*first, *([0] if tested else []), *range(3, folds + 1)]
+
+
+def _split_of(parts: Mapping[str, int], folds: int) -> Split:
+    def having(number: int) -> frozenset[str]:
+        return frozenset(label for label, part in parts.items() if part == number)
+
+    held = having(0)
+    rest = frozenset(parts) - held
+    chosen = [having(1)] if folds == 1 else [having(k + 1) for k in range(folds)]
+    return Split(held, tuple(Fold(rest - part, part) for part in chosen))
+
+
+def shortages(split: Split, having: Mapping[str, Collection[str]]) -> list[str]:
+    """One line for each modality that some part of the split lacks.
+
+    `having` is participant -> modalities; participants without a part do not count.
+    """
+    lines = []
+    for modality in sorted({m for present in having.values() for m in present}):
+        people = {p for p, present in having.items() if modality in present}
+        parts = {"test": split.test} if split.test else {}
+        for number, fold in enumerate(split.folds):
+            told = f" of fold {number}" if len(split.folds) > 1 else ""
+            parts |= {f"training{told}": fold.training, f"validation{told}": fold.validation}
+        counts = {name: len(part & people) for name, part in parts.items()}
+        if lacking := [name for name, count in counts.items() if not count]:
+            lines.append(
+                f"{modality}: {len(people)} participant(s) have it, none in {', '.join(lacking)}"
+            )
+    return lines
 
 
 def _sizes(total: int, *, test: float, validation: float, folds: int) -> list[int]:
@@ -55,20 +107,48 @@ def _sizes(total: int, *, test: float, validation: float, folds: int) -> list[in
     return [held, *(others // folds + (k < others % folds) for k in range(folds))]
 
 
-def check_split(split: Split, participants: Iterable[str]) -> Split:
-    """The split of a user's `--split-file`, checked against the dataset's participants.
+def check_split(split: Split, participants: Iterable[str]) -> tuple[Split, list[str]]:
+    """A user's `--split-file` without strangers, and what there is to say of them.
 
-    Raises UsageError that names at once those whom the dataset lacks and those whom the
-    split leaves out.
+    A split of the whole dataset serves a part of it. Raises UsageError that names those whom
+    the split leaves out, and where nobody is left to fit or to validate.
     """
-    known, listed = set(participants), split.fitted | split.test
+    known = set(participants)
+    if absent := sorted(known - split.listed):
+        message = (
+            f"--split-file: does not fit the dataset: given no part: {_name(absent)}; add a row "
+            "for each"
+        )
+        raise UsageError(message)
+    strangers = sorted(split.listed - known)
+    try:
+        kept = Split(
+            split.test & known,
+            tuple(Fold(f.training & known, f.validation & known) for f in split.folds),
+        )
+    except ValueError as error:
+        message = f"--split-file: of the participants that the recipe can use, {error}"
+        raise UsageError(message) from error
+    told = f"--split-file: no visit of {_name(strangers)} can be used; their rows are passed over"
+    return kept, [told] if strangers else []
+
+
+def check_prepared(split: Split, prepared: Iterable[str]) -> None:
+    """Raise UsageError where nobody of a part that the fit needs could be prepared."""
+    known = set(prepared)
     problems = []
-    if unknown := sorted(listed - known):
-        problems.append(f"not among the usable participants: {_name(unknown)}; remove their rows")
-    if absent := sorted(known - listed):
-        problems.append(f"given no part: {_name(absent)}; add a row for each")
-    raise_all(UsageError, problems, intro="--split-file: does not fit the dataset:")
-    return split
+    for number, fold in enumerate(split.folds):
+        for name, part in (("training", fold.training), ("validation", fold.validation)):
+            if not part & known:
+                problems.append(f"{name} of fold {number}: {_name(sorted(part))}")
+    if split.test and not split.test & known:
+        problems.append(f"test: {_name(sorted(split.test))}")
+    raise_all(
+        UsageError,
+        problems,
+        intro="no participant of a part of the split can be used; mend what is named of their "
+        "visits, or give another --split-file:",
+    )
 
 
 def _share(fraction: float, total: int) -> int:

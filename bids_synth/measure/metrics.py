@@ -1,7 +1,13 @@
-"""Metrics: image similarity inside a mask, as pure functions of arrays with an explicit range."""
+"""Metrics: image similarity inside a mask, as pure functions of arrays with an explicit range.
+
+All are NaN where a voxel inside the mask is NaN or infinite in either image: an image that is
+not whole has no score, good or bad.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -13,6 +19,19 @@ WINDOW = 7
 """Edge, in voxels, of the uniform window of `ssim` (Wang 2004 as in scikit-image)."""
 
 
+def unknown_of_unknown(metric: Callable[..., float]) -> Callable[..., float]:
+    """The metric, but NaN where an image is not finite everywhere inside the mask."""
+
+    @wraps(metric)
+    def measured(real: Image, synthetic: Image, mask: Image, **options: Any) -> float:
+        inside = require_alike(real, synthetic, mask)
+        known = all(np.isfinite(image[inside]).all() for image in (real, synthetic))
+        return metric(real, synthetic, mask, **options) if known else float("nan")
+
+    return measured
+
+
+@unknown_of_unknown
 def mae(real: Image, synthetic: Image, mask: Image) -> float:
     """Mean absolute error inside the mask, in the unit of the images.
 
@@ -26,6 +45,7 @@ def mae(real: Image, synthetic: Image, mask: Image) -> float:
     return float(np.abs(one - other).mean())
 
 
+@unknown_of_unknown
 def rmse(real: Image, synthetic: Image, mask: Image) -> float:
     """Root mean square error inside the mask, in the unit of the images.
 
@@ -36,6 +56,7 @@ def rmse(real: Image, synthetic: Image, mask: Image) -> float:
     return float(np.sqrt(np.square(one - other).mean()))
 
 
+@unknown_of_unknown
 def psnr(real: Image, synthetic: Image, mask: Image, *, data_range: float) -> float:
     """Peak signal-to-noise ratio inside the mask, dB: 10 log10(data_range^2 / MSE).
 
@@ -46,6 +67,7 @@ def psnr(real: Image, synthetic: Image, mask: Image, *, data_range: float) -> fl
     return float(10 * np.log10(data_range**2 / error)) if error > 0 else float("inf")
 
 
+@unknown_of_unknown
 def ssim(real: Image, synthetic: Image, mask: Image, *, data_range: float) -> float:
     """Mean over the mask of the 3D structural similarity map (Wang 2004), -1 to 1.
 
@@ -67,6 +89,7 @@ def ssim(real: Image, synthetic: Image, mask: Image, *, data_range: float) -> fl
     return float(similarity[inside].mean())
 
 
+@unknown_of_unknown
 def pearson(real: Image, synthetic: Image, mask: Image) -> float:
     """Pearson correlation inside the mask, -1 to 1; NaN where an image is constant."""
     one, other = _inside(real, synthetic, mask)
@@ -75,6 +98,7 @@ def pearson(real: Image, synthetic: Image, mask: Image) -> float:
     return float(np.dot(one, other) / norm) if norm > 0 else float("nan")
 
 
+@unknown_of_unknown
 def mutual_information(real: Image, synthetic: Image, mask: Image, *, bins: int = 64) -> float:
     """Normalised mutual information inside the mask (Studholme 1999), 1 to 2.
 

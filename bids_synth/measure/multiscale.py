@@ -9,7 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import uniform_filter
 
-from bids_synth.measure.metrics import WINDOW, bounding_box, require_alike
+from bids_synth.measure.metrics import (
+    WINDOW,
+    bounding_box,
+    require_alike,
+    unknown_of_unknown,
+)
 
 Image = npt.NDArray[Any]
 Array = npt.NDArray[np.float64]
@@ -46,6 +51,7 @@ def moments(one: Array, other: Array, *, unbiased: bool) -> Moments:
     )
 
 
+@unknown_of_unknown
 def ms_ssim(real: Image, synthetic: Image, mask: Image, *, data_range: float) -> float:
     """Multi-scale SSIM of two volumes inside the mask (Wang 2003, equation 7), 0 to 1.
 

@@ -27,6 +27,8 @@ UNITS: Mapping[str, frozenset[str] | None] = MappingProxyType(
     {"masked3d": None, "synthrad": frozenset({"HU"}), "slices": None, "affine-free": None}
 )
 """Units in which a protocol has a meaning; None where any has."""
+MOST_PSNR = 200.0
+"""dB beyond which float32 tells no images apart."""
 
 
 def applies(protocol: str, unit: str) -> bool:
@@ -42,5 +44,9 @@ def applies(protocol: str, unit: str) -> bool:
 def prepared_score(
     real: npt.NDArray[Any], synthetic: npt.NDArray[Any], mask: npt.NDArray[Any]
 ) -> float:
-    """The score that selects weights: PSNR (dB) inside the mask of already scaled images."""
-    return psnr(real, synthetic, mask, data_range=1.0)
+    """The score that selects weights: PSNR (dB) inside the mask of already scaled images.
+
+    At most 200 dB, which is the answer without error; NaN where an image is not finite.
+    """
+    found = psnr(real, synthetic, mask, data_range=1.0)
+    return min(found, MOST_PSNR) if found == found else found

@@ -34,9 +34,10 @@ def summarise(rows: Rows, *, resamples: int, seed: int) -> Summary:
     `mean`, `low`, `high`; visits of one participant are averaged first. Rows with sources
     `all` pool what a target was made from, rows with target `all` pool the targets too
     (without `mae` and `rmse`, whose unit differs). Metrics that a protocol does not define have
-    no rows. Rows of the model also hold the paired difference to
-    the best baseline, the model's own start among them: `versus`, `difference`,
-    `difference_low`, `difference_high`.
+    no rows, and a method has no mean where it has no number for an image for which another
+    method has one: NaN is not left out of what it would spoil. Rows of the model also hold the
+    paired difference to the best baseline, the model's own start among them: `versus`,
+    `difference`, `difference_low`, `difference_high`.
     An interval over a single participant is NaN.
     """
     found: list[dict[str, Any]] = []
@@ -120,8 +121,12 @@ def _defined(group: Rows, *, pooled: bool) -> Iterator[str]:
 
 def _by_participant(group: Rows, metric: str) -> pd.DataFrame:
     """Participants down, methods across; scenarios weigh alike, then visits."""
-    visits = group.groupby(["participant", "visit", "method"])[metric].mean()
+    image = [group[key] for key in ("participant", "visit", "target", "sources")]
+    defined = group[group[metric].notna().groupby(image).transform("any")]
+    visits = defined.groupby(["participant", "visit", "method"])[metric].mean()
     people = visits.groupby(["participant", "method"]).mean().unstack("method")
+    spoiled = sorted(set(defined.loc[defined[metric].isna(), "method"]) & set(people.columns))
+    people[spoiled] = float("nan")
     order = [MODEL, START, *sorted(set(people.columns) - {MODEL, START})]
     return people[[m for m in order if m in people.columns]]
 

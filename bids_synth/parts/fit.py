@@ -78,8 +78,9 @@ class FitPart(Part):
     preview: bool = True
     """Keep a slice of one validation participant after every epoch in the model folder, for an
     animation of the fit."""
-    stratify: tuple[Line, ...] = Field(("site", "sex", "age"), max_length=MOST_NAMES)
-    """Columns of participants.tsv over which the parts of the split are balanced."""
+    stratify: tuple[Line, ...] = Field((), max_length=MOST_NAMES)
+    """Columns of participants.tsv, such as site, sex and age, over which the parts of the split
+    are balanced; then all participants together decide who is where, else each one's label."""
 
     @field_validator("patch")
     @classmethod

@@ -49,7 +49,7 @@ def read_manifest(path: Path, visit: Visit, key: str) -> Prepared | None:
         transforms={m: _beside(path, p) for m, p in data["transforms"].items()},
         template=_beside(path, data["template"]),
         scales={m: Scale(**s) for m, s in data["scales"].items()},
-        quality=data["quality"],
+        quality={n: float("nan") if v is None else v for n, v in data["quality"].items()},
         stripped=data["stripped"],
         key=key,
         conversions={m: Conversion(**c) for m, c in data["conversions"].items()},

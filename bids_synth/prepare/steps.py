@@ -33,6 +33,7 @@ from bids_synth.settings import SkullStrip
 from bids_synth.units import UNTOLD, Conversion
 from bids_synth.volume import (
     Volume,
+    json_text,
     read_grid,
     read_mask,
     read_volume,
@@ -77,7 +78,7 @@ def find_region(
     return (
         write_volume(found.mask, folder / "native_mask.nii.gz"),
         write_itk(found.template, folder / "template.txt"),
-        write_text(json.dumps(known), folder / "region.json"),
+        write_text(json_text(known, indent=None), folder / "region.json"),
     )
 
 
@@ -157,7 +158,7 @@ def resample_scan(
     return (
         write_volume(image, folder / f"{modality}.nii.gz"),
         write_text(
-            json.dumps({"scale": asdict(scale), "conversion": asdict(found)}),
+            json_text({"scale": asdict(scale), "conversion": asdict(found)}, indent=None),
             folder / f"{modality}.json",
         ),
         write_volume(covered, folder / f"{modality}_coverage.nii.gz"),
@@ -254,7 +255,7 @@ def collect(
         "notes": facts.get("notes", []),
         "contents": json.loads(contents.read_text("utf-8")),
     }
-    return write_text(json.dumps(manifest), folder / "prepared.json")
+    return write_text(json_text(manifest, indent=None), folder / "prepared.json")
 
 
 def grid_data(grid: Grid) -> dict[str, Sequence[object]]:

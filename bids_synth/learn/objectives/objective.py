@@ -13,7 +13,8 @@ from lightning.pytorch import LightningModule
 from torch import nn
 
 from bids_synth.learn.dataset import Item
-from bids_synth.learn.distributed import average_gradients, rank
+from bids_synth.learn.distributed import agreed, average_gradients, rank
+from bids_synth.learn.finite import require_step
 from bids_synth.learn.networks import laid_out
 from bids_synth.learn.schedule import averaging_decay, rate_factor
 from bids_synth.recipe import Recipe
@@ -72,13 +73,19 @@ class Objective(LightningModule):  # type: ignore[misc]
         return loss.detach()
 
     def descend(self, number: int, loss: torch.Tensor) -> None:
-        """One optimiser step of player `number`, by the mean gradient of all processes."""
+        """One optimiser step of player `number`, by the mean gradient of all processes.
+
+        Raises Diverged, the step not taken, where loss or gradient are NaN or infinite.
+        """
         optimizer = self.trainer.optimizers[number]
         learning = optimizer.param_groups[0]["params"]
         optimizer.zero_grad(set_to_none=True)
         self.manual_backward(loss)
         average_gradients(learning)
-        nn.utils.clip_grad_norm_(learning, CLIP)
+        norm = nn.utils.clip_grad_norm_(learning, CLIP)
+        known = torch.isfinite(norm) & torch.isfinite(loss.detach()).all()
+        if agreed(not bool(known)):  # Asked of all, so that none waits for one that has left.
+            require_step(self.steps_done, loss, norm)
         optimizer.step()
 
     def configure_optimizers(self) -> tuple[list[Any], list[Any]]:

@@ -10,11 +10,12 @@ import numpy.typing as npt
 from bids_synth.measure.catalogue import scores
 from bids_synth.measure.metrics import mutual_information
 from bids_synth.measure.multiscale import ms_ssim
-from bids_synth.measure.protocols.comparable import require_comparable, scoring
+from bids_synth.measure.protocols.comparable import of_whole_images, require_comparable, scoring
 from bids_synth.measure.protocols.masked3d import masked3d, real_scale
 from bids_synth.volume import Volume
 
 
+@of_whole_images
 def affine_free(real: Volume, synthetic: Volume, mask: Volume) -> dict[str, float]:
     """Score what is left after the best brightness and contrast have been fitted.
 

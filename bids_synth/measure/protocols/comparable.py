@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 
 import numpy as np
 import numpy.typing as npt
 
 from bids_synth.errors import VisitError
+from bids_synth.measure.catalogue import scores
 from bids_synth.volume import Volume
 
 
@@ -34,6 +36,27 @@ def require_comparable(
         message = "cannot score: the mask is empty; expected the brain or head of the visit"
         raise VisitError(message)
     return inside
+
+
+Scores = Callable[[Volume, Volume, Volume], dict[str, float]]
+
+
+def of_whole_images(protocol: Scores) -> Scores:
+    """The protocol, but every metric NaN where a voxel inside the mask is NaN or infinite.
+
+    Clipping and percentiles would else make a number of what is none.
+    """
+
+    @wraps(protocol)
+    def scored(real: Volume, synthetic: Volume, mask: Volume) -> dict[str, float]:
+        same = real.array.shape == synthetic.array.shape == mask.array.shape
+        inside = mask.array > 0
+        if same and not all(np.isfinite(v.array[inside]).all() for v in (real, synthetic)):
+            require_comparable(real, synthetic, mask)
+            return scores()
+        return protocol(real, synthetic, mask)
+
+    return scored
 
 
 @contextmanager

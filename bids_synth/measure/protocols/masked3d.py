@@ -10,11 +10,12 @@ import numpy.typing as npt
 from bids_synth.errors import VisitError
 from bids_synth.measure.catalogue import scores
 from bids_synth.measure.metrics import mae, pearson, psnr, rmse, ssim
-from bids_synth.measure.protocols.comparable import require_comparable, scoring
+from bids_synth.measure.protocols.comparable import of_whole_images, require_comparable, scoring
 from bids_synth.scale import HIGH, LOW, Scale
 from bids_synth.volume import Volume
 
 
+@of_whole_images
 def masked3d(real: Volume, synthetic: Volume, mask: Volume) -> dict[str, float]:
     """Score a volume on its native grid inside the mask, in the real image's range.
 

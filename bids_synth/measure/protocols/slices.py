@@ -9,13 +9,14 @@ from skimage.metrics import structural_similarity
 from bids_synth.errors import VisitError
 from bids_synth.measure.catalogue import scores
 from bids_synth.measure.metrics import WINDOW
-from bids_synth.measure.protocols.comparable import require_comparable
+from bids_synth.measure.protocols.comparable import of_whole_images, require_comparable
 from bids_synth.volume import Volume
 
 MOST_PSNR = 100.0
 """dB given to a slice without error, as in the system it is compared with."""
 
 
+@of_whole_images
 def slices(real: Volume, synthetic: Volume, mask: Volume) -> dict[str, float]:
     """Score axial slices one by one, background included, in the real volume's full range.
 

@@ -10,7 +10,7 @@ from skimage.metrics import structural_similarity
 from bids_synth.measure.catalogue import scores
 from bids_synth.measure.metrics import WINDOW, bounding_box, mae, psnr, rmse
 from bids_synth.measure.multiscale import WEIGHTS, moments
-from bids_synth.measure.protocols.comparable import require_comparable, scoring
+from bids_synth.measure.protocols.comparable import of_whole_images, require_comparable, scoring
 from bids_synth.volume import Volume
 
 AIR, DENSEST = -1024.0, 3000.0
@@ -23,6 +23,7 @@ Array = npt.NDArray[np.float64]
 Inside = npt.NDArray[np.bool_]
 
 
+@of_whole_images
 def synthrad(real: Volume, synthetic: Volume, mask: Volume) -> dict[str, float]:
     """Score a synthetic CT inside the mask in HU: MAE, PSNR, SSIM and MS-SSIM in 3D.
 
