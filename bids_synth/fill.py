@@ -163,11 +163,13 @@ class Filler:
     def _compute(self, prepared: Prepared) -> list[str]:
         """Write what closed-form physics gives of a visit; a line where anything was written."""
         settings, constants, written = self.settings, blood_figures(prepared), []
+        held = 0
         for quantity in computed_of(prepared.visit, self.recipe):
             found = current_closed_form(quantity, prepared, settings.output, constants=constants)
             if found and not settings.overwrite and self._copies_are_current(found):
                 continue
             image = closed_form_image(quantity, prepared)
+            held = held or held_voxels(prepared, read_mask(prepared.mask).array)
             path, _ = write_closed_form(
                 quantity,
                 to_native(image, prepared),
@@ -177,11 +179,13 @@ class Filler:
                 maps=NEEDED[quantity],
                 constants=constants,
                 region=self.model.recipe.preparation.mask,
-                held=held_voxels(prepared, read_mask(prepared.mask).array),
+                held=held,
             )
             self._copy({path: (image, 0.0)}, prepared)
             written.append(quantity)
-        return [f"{prepared.label}: {', '.join(written)} by closed form"] if written else []
+        more = f" (OEF is held at 1 in {held:,} voxels)" if held else ""
+        line = f"{prepared.label}: {', '.join(written)} by closed form{more}"
+        return [line] if written else []
 
     def _may_score(self, prepared: Prepared, target: str) -> bool:
         """Whether the target was acquired, and the model not fitted on this participant."""
