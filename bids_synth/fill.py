@@ -193,6 +193,7 @@ class Filler:
     def _compute(self, prepared: Prepared) -> list[str]:
         """Write what closed-form physics gives of a visit; a line where anything was written."""
         settings, constants, written = self.settings, blood_figures(prepared), []
+        held_oef = 0
         for quantity in computed_of(prepared.visit, self.recipe):
             found = current_closed_form(quantity, prepared, settings.output, constants=constants)
             if found and not settings.overwrite and self._copies_are_current(found):
@@ -200,6 +201,7 @@ class Filler:
             image, held = hold_to_bounds(closed_form_image(quantity, prepared))
             if held:
                 LOG.info("%s: %d voxels of %s were held at 0", prepared.label, held, quantity)
+            held_oef = held_oef or held_voxels(prepared, read_mask(prepared.mask).array)
             path, _ = write_closed_form(
                 quantity,
                 to_native(image, prepared, order=1),
@@ -210,11 +212,13 @@ class Filler:
                 constants=constants,
                 region=self.model.recipe.preparation.mask,
                 held=held,
-                held_oef=held_voxels(prepared, read_mask(prepared.mask).array),
+                held_oef=held_oef,
             )
             self._copy({path: (image, 0.0)}, prepared)
             written.append(quantity)
-        return [f"{prepared.label}: {', '.join(written)} by closed form"] if written else []
+        more = f" (OEF is held at 1 in {held_oef:,} voxels)" if held_oef else ""
+        line = f"{prepared.label}: {', '.join(written)} by closed form{more}"
+        return [line] if written else []
 
     def _sources(self, prepared: Prepared, target: str) -> tuple[str, ...]:
         """What a target is made from: every source of the model that the visit has."""

@@ -148,7 +148,9 @@ def _product(text: str) -> str:
     """Numerators and denominators in order, so that equal units are equal; empty if unknown."""
     text = re.sub(r"\bper\b", "/", text)
     text = re.sub(r"\(\s*(100\s*[a-z]+|[a-z]+)\s*\)", r"\1", text)
-    above, below, slash = [], [], False
+    above: list[str] = []
+    below: list[str] = []
+    slash = False
     for token in _TOKEN.finditer(re.sub(r"100\s+", "100 ", text)):
         slash = slash or bool(token["slash"])
         word = (token["unit"] or "").replace(" ", "")
