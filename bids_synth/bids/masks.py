@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bids_synth.bids.folders import locked
 from bids_synth.bids.names import Name, parse_name
 from bids_synth.modality import MODALITIES
 from bids_synth.visit import Scan, Visit
@@ -39,6 +40,17 @@ class MaskFinder:
                     "used, since its space may be that of another session"
                 )
         return visit, notes
+
+    def locked(self, visit: Visit) -> list[str]:
+        """Folders of the visit that may hold a mask and cannot be looked into."""
+        session = [f"ses-{visit.session}"] if visit.session else []
+        steps = [f"sub-{visit.participant}", *session, "anat"]
+        return [
+            fault
+            for root in self.derivatives.values()
+            for count in range(1, len(steps) + 1)
+            if (fault := locked(root.absolute().joinpath(*steps[:count])))
+        ][:1]
 
 
 def derivative_problems(derivatives: Mapping[str, Path]) -> list[str]:

@@ -271,6 +271,7 @@ def _discovery(
         files = [scan.path for scan in scans.values()]
         files += [visit.brain_mask] if visit.brain_mask else []
         faults = [fault for file in files if (fault := content_fault(file))]
+        faults += masks.locked(visit)
         faults += strays.get((participant, session), [])
         problems += [Problem(visit.label, fault) for fault in faults]
         (unusable if faults else visits).append(visit)
