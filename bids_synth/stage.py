@@ -57,8 +57,8 @@ def limited(recipe: Recipe, modalities: Sequence[str]) -> Recipe:
     if not any({*pair} <= set(modalities) for pair in pairs):
         message = (
             f"--modalities {' '.join(modalities)}: leaves recipe {recipe.name} nothing to make "
-            f"from another; name at least one source ({', '.join(recipe.sources)}) and another "
-            f"modality as target ({', '.join(recipe.targets)})"
+            f"from another; name at least two, a source ({', '.join(recipe.sources)}) and another "
+            f"as target ({', '.join(recipe.targets)})"
         )
         raise UsageError(message)
     return recipe.limited_to(modalities)

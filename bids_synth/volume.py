@@ -202,23 +202,23 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-class _One(nib.nifti1.Nifti1Header):
+class _One(nib.nifti1.Nifti1Header):  # type: ignore[misc]
     """A header whose place is told by `placement`, not by what nibabel makes of it."""
 
     def get_best_affine(self) -> Any:
         return np.eye(4)
 
 
-class _Two(nib.nifti2.Nifti2Header):
+class _Two(nib.nifti2.Nifti2Header):  # type: ignore[misc]
     def get_best_affine(self) -> Any:
         return np.eye(4)
 
 
-class _ImageOne(nib.nifti1.Nifti1Image):
+class _ImageOne(nib.nifti1.Nifti1Image):  # type: ignore[misc]
     header_class = _One
 
 
-class _ImageTwo(nib.nifti2.Nifti2Image):
+class _ImageTwo(nib.nifti2.Nifti2Image):  # type: ignore[misc]
     header_class = _Two
 
 

@@ -187,7 +187,7 @@ def test_the_plan_for_machines_names_files_and_what_must_be_fetched(
     one, two = plan["visits"]
     assert one == {
         "visit": "sub-01", "participant": "01", "session": None, "present": ["T1w", "T2w"],
-        "lacking": ["PDw"], "targets": ["PDw"], "evaluated": [], "computed": [],
+        "lacking": ["PDw"], "doubtful": {}, "targets": ["PDw"], "evaluated": [], "computed": [],
         "action": "synthesise", "then": "synthesise", "reason": "PDw from T1w+T2w",
         "files": paths[:2], "absent": [],
     }  # fmt: skip

@@ -46,7 +46,7 @@ def description_notes(dataset: Path) -> list[str]:
 def sidecar_notes(image: Path) -> list[str]:
     """A line where the JSON beside an image is broken: nothing that is done here needs it."""
     path = image.with_name(image.name.split(".", 1)[0] + ".json")
-    fault = json_fault(path) if path.is_file() else None
+    fault = json_fault(path) if os.path.isfile(path) else None  # noqa: PTH113 (it never raises)
     return [f"{path}: is ignored, {fault}; repair it"] if fault else []
 
 
@@ -81,7 +81,14 @@ def table_notes(dataset: Path, listed: Collection[str], asked: Sequence[str]) ->
 
 def _folders(dataset: Path) -> set[str]:
     with os.scandir(dataset) as entries:
-        return {e.name[4:] for e in entries if e.name.startswith("sub-") and e.is_dir()}
+        return {e.name[4:] for e in entries if e.name.startswith("sub-") and _is_folder(e)}
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # A link in a circle.
+        return False
 
 
 def _some(labels: Sequence[str]) -> str:

@@ -22,7 +22,8 @@ _ELSEWHERE = frozenset(
 """Folders of BIDS in which no image of ours belongs: what is wrong with one costs no visit."""
 _DEEPEST = 5
 """Levels below the dataset that are looked at: sub, ses, datatype, and one in which files hide."""
-_PARTICIPANT = re.compile(r"sub[-_ ]*[a-zA-Z0-9]", re.IGNORECASE)
+_PARTICIPANT = re.compile(r"sub([-_ ]+[a-z0-9]|[0-9])", re.IGNORECASE)
+"""How folders of participants are called, as BIDS has it or nearly so."""
 
 
 @dataclass
@@ -73,8 +74,8 @@ def list_folders(dataset: Path, participants: Sequence[str] = ()) -> Listing:
 def _top(listing: Listing) -> list[str]:
     """Folders of participants, however spelled; images that lie beside them are kept as files."""
     with os.scandir(listing.dataset) as entries:
-        found = sorted((e.name, _is_folder(e)) for e in entries if _PARTICIPANT.match(e.name))
-    files = {name for name, is_folder in found if "." in name and not is_folder}
+        found = sorted((e.name, is_folder(e)) for e in entries if _PARTICIPANT.match(e.name))
+    files = {n for n, folder in found if not folder and ("." in n or not n.startswith("sub-"))}
     listing.files += [PurePosixPath(name) for name in sorted(files)]
     return [name for name, _ in found if name not in files]
 
@@ -111,7 +112,7 @@ def _entries(path: Path) -> list[tuple[str, bool]]:
     if not os.access(path, os.R_OK | os.X_OK):
         raise PermissionError
     with os.scandir(path) as entries:
-        return sorted((e.name, _is_folder(e)) for e in entries if not e.name.startswith("."))
+        return sorted((e.name, is_folder(e)) for e in entries if not e.name.startswith("."))
 
 
 def _is_walked(path: PurePosixPath, *, is_folder: bool) -> bool:
@@ -129,10 +130,22 @@ def _within(path: PurePosixPath) -> tuple[str, ...]:
     return path.parts[2:] if session else path.parts[1:]
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def locked(folder: Path) -> str | None:
+    """Why a folder that is there cannot be looked into; None where it can or is not there."""
+    try:
+        with os.scandir(folder):
+            return None
+    except PermissionError as error:
+        return f"{folder}: {_why(folder, error)}"
+    except OSError:
+        return None
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder or leads to one; False also for a link in a circle."""
     try:
         return entry.is_dir()
-    except OSError:  # Such as a link in a circle.
+    except OSError:
         return False
 
 

@@ -64,9 +64,9 @@ class _Indexer(BIDSLayoutIndexer):  # type: ignore[misc]
         super().__init__(validate=False, index_metadata=False)
         self.images = images
 
-    def _index_dir(self, path: Any, config: Any, **_: Any) -> tuple[list[Any], list[Any]]:
+    def _index_dir(self, path: Any, grammars: Any, **_: Any) -> tuple[list[Any], list[Any]]:
         known: dict[str, Any] = {}
-        for part in config:
+        for part in grammars:
             known.update(part.entities)
         inside = {name: _Inside(entity, str(path.path)) for name, entity in known.items()}
         pairs = [self._index_file(path / str(image), inside) for image in self.images]

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from bids_synth.bids.folders import is_folder, locked
+
 _SHOWN = 10
 
 
@@ -31,7 +33,10 @@ def unknown_sessions(
     for participant in participants or _labels_in(dataset, "sub"):
         if not unknown:
             return []
-        sessions = set(_labels_in(dataset / f"sub-{participant}", "ses"))
+        folder = dataset / f"sub-{participant}"
+        if locked(folder):  # Its visit fails, and says so; nobody knows its sessions.
+            continue
+        sessions = set(_labels_in(folder, "ses"))
         existing |= sessions
         unknown -= sessions
     if not unknown:
@@ -48,7 +53,7 @@ def _is_folder(parent: Path, key: str, label: str) -> bool:
 def _labels_in(folder: Path, key: str) -> Iterator[str]:
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith(f"{key}-") and entry.is_dir():
+            if entry.name.startswith(f"{key}-") and is_folder(entry):
                 yield entry.name[len(key) + 1 :]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bids_synth.bids.folders import locked
 from bids_synth.bids.names import Name, parse_name
 from bids_synth.bids.sidecars import read_sidecar
 from bids_synth.modality import MODALITIES
@@ -81,6 +82,17 @@ class MaskFinder:
         shared = len(name.entities.keys() - _NOT_OF_THE_SCAN)
         rank = (name.suffix == "probseg", "res" in name.entities, -shared, path.name)
         return _Mask(path, "", scan.modality, rank)
+
+    def locked(self, visit: Visit) -> list[str]:
+        """Folders of the visit that may hold a mask and cannot be looked into."""
+        session = [f"ses-{visit.session}"] if visit.session else []
+        steps = [f"sub-{visit.participant}", *session, "anat"]
+        return [
+            fault
+            for root in self.derivatives.values()
+            for count in range(1, len(steps) + 1)
+            if (fault := locked(root.absolute().joinpath(*steps[:count])))
+        ][:1]
 
 
 @dataclass(frozen=True)

@@ -276,6 +276,7 @@ def _discovery(
         files = [scan.path for scan in scans.values()]
         files += [visit.brain_mask] if visit.brain_mask else []
         faults = [fault for file in files if (fault := content_fault(file))]
+        faults += masks.locked(visit)
         faults += search.strays.get((participant, session), [])
         visit, unit_faults = units.add_to(visit)
         faults += unit_faults

@@ -15,6 +15,8 @@ def read_traits(dataset: Path) -> tuple[dict[str, dict[str, str]], list[str]]:
     path = dataset / "participants.tsv"
     if path.is_symlink() and not path.exists():
         return {}, [f"{path}: is ignored, its content is not there; run `datalad get {path}`"]
+    if path.is_dir():
+        return {}, [f"{path}: is ignored, it is a folder, expected a table; repair it"]
     if not path.is_file():
         return {}, []
     try:
