@@ -29,13 +29,13 @@ from bids_synth.visit import Prepared, Visit
 from bids_synth.volume import Volume, read_mask, read_volume, write_volume
 from bids_synth.withheld import Withheld
 
-SPACING = 5.0
+SPACING = 4.0
 MOVED = motion((4.0, -3.0, 2.0), (3.0, -2.0, 4.0))
 MODALITIES = ("T1w", "T2w", "FLAIR")
 
 
-def recipe_of(**evaluation: object) -> Recipe:
-    data = load_recipe("impute").limited_to(MODALITIES).model_dump(mode="json")
+def recipe_of(*modalities: str, **evaluation: object) -> Recipe:
+    data = load_recipe("impute").limited_to(modalities).model_dump(mode="json")
     data["grid"]["spacing"] = data["preparation"]["registration_spacing"] = SPACING
     data["network"] |= {"filters": 4, "blocks": [1, 1]}
     data["objective"]["ssim"] = 0
@@ -57,7 +57,7 @@ class House:
     """A model fitted on two phantoms, and a third that is tested."""
 
     def __init__(self, place: Path) -> None:
-        self.recipe = recipe_of()
+        self.recipe = recipe_of("T1w", "T2w")
         self.settings = Settings(
             dataset=place / "bids", output=place / "out", level="group", work=place / "work",
             device="cpu", evaluate=True, run_id="run",
@@ -95,9 +95,8 @@ def bytes_of(prepared: Prepared) -> tuple[bytes, ...]:
     """What decides where an image is made and what it is made from."""
     images = [prepared.images[m] for m in sorted(prepared.images) if m not in prepared.truths]
     arrays = [read_volume(path).array.tobytes() for path in (*images, prepared.mask)]
-    places = [
-        g.affine.tobytes() + bytes(str(g.shape), "ascii") for g in (prepared.grid, prepared.native)
-    ]
+    grids = (prepared.grid, prepared.native)
+    places = [g.affine.tobytes() + str(g.shape).encode() for g in grids]
     return (*arrays, *places, prepared.template.read_bytes())
 
 
@@ -149,9 +148,8 @@ def test_it_is_the_image_of_a_visit_that_truly_lacks_the_scan(house: House) -> N
     assert found.sources == wanted.sources == ("T2w",)
     assert found.image.grid.matches(wanted.image.grid)
     assert found.image.array.tobytes() == wanted.image.array.tobytes()
-    assert (
-        read_mask(left.native_mask).array.tobytes() == read_mask(truly.native_mask).array.tobytes()
-    )
+    one, two = (read_mask(p.native_mask).array for p in (left, truly))
+    assert one.tobytes() == two.tobytes()
 
 
 def test_the_truth_lies_where_the_new_reference_does(house: House) -> None:
@@ -187,26 +185,21 @@ def test_what_keeps_its_reference_is_what_it_was(house: House) -> None:
     assert house.left(prepared, "T2w", "T1w") is prepared
 
 
+def dates(output: Path) -> dict[Path, int]:
+    return {p: p.stat().st_mtime_ns for p in output.glob("sub-*/**/*") if p.is_file()}
+
+
 def test_group_scores_every_target_and_touches_no_derivative(house: House) -> None:
-    before = {
-        p: p.stat().st_mtime_ns for p in house.settings.output.glob("sub-*/**/*") if p.is_file()
-    }
+    before = dates(house.settings.output)
     score_and_report(house.model, [house.prepared["t"]], house.settings)
-    after = {
-        p: p.stat().st_mtime_ns for p in house.settings.output.glob("sub-*/**/*") if p.is_file()
-    }
-    assert after == before
+    assert dates(house.settings.output) == before
     rows = read_rows(house.model.folder / "metrics.tsv")
-    assert set(zip(rows["target"], rows["sources"], strict=True)) == {
-        ("T1w", "T2w"),
-        ("T2w", "T1w"),
-    }
+    pairs = set(zip(rows["target"], rows["sources"], strict=True))
+    assert pairs == {("T1w", "T2w"), ("T2w", "T1w")}
     assert rows["psnr"].notna().all()
 
 
-def test_evaluate_writes_the_image_in_the_space_of_what_is_left(
-    house: House, tmp_path: Path
-) -> None:
+def test_evaluate_writes_it_in_the_space_of_what_is_left(house: House, tmp_path: Path) -> None:
     output = tmp_path / "out"
     settings = replace(house.settings, output=output)
     (output / "logs").mkdir(parents=True)
@@ -244,16 +237,13 @@ def test_a_visit_that_cannot_be_prepared_without_it_loses_its_row_by_name(
 
 def test_sources_that_are_withheld_give_no_reference_either(tmp_path: Path) -> None:
     """Every subset of sources, and every set that is ablated."""
-    recipe = recipe_of(scenarios="all", ablate=[["T1w"]])
+    recipe = recipe_of(*MODALITIES, scenarios="all", ablate=[["T1w"]])
     prepared = _described(tmp_path)
     asked: list[Visit] = []
 
-    def note(visits, *_):
+    def note(visits: list[Visit], *_: object) -> tuple[dict[str, Prepared], tuple[()]]:
         asked.extend(visits)
-        return {
-            v.label: replace(prepared, visit=v, reference=v.reference(recipe.reference))
-            for v in visits
-        }, ()
+        return {v.label: replace(prepared, visit=v) for v in visits}, ()
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("bids_synth.withheld.prepare_reduced", note)
