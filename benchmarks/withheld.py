@@ -42,7 +42,7 @@ def overrides(options: argparse.Namespace) -> dict[str, str]:
         "fit.batch": "2",
         "fit.steps": str(options.steps),
         "fit.steps_per_epoch": str(max(1, options.steps // 2)),
-        "fit.test": "0.5",
+        "fit.test": "0.45",
         "fit.validation": "0.34",
         "evaluation.bootstrap": "200",
     }
