@@ -175,10 +175,16 @@ def _fit_and_score(
     split: Split,
     settings: Settings,
 ) -> RunSummary:
+    from bids_synth.leaks import strangers
     from bids_synth.learn.fit import fit_model
+    from bids_synth.learn.model import load_model
     from bids_synth.measure.protocol import prepared_score
 
     folder, name = settings.models / recipe.name, dataset_name(settings.dataset)
+    held_out = [item for item in items if item.visit.participant in split.test]
+    if settings.init_from is not None:
+        # Told before the hours of the fit; found again from the new model after them.
+        strangers(held_out, load_model(settings.init_from).card, name)
     model = fit_model(
         recipe,
         items,
@@ -198,14 +204,10 @@ def _fit_and_score(
     if len(model.card.weights) < len(split.folds) * recipe.fit.members:
         line = f"fold {settings.fold} is fitted; when all are, run group without --fold to collect"
         return RunSummary(done=(line,))
-    from bids_synth.leaks import Guard, leaving_out, left_out_line
     from bids_synth.scoring import score_and_report
 
-    held_out = [item for item in items if item.visit.participant in split.test]
-    guard = Guard(model.card, name, [item.visit for item in held_out])
-    strangers, known = leaving_out(held_out, guard)
-    table, page = score_and_report(model, strangers, settings)
-    lines = [left_out_line(label, reason) for label, reason in known.items()]
+    scored, lines = strangers(held_out, model.card, name)
+    table, page = score_and_report(model, scored, settings)
     table = "\n".join([table, *lines])
     done = (f"model {model.name}: {folder}", *lines)
     return RunSummary(done=done, tables=(table,), reports=(page,))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from bids_synth.errors import VisitError
@@ -68,19 +68,16 @@ def leak(card: Card, dataset: str, participant: str, contents: Iterable[str]) ->
     return None
 
 
-def leaving_out(
-    prepared: Sequence[Prepared], guard: Guard
-) -> tuple[list[Prepared], Mapping[str, str]]:
-    """The visits that may be scored, and label -> reason of the others, which are told."""
-    kept, left = [], {}
-    for item in prepared:
-        reason = guard.reason(item)
-        if reason is None:
-            kept.append(item)
-        else:
-            left[item.label] = reason
-            LOG.warning("%s", left_out_line(item.label, reason))
-    return kept, left
+def strangers(
+    prepared: Sequence[Prepared], card: Card, dataset: str
+) -> tuple[list[Prepared], list[str]]:
+    """The visits of participants that a model has not seen, and a line for each of the others."""
+    guard = Guard(card, dataset, [item.visit for item in prepared])
+    reasons = {item.label: guard.reason(item) for item in prepared}
+    lines = [left_out_line(label, why) for label, why in reasons.items() if why is not None]
+    for line in lines:
+        LOG.warning("%s", line)
+    return [item for item in prepared if reasons[item.label] is None], lines
 
 
 def left_out_line(label: str, reason: str) -> str:

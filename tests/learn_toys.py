@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from bids_synth.recipe import Recipe, load_recipe, validate_recipe
 from bids_synth.scale import fit_scale
 from bids_synth.split import Fold, Split
 from bids_synth.visit import Prepared, Scan, Visit
-from bids_synth.volume import Volume, write_volume
+from bids_synth.volume import Volume, read_mask, read_volume, write_volume
 
 IDENTITY = """#Insight Transform File V1.0
 #Transform 0
@@ -83,13 +85,42 @@ def make_visit(
         images=paths,
         mask=mask_path,
         native_mask=mask_path,
-        transforms={},
+        transforms=dict.fromkeys(modalities[1:], template),
         template=template,
         scales=scales,
         quality={"template_correlation": 0.9, "mask_volume": 1300.0},
         stripped=True,
         key=(label.encode().hex() * 20)[:64],
     )
+
+
+def prepare_toys(
+    visits: Sequence[Visit], recipe: Recipe, _: object
+) -> tuple[dict[str, Prepared], tuple[()]]:
+    """What `prepare_reduced` would do for toys, whose scans are prepared images already."""
+    made = {}
+    for visit in visits:
+        place = next(iter(visit.scans.values())).path.parent
+        mask = read_mask(place / "mask.nii.gz")
+        paths = {m: scan.path for m, scan in visit.scans.items()}
+        inside = {m: read_volume(p).array[mask.array > 0] for m, p in paths.items()}
+        first, *others = (m for m in recipe.reference if m in paths)
+        made[visit.label] = Prepared(
+            visit=visit,
+            reference=first,
+            native=mask.grid,
+            grid=mask.grid,
+            images=paths,
+            mask=place / "mask.nii.gz",
+            native_mask=place / "mask.nii.gz",
+            transforms=dict.fromkeys(others, place / "template.txt"),
+            template=place / "template.txt",
+            scales={m: fit_scale(MODALITIES[m], values) for m, values in inside.items()},
+            quality={"template_correlation": 0.9, "mask_volume": 1300.0},
+            stripped=True,
+            key=hashlib.sha256(f"{visit.label}{visit.withheld}".encode()).hexdigest(),
+        )
+    return made, ()
 
 
 def toy_recipe(**fit: object) -> Recipe:

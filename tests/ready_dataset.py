@@ -50,6 +50,8 @@ def fit_options(*, steps: int, **fit: object) -> list[str]:
     words = ["-m", *MODALITIES, "--device", "cpu"]
     for key, value in values.items():
         words += ["--set", f"fit.{key}={value}"]
+    # Without its T1w no visit can be prepared, so that scoring, too, leaves nothing for ANTs.
+    words += ["--set", 'preparation.reference=["T1w"]']
     for text in ("network.filters=4", "network.blocks=[1,1]", "fit.patch=[16,16,16]"):
         words += ["--set", text]
     return [*words, "--set", "evaluation.bootstrap=100"]

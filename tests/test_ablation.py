@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from learn_toys import make_visit, minus_error, toy_recipe, toy_split
+from learn_toys import make_visit, minus_error, prepare_toys, toy_recipe, toy_split
 
 from bids_synth.ablation import WHOLE, withheld_sets
 from bids_synth.errors import RecipeError
@@ -41,7 +41,9 @@ def scored(tmp_path_factory) -> tuple[Path, list[Prepared]]:
     settings = Settings(
         dataset=place, output=place / "out", level="group", work=place / "work", device="cpu"
     )
-    score_and_report(model, held_out, settings)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bids_synth.withheld.prepare_reduced", prepare_toys)
+        score_and_report(model, held_out, settings)
     return place, held_out
 
 

@@ -6,9 +6,19 @@ from importlib import import_module
 
 import pytest
 
+NAMES = [
+    "limits",
+    "objectives",
+    "quality",
+    "quality_table",
+    "stages",
+    "tasks",
+    "toys",
+    "tree",
+    "withheld",
+]
 
-@pytest.mark.parametrize(
-    "name", ["limits", "objectives", "quality", "quality_table", "stages", "tasks", "toys", "tree"]
-)
+
+@pytest.mark.parametrize("name", NAMES)
 def test_every_benchmark_can_be_imported(name: str) -> None:
     import_module(f"benchmarks.{name}")
