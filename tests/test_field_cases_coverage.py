@@ -42,8 +42,10 @@ def test_run_1_is_run_01(tmp_path, capfd):
     code = run(made, here / "bids", "-d", f"fmriprep={here / 'fmriprep'}", "--preproc-only")
     assert code == 0
     mask = read_mask(next((made / "out").rglob("*_space-T1w_desc-brain_mask.nii.gz")))
+    given = read_mask(next((here / "fmriprep").rglob("*_mask.nii.gz")))
+    np.testing.assert_array_equal(mask.array, given.array)
     ml = mask.array.sum() * abs(np.linalg.det(mask.grid.affine[:3, :3])) / 1000
-    assert ml == pytest.approx(735, abs=1)
+    assert ml == pytest.approx(735, rel=0.005)
     assert "is not used as the brain mask" not in "".join(capfd.readouterr())
 
 
