@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from bids_synth.grid import Affine
+from bids_synth.grid import Affine, Grid
 from bids_synth.prepare.resample import resample
 from bids_synth.volume import Volume
 
@@ -21,6 +21,8 @@ COARSE = 2.0
 THIN = 4.0
 """Radius, mm, of the ball that must fit into what is empty: the rims between two masks of one
 brain, and dark fluid between the gyri, hold no such ball."""
+EDGE = 1e-3
+"""Width, in voxels, by which the edge of a field of view is uncertain."""
 FACE = 0.25
 """Share of one face of a scan with one exact value from which that value may be padding."""
 
@@ -33,8 +35,7 @@ def coverage(scan: Volume, mask: Volume, *, transform: Affine | None = None) -> 
     the border, as where a slab was laid into a larger grid or a part of the head was set to 0.
     """
     grid = mask.grid
-    ones = scan.with_array(np.ones(scan.grid.shape, np.uint8))
-    missing = resample(ones, grid, transform=transform, order=0).array == 0
+    missing = ~_in_view(scan.grid, grid, transform)
     constant = np.isin(scan.array, _values_of_faces(scan.array))
     if constant.any():
         level = scan.with_array(constant.astype(np.float32))
@@ -42,6 +43,18 @@ def coverage(scan: Volume, mask: Volume, *, transform: Affine | None = None) -> 
         near = resample(_padding(level), grid, transform=transform).array > 0
         missing |= _thick(empty & near & (mask.array > 0), grid.spacing)
     return mask.with_array((~missing).astype(np.uint8))
+
+
+def _in_view(scan: Grid, grid: Grid, transform: Affine | None) -> Where:
+    """True where a voxel's centre lies in one of the scan's voxels."""
+    index = np.linalg.inv(scan.affine) @ (np.eye(4) if transform is None else transform)
+    index = index @ grid.affine
+    i, j, k = np.ogrid[: grid.shape[0], : grid.shape[1], : grid.shape[2]]
+    result = np.ones(grid.shape, np.bool_)
+    for (a, b, c, start), length in zip(index[:3], scan.shape, strict=True):
+        there = a * i + b * j + c * k + start
+        result &= (there > -0.5 - EDGE) & (there < length - 0.5 + EDGE)
+    return result
 
 
 def share_of(covered: Volume, mask: Volume) -> float:

@@ -29,7 +29,7 @@ SPACING = 2.5
 STEPS = (-12.0, -8.0, -4.0, 0.0, 4.0, 8.0, 12.0)
 NEARBY = (-2.0, 0.0, 2.0)
 """Shifts along the axes that are tried, mm: everywhere, then around the best."""
-POINTS, GREYS = 20000, 32
+POINTS, GREYS = 8000, 32
 PERCENT = 100.0
 
 
