@@ -23,6 +23,7 @@ from bids_synth.evaluate import (
 )
 from bids_synth.learn.baselines import load_baselines
 from bids_synth.learn.closed_form import blood_figures
+from bids_synth.learn.device import use_threads
 from bids_synth.learn.model import load_model
 from bids_synth.learn.synthesize import load_synthesizer
 from bids_synth.learn.typical import figures
@@ -83,6 +84,7 @@ class Filler:
         self.model = load_model(folder)
         self.recipe = recipe
         self.settings = settings
+        use_threads(settings.omp_nthreads, most=settings.nprocs)
         self.synthesizer = load_synthesizer(self.model, settings.device)
         self.baselines = load_baselines(folder)
         self.features = evaluation_features(recipe) if settings.evaluate else None

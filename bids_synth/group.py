@@ -149,9 +149,11 @@ def _fit_and_score(
     split: Split,
     settings: Settings,
 ) -> RunSummary:
+    from bids_synth.learn.device import use_threads
     from bids_synth.learn.fit import fit_model
     from bids_synth.measure.protocol import prepared_score
 
+    use_threads(settings.omp_nthreads, most=settings.nprocs)
     folder = settings.models / recipe.name
     model = fit_model(
         recipe,

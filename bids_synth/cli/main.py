@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from bids_synth.cli.habits import notes
 from bids_synth.cli.logs import shown
 from bids_synth.cli.parser import build_parser
 from bids_synth.errors import BidsSynthError, UsageError
@@ -53,6 +54,8 @@ def run_command(arguments: Sequence[str]) -> int:
 
             parsed = with_run_file(parser, arguments, parsed)
         settings = resolve(parsed)
+        for line in notes(parsed, settings.nprocs):
+            _say(f"bids_synth: note: {line}")
         if parsed.clean_workdir:
             clean_work(settings.work)
         with obeying():
@@ -74,11 +77,13 @@ def run_command(arguments: Sequence[str]) -> int:
 
 def _together(settings: Settings, parsed: argparse.Namespace) -> int:
     contain_caches(settings.work)
+    from bids_synth.learn.device import use_threads
     from bids_synth.learn.follower import run_together
 
     def lead() -> int:
         return _run(settings, parsed)
 
+    use_threads(settings.omp_nthreads, most=settings.nprocs)
     return run_together(lead, environment=os.environ, device=settings.device)
 
 
