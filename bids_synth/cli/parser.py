@@ -238,7 +238,13 @@ def _add_other(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--notrack", action="store_true", help="accepted and told: nothing is ever tracked"
     )
-    group.add_argument("-v", "--verbose", action="count", default=0, help="more messages")
+    group.add_argument(
+        "-v",
+        "--verbose",
+        action="count",
+        default=0,
+        help="also what the log file has: details and tracebacks",
+    )
 
 
 class _ListRecipes(argparse.Action):
