@@ -43,7 +43,6 @@ from bids_synth.parts.network import NetworkPart
 from bids_synth.parts.objective import ObjectivePart
 from bids_synth.parts.tune import SearchPart
 from bids_synth.prepare import steps
-from bids_synth.prepare.itk import write_itk
 from bids_synth.recipe import Recipe, load_recipe, validate_recipe
 from bids_synth.report.boilerplate import boilerplate
 from bids_synth.scoring import score_and_report
@@ -52,7 +51,7 @@ from bids_synth.visit import Scan, Visit
 from bids_synth.volume import read_mask, read_volume, write_volume
 
 UNIONS = {"network": NetworkPart, "objective": ObjectivePart}
-JUDGE = {"filters": 4, "layers": 1, "tail": 1, "learning_rate": 1e-2}
+JUDGE = {"filters": 4, "layers": 2, "tail": 1, "learning_rate": 1e-2}
 SMALL: dict[str, dict[str, Any]] = {
     "residual-unet": {"filters": 4, "blocks": [1, 1]},
     "unet-2d": {"filters": 4, "depth": 4},
@@ -65,7 +64,7 @@ SMALL: dict[str, dict[str, Any]] = {
 PAIRED = {"bce": 1.0, "l1": 2.0, "l2": 3.0, "ssim": 0.9}
 JUDGED = {
     "discriminator.filters": 8, "discriminator.gradient_penalty": 5.0,
-    "discriminator.initial": "normal", "discriminator.layers": 2,
+    "discriminator.initial": "normal", "discriminator.layers": 1,
     "discriminator.learning_rate": 1e-4, "discriminator.norm": "none",
     "discriminator.spectral": True, "discriminator.tail": 2,
 }  # fmt: skip
@@ -81,7 +80,9 @@ CHANGED: dict[str, dict[str, Any]] = {
         "initial": "normal",
     },
     "network[resnet-2d]": {"filters": 8, "blocks": 2, "output": "tanh", "initial": "normal"},
-    "network[attention-unet]": {"filters": 16, "levels": 3, "depthwise": False, "output": "linear"},
+    "network[attention-unet]": {
+        "filters": 16, "levels": 3, "depthwise": False, "output": "linear",
+    },
     "network[excitation-unet]": {"filters": 8, "levels": 3, "output": "tanh"},
     "objective[regression]": PAIRED,
     "objective[conditional-gan]": ADVERSARIAL,
@@ -210,10 +211,9 @@ def toy_for(key: str) -> tuple[Recipe, str]:
     where, _, kind = section.partition("[")
     if where == "network":
         recipe = toy(network=kind)
-        if kind in ("unet-2d", "pix2pix-unet") and rest == "dropout":
-            recipe = with_value(
-                recipe, "network.depth" if kind == "unet-2d" else "network.downs", 5
-            )
+        if rest == "dropout":  # Values are dropped in deep levels alone.
+            own = {"unet-2d": {"network.depth": 5}, "pix2pix-unet": {"network.downs": 6}}[kind]
+            recipe = recipe.with_values({"fit.patch": [64, 64, 1], **own})
         return recipe, f"network.{rest}"
     if where == "objective":
         return toy(objective=kind), f"objective.{rest}"
@@ -472,8 +472,6 @@ def scored(key: str, value: Any, name: str = "metrics.tsv") -> Callable[[Path], 
 def blended(folder: Path) -> tuple[object, object]:
     model = fitted(folder, toy_recipe(steps=2, steps_per_epoch=2, learning_rate=0.1, ema=0.0))
     (person,) = [make_visit(folder / "prepared", "x", shape=(28, 28, 28))]
-    for path in model.folder.glob("*.none"):
-        path.unlink()
     shown = []
     for recipe in (model.recipe, with_value(model.recipe, "synthesis.overlap", 0.0)):
         one = load_synthesizer(replace(model, recipe=recipe), "cpu")
@@ -541,7 +539,7 @@ SHOWN: dict[str, Callable[[Path], tuple[object, object]]] = {
     "extras.oef_smoothing": extra_maps("oef_smoothing", 20.0),
     "fit.steps_per_epoch": model_of("fit.steps_per_epoch", 2, lambda m: len(curve(m.folder))),
     "fit.members": model_of("fit.members", 2, lambda m: len(m.card.weights)),
-    "fit.preview": model_of("fit.preview", True, names_in),  # noqa: FBT003
+    "fit.preview": model_of("fit.preview", True, names_in),
     "fit.validation": split_of("fit.validation", 0.4),
     "fit.test": split_of("fit.test", 0.4),
     "fit.stratify": split_of("fit.stratify", []),
