@@ -430,10 +430,11 @@ def registered(folder: Path) -> tuple[object, object]:
 
 def region(folder: Path) -> tuple[object, object]:
     head = write_volume(make_scan("T1w", spacing=6.0, stripped=False), folder / "T1w.nii.gz")
+    brain = write_volume(truth_mask(6.0), folder / "brain.nii.gz")
     volumes = []
     for part in (toy().preparation, with_value(toy(), "preparation.mask", "head").preparation):
         mask, *_ = steps.find_region(
-            head, "T1w", part, option="auto", given=None, seed=1, folder=folder
+            head, "T1w", part, option="auto", given=brain, seed=1, folder=folder
         )
         volumes.append(int(read_mask(mask).array.sum()))
     return volumes[0], volumes[1]

@@ -50,7 +50,7 @@ _WORDS: Mapping[str, Sequence[str]] = {
     "use --nprocs": ("--threads", "--n-threads", "--n_threads"),
     "use --participant-label": ("--subject-label", "--subject_label"),
     "use --output-spaces": ("--template",),
-    "use --bids-filter-file": ("--bids-filter", "--filter-file"),
+    "use --bids-filter-file": ("--filter-file",),
 }
 INSTEAD: Mapping[str, str] = {option: told for told, names in _WORDS.items() for option in names}
 """Option of another BIDS App that is none here -> what to do instead."""
