@@ -24,6 +24,7 @@ from bids_synth.evaluate import (
 )
 from bids_synth.leaks import Guard, left_out_line
 from bids_synth.learn.closed_form import blood_figures, held_voxels
+from bids_synth.learn.device import use_threads
 from bids_synth.learn.model import load_model
 from bids_synth.learn.synthesize import load_start, load_synthesizer
 from bids_synth.learn.typical import figures
@@ -86,6 +87,7 @@ class Filler:
         self.model = load_model(folder)
         self.recipe = recipe
         self.settings = settings
+        use_threads(settings.omp_nthreads, most=settings.nprocs)
         self.synthesizer = load_synthesizer(self.model, settings.device)
         self.baselines = self.model.baselines()
         self.start = load_start(self.synthesizer) if settings.evaluate else None

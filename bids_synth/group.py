@@ -176,10 +176,12 @@ def _fit_and_score(
     settings: Settings,
 ) -> RunSummary:
     from bids_synth.leaks import strangers
+    from bids_synth.learn.device import use_threads
     from bids_synth.learn.fit import fit_model
     from bids_synth.learn.model import load_model
     from bids_synth.measure.protocol import prepared_score
 
+    use_threads(settings.omp_nthreads, most=settings.nprocs)
     folder, name = settings.models / recipe.name, dataset_name(settings.dataset)
     held_out = [item for item in items if item.visit.participant in split.test]
     if settings.init_from is not None:

@@ -138,6 +138,8 @@ def _recipe(settings: Settings, folder: Path | None) -> Recipe:
             f"that fitted it: {error}"
         )
         raise ModelError(message) from error
+    if settings.sloppy:
+        LOG.warning("--sloppy: a fitted model keeps its recipe; nothing is made more coarsely")
     if settings.recipe and load_recipe(settings.recipe).name != recipe.name:
         message = f"--recipe {settings.recipe}: the model in {folder} is of recipe {recipe.name}"
         raise UsageError(message)

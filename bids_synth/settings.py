@@ -66,8 +66,8 @@ class Settings:
     """Templates in which copies of synthetic images are written, beside the native ones."""
     nprocs: int = 1
     """Threads in total."""
-    omp_nthreads: int = 1
-    """Threads of one process."""
+    omp_nthreads: int | None = None
+    """Threads of the process that fits or synthesises; as many as `nprocs` where None."""
     memory_gb: float = 8.0
     """Memory that scheduling may plan with."""
     plugin_file: Path | None = None

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from bids_synth.learn.device import use_threads
 from bids_synth.learn.tune import Tuned, tune
 from bids_synth.measure.protocol import prepared_score
 from bids_synth.measure.table import write_rows
@@ -25,6 +26,7 @@ def tune_and_report(
 
     They lie in `models/<recipe>-tune` of the output, which no fit replaces.
     """
+    use_threads(settings.omp_nthreads, most=settings.nprocs)
     tuned = tune(
         recipe,
         prepared,

@@ -63,6 +63,25 @@ def test_a_shift_of_brightness_counts_at_the_coarsest_scale_only():
     assert found == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("factor", [0.25, 0.8, 1.7, 6.0])
+def test_a_scaled_contrast_counts_at_every_scale(factor):
+    """Of y = k x every term is 2 k / (1 + k^2) wherever the stabilisers are negligible.
+
+    Contrast and structure of all scales have exponents that sum to 1, luminance that of the last.
+    """
+    ratio = 2 * factor / (1 + factor**2)
+    expected = ratio ** (1 + WEIGHTS[3] / sum(WEIGHTS[:4]))
+    found = ms_ssim(REAL, factor * REAL, EVERYWHERE, data_range=1e-6)
+    assert found == pytest.approx(expected, rel=1e-4)
+
+
+def test_noise_lowers_it_and_more_noise_more():
+    noise = RNG.normal(size=SHAPE)
+    found = [ms_ssim(REAL, REAL + s * noise, EVERYWHERE, data_range=1.0) for s in (0, 0.1, 0.4, 2)]
+    assert found == sorted(found, reverse=True)
+    assert len(set(found)) == len(found)
+
+
 def test_nothing_outside_the_mask_counts():
     mask = np.zeros(SHAPE)
     mask[8:50, 9:49, 10:47] = 1

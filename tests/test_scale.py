@@ -68,7 +68,11 @@ def test_a_logarithmic_scale_is_undone_and_turns_ratios_into_differences(
 
 def test_a_logarithm_of_nothing_is_finite() -> None:
     scale = fit_scale(MODALITIES["cbf"], np.empty(0), log=True)
-    assert np.isfinite(scale.apply(np.array([0.0, -5.0]))).all()
+    below, tissue = scale.apply(np.array([0.0, -5.0])), scale.apply(np.array([10.0, 60.0]))
+    assert np.isfinite(below).all()
+    assert (below.max() < tissue).all()
+    assert tissue[0] < tissue[1]
+    np.testing.assert_allclose(scale.invert(tissue), [10.0, 60.0], rtol=1e-5)
 
 
 def test_an_uptake_ratio_does_not_know_the_dose() -> None:

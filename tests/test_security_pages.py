@@ -170,6 +170,9 @@ def test_a_label_with_a_plus_finds_its_own_old_figures(tmp_path):
     """BIDS allows + in labels, regular expressions mean something else by it."""
     prepared = make_prepared(tmp_path, tmp_path / "bids", Visit("a+b", None, {}), {"T1w": {}})
     stale = tmp_path / "out" / "sub-a+b" / "figures" / "sub-a+b_desc-synth_T2w.svg"
-    write_text("<svg/>", stale)
+    other = stale.parent / "sub-aab_desc-synth_T2w.svg"
+    for path in (stale, other):
+        write_text("<svg/>", path)
     write_visit_figures(tmp_path / "out", VisitReport(prepared.visit, prepared))
     assert not stale.exists()
+    assert other.exists(), "a label that the + would also stand for"

@@ -48,7 +48,7 @@ class _File(logging.FileHandler):
 def start_log(folder: Path, run_id: str, *, verbose: int) -> Path:
     """Send the package's messages to the terminal and to a file in `folder`; returns it.
 
-    The file appears with the first message.
+    The file appears with the first message. With `verbose` the terminal gets all of it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"bids_synth-{run_id}.log"
@@ -57,7 +57,7 @@ def start_log(folder: Path, run_id: str, *, verbose: int) -> Path:
     to_terminal = logging.StreamHandler()
     to_terminal.setFormatter(_Shown("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
     to_terminal.setLevel(logging.DEBUG if verbose else logging.INFO)
-    to_terminal.addFilter(lambda record: not record.exc_info)
+    to_terminal.addFilter(lambda record: bool(verbose) or not record.exc_info)
     log = logging.getLogger("bids_synth")
     log.handlers[:] = [to_file, to_terminal]
     log.setLevel(logging.DEBUG)

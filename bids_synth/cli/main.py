@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from bids_synth.cli.habits import notes
 from bids_synth.cli.logs import shown, write_anything
 from bids_synth.cli.parser import build_parser
 from bids_synth.errors import BidsSynthError, UsageError
@@ -54,6 +55,8 @@ def run_command(arguments: Sequence[str]) -> int:
 
             parsed = with_run_file(parser, arguments, parsed)
         settings = resolve(parsed)
+        for line in notes(parsed, settings.nprocs):
+            _say(f"bids_synth: note: {line}")
         if parsed.clean_workdir:
             clean_work(settings.work)
         with obeying():
@@ -77,11 +80,13 @@ def run_command(arguments: Sequence[str]) -> int:
 
 def _together(settings: Settings, parsed: argparse.Namespace) -> int:
     contain_caches(settings.work)
+    from bids_synth.learn.device import use_threads
     from bids_synth.learn.follower import run_together
 
     def lead() -> int:
         return _run(settings, parsed)
 
+    use_threads(settings.omp_nthreads, most=settings.nprocs)
     return run_together(lead, environment=os.environ, device=settings.device)
 
 
@@ -96,6 +101,8 @@ def _run(settings: Settings, parsed: argparse.Namespace) -> int:
         from bids_synth.cli.run_file import write_run_file
 
         write_run_file(parsed, settings)
+        told = "planning with %s GB of memory and %d threads"
+        logging.getLogger("bids_synth").debug(told, settings.memory_gb, settings.nprocs)
     try:
         summary = _start(settings)
     except KeyboardInterrupt:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from bids_synth import __version__
+from bids_synth.cli.habits import MEGABYTES, Parser, Size
 
 AGGREGATED = 4
 """Sessions above which every one has a page of its own, as in fMRIPrep."""
@@ -15,7 +16,7 @@ SKULL_STRIP = ("auto", "template", "synthstrip", "hd-bet", "skip")
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of `bids_synth bids_dir output_dir {participant,group}`."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="bids_synth",
         description="Give a BIDS dataset the brain images it lacks, and say how far to trust them",
         epilog="`group` fits a model; `participant` writes the missing images with it.",
@@ -78,7 +79,7 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         *("--skip-bids-validation", "--skip_bids_validation", "--skip_bids_validator"),
         action="store_true",
-        help="accepted for compatibility: every file that is read is checked, no more",
+        help="accepted and told: no validator runs here, every file that is read is checked",
     )
 
 
@@ -172,16 +173,24 @@ def _add_resources(parser: argparse.ArgumentParser) -> None:
         help="this is one of several processes, started by torchrun or srun, that fit one model",
     )
     group.add_argument(
-        *("--nprocs", "--nthreads", "--n_cpus", "--n-cpus"),
+        *("--nprocs", "--nthreads", "--n_cpus", "--n-cpus", "--n-procs", "--n_procs"),
         type=int,
         metavar="N",
         help="threads in total (default: the cores that this process may use)",
     )
-    group.add_argument("--omp-nthreads", type=int, metavar="N", help="threads of one process")
     group.add_argument(
-        *("--mem", "--mem-mb", "--mem_mb"),
+        *("--omp-nthreads", "--ants-nthreads"),
+        type=int,
+        metavar="N",
+        help="threads of the process that fits or synthesises (default: --nprocs); a step of "
+        "preparation has one, so that its image does not depend on it",
+    )
+    group.add_argument(
+        *("--mem", *MEGABYTES),
+        action=Size,
         metavar="SIZE",
-        help="memory to plan with, with a unit: 16G, 500M (default: 90 %% of what there is)",
+        help="memory to plan with, with a unit: 16G, 500M; --mem-mb also takes a bare number of "
+        "megabytes (default: 90 %% of what there is)",
     )
     group.add_argument(
         "--low-mem",
@@ -226,8 +235,16 @@ def _add_other(parser: argparse.ArgumentParser) -> None:
         help="pdb: all in one process, the first fault opens the debugger where it happened; "
         "all: every mode",
     )
-    group.add_argument("--notrack", action="store_true", help="accepted: nothing is ever tracked")
-    group.add_argument("-v", "--verbose", action="count", default=0, help="more messages")
+    group.add_argument(
+        "--notrack", action="store_true", help="accepted and told: nothing is ever tracked"
+    )
+    group.add_argument(
+        "-v",
+        "--verbose",
+        action="count",
+        default=0,
+        help="also what the log file has: details and tracebacks",
+    )
 
 
 class _ListRecipes(argparse.Action):

@@ -55,7 +55,7 @@ def resolve(arguments: argparse.Namespace) -> Settings:
         skull_strip=arguments.skull_strip,
         spaces=spaces,
         nprocs=cores,
-        omp_nthreads=arguments.omp_nthreads or min(max(cores - 1, 1), 8),
+        omp_nthreads=min(arguments.omp_nthreads, cores) if arguments.omp_nthreads else None,
         memory_gb=memory,
         plugin_file=arguments.use_plugin,
         seed=arguments.random_seed,
@@ -100,8 +100,11 @@ def parse_memory(text: str) -> float:
     (16.0, 1.5, 1.5)
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT])I?B?\s*", text.upper())
-    if not match:
-        message = f"--mem {text}: expected a number with a unit, such as 16G or 500M"
+    if not match or float(match[1]) == 0:
+        message = (
+            f"--mem {text}: expected a number with a unit, such as 16G or 500M "
+            "(--mem-mb 16000 is in megabytes)"
+        )
         raise ValueError(message)
     return float(match[1]) * _UNITS[match[2]]
 
@@ -148,8 +151,8 @@ def _option_problems(arguments: argparse.Namespace) -> list[str]:
         flags = ("model", "evaluate", "synth_only", "reports_only")
         given = [f for f in flags if getattr(arguments, f)]
         problems += [f"--{f.replace('_', '-')}: is for participant, not group" for f in given]
-    elif arguments.tune is not None:
-        problems.append("--tune: is for group, not participant")
+    else:
+        problems += _of_group(arguments)
     if arguments.distributed:
         others = ("tune", "clean_workdir", "dry_run", "preproc_only")
         given = [f" --{o.replace('_', '-')}" for o in others if getattr(arguments, o)]
@@ -159,6 +162,17 @@ def _option_problems(arguments: argparse.Namespace) -> list[str]:
     if arguments.tune is not None and arguments.init_from is not None:
         problems.append("--tune: tries networks from their start; remove --init-from")
     return problems
+
+
+def _of_group(arguments: argparse.Namespace) -> list[str]:
+    names = [
+        n for n in ("tune", "fold", "split_file", "init_from") if getattr(arguments, n) is not None
+    ]
+    names += [
+        *(["folds"] if arguments.folds != 1 else []),
+        *([] if arguments.resume else ["no-resume"]),
+    ]
+    return [f"--{n.replace('_', '-')}: is for group, not participant" for n in names]
 
 
 def _file_problems(arguments: argparse.Namespace) -> list[str]:

@@ -33,3 +33,8 @@ def resolve_device(device: str) -> torch.device:
         )
         raise UsageError(message)
     return torch.device("cuda", number)
+
+
+def use_threads(count: int | None, *, most: int) -> None:
+    """Networks run on `count` threads; without one on what torch takes, at most `most`."""
+    torch.set_num_threads(count or min(torch.get_num_threads(), most))
