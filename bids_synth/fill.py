@@ -114,7 +114,7 @@ class Filler:
             files = self._write(native, prepared, verdict)
             self._copy(_images(files, made), prepared)
             if self._may_score(prepared, target):
-                begun = self.start and self.start.synthesize(prepared, target)
+                begun = self.start.synthesize(prepared, target) if self.start else None
                 scored = score_withheld(
                     made, self.model, self.baselines, prepared, self.features, start=begun
                 )
