@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 DEMO ?= demo
+STRIPPED ?= stripped
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint setup benchmark picture clean
+.PHONY: demo test lint setup benchmark quality quality-stripped picture clean
 
 setup: $(VENV)/.ready
 
@@ -31,6 +32,15 @@ lint: setup
 
 benchmark: setup
 	$(BIN)/python -m benchmarks
+
+# Each writes its page anew, in about an hour; STRIPPED is a BIDS dataset without skulls.
+quality: setup
+	$(BIN)/python -m benchmarks.quality work/quality --seconds 90 --page docs/quality.md
+
+quality-stripped: setup
+	$(BIN)/python -m benchmarks.quality work/quality-stripped --dataset $(STRIPPED) \
+		--tasks any-missing unpaired --seconds 60 --notes benchmarks/stripped_notes.md \
+		--page docs/quality-stripped.md
 
 picture: setup
 	$(BIN)/python scripts/picture.py $(DEMO) docs/demo.png

@@ -12,6 +12,7 @@ import pandas as pd
 
 from bids_synth.measure.bootstrap import interval
 from bids_synth.measure.catalogue import HIGHER_IS_BETTER
+from bids_synth.measure.table import START
 
 SHOWN = {
     "masked3d": {"psnr": 2, "ssim": 3},
@@ -23,13 +24,16 @@ KINDS = ("classic", "modern")
 RESAMPLES, SEED = 2000, 1
 Vector = npt.NDArray[np.float64]
 _HEADINGS = (
-    *("task", "protocol", "metric", "n", "classic", "modern", "best baseline"),
+    *("task", "protocol", "metric", "n", "classic", "modern", "start", "best baseline"),
     *("classic - baseline", "modern - baseline", "modern - classic"),
 )
 _ABOUT = (
     "`python -m benchmarks.quality OUT {options}`: every recipe fitted for {seconds:.0f} s on two "
     "cores, grid of {spacing:g} mm, sizes of `benchmarks/tasks.py`; scored on the same test "
-    "participants. Mean over participants [95 % bootstrap interval]; the differences are paired."
+    "participants, on the scanner's own grid{native}. Mean +- standard error over participants "
+    "[95 % bootstrap interval]; the differences are paired. `start` is the answer that the fit "
+    "itself began from, `none` where it began from fresh weights: what a model gains over it was "
+    "learned. It counts among the baselines, each of which has all that the start has."
 )
 
 
@@ -54,10 +58,22 @@ class Row:
         baselines = self.people[kind].drop(columns=["model"]).mean()
         return str(baselines.idxmax() if self.better else baselines.idxmin())
 
+    def has_start(self, kind: str) -> bool:
+        """Whether the fits of a recipe began from an answer."""
+        return START in self.people[kind]
+
+    def start(self, kind: str) -> str:
+        """The answer that the fit of a recipe began from, with the kind of recipe."""
+        return f"{kind} {_cell(_known(self.people[kind][START]), self.digits)}"
+
     def over_baseline(self, kind: str) -> Vector:
         """Paired differences of a recipe and its best baseline, one for each participant."""
         own = self.people[kind]
         return _known(own["model"] - own[self.best(kind)])
+
+    def over_start(self, kind: str) -> Vector:
+        """Paired differences of a recipe and the answer that its own fit began from."""
+        return _known(self.people[kind]["model"] - self.people[kind][START])
 
     def over_classic(self) -> Vector:
         """Paired differences of the modern and the classic recipe."""
@@ -77,6 +93,8 @@ class Row:
         differences = [*(self.over_baseline(k) for k in KINDS), self.over_classic()]
         cells = [
             *means,
+            "<br>".join(dict.fromkeys(self.start(k) for k in KINDS if self.has_start(k)))
+            or "none",
             "<br>".join(dict.fromkeys(baselines)),
             *(_cell(values, self.digits, sign="+") for values in differences),
         ]
@@ -101,18 +119,26 @@ def table_rows(rows: pd.DataFrame) -> Iterator[Row]:
 
 
 def quality_page(
-    rows: pd.DataFrame, *, title: str, options: str, seconds: float, spacing: float, notes: Path
+    rows: pd.DataFrame,
+    *,
+    title: str,
+    options: str,
+    seconds: float,
+    spacing: float,
+    notes: Path,
+    native: str = "",
 ) -> str:
     """The Markdown page: who won, one line a task, protocol and metric, and the notes.
 
-    `notes` is a text written by hand: what the figures do not tell.
+    `notes` is a text written by hand: what the figures do not tell. `native` says on which grids
+    the scans lie.
     """
     table = list(table_rows(rows))
     spent = rows.drop_duplicates(["task", "recipe"])
     lines = [
         f"# Quality on {title}",
         "",
-        _ABOUT.format(options=options, seconds=seconds, spacing=spacing),
+        _ABOUT.format(options=options, seconds=seconds, spacing=spacing, native=native),
         "",
         *_verdicts(table),
         "",
@@ -132,14 +158,18 @@ def quality_page(
 
 def _verdicts(table: Sequence[Row]) -> Iterator[str]:
     """Which recipe won in how many lines of each task."""
-    yield "| task | modern beats classic | modern beats every baseline | classic beats them |"
-    yield "|---|---|---|---|"
+    yield (
+        "| task | modern beats classic | modern beats every baseline | classic beats them "
+        "| modern beats its start |"
+    )
+    yield "|---|---|---|---|---|"
     for task in dict.fromkeys(row.task for row in table):
         own = [row for row in table if row.task == task]
         won = (
             sum(row.is_won(row.over_classic()) for row in own),
             sum(row.is_won(row.over_baseline("modern")) for row in own),
             sum(row.is_won(row.over_baseline("classic")) for row in own),
+            sum(row.has_start("modern") and row.is_won(row.over_start("modern")) for row in own),
         )
         yield f"| {task} | {' | '.join(f'{count} of {len(own)} lines' for count in won)} |"
 
@@ -151,4 +181,5 @@ def _known(values: pd.Series) -> Vector:
 def _cell(known: Vector, digits: int, *, sign: str = "") -> str:
     low, high = interval(known, resamples=RESAMPLES, seed=SEED)
     ends = f"{low:{sign}.{digits}f}, {high:{sign}.{digits}f}"
-    return f"{known.mean():{sign}.{digits}f} [{ends}]"
+    error = known.std(ddof=1) / np.sqrt(known.size) if known.size > 1 else np.nan
+    return f"{known.mean():{sign}.{digits}f} +- {error:.{digits}f} [{ends}]"

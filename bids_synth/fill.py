@@ -142,7 +142,7 @@ class Filler:
             self._copy(_images(files, made), left)
             lines.append(_line(visit, made, verdict))
             if self._may_score(prepared, target, lines):
-                begun = self.start and self.start.synthesize(left, target)
+                begun = self.start.synthesize(left, target) if self.start else None
                 scored = score_withheld(
                     made, self.model, self.baselines, left, self.features, start=begun
                 )

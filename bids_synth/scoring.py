@@ -99,7 +99,7 @@ def _score(
                 continue
             LOG.info("scoring %s: %s from %s", prepared.label, target, " + ".join(sources))
             made = synthesizer.synthesize(prepared, target, sources=sources)
-            begun = start and start.synthesize(prepared, target, sources=sources)
+            begun = start.synthesize(prepared, target, sources=sources) if start else None
             scored = score_withheld(made, model, baselines, prepared, features, start=begun)
             seen += [scored.seen] if scored.seen else []
             rows.append(scored.rows)

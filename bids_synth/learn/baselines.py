@@ -170,7 +170,7 @@ class Baselines:
         one, other = self.quantiles[source], self.quantiles[target]
         curve = matching_curve(one, other, falling=self._slope(source, target) < 0)
         values, results = curve.numpy()
-        return np.interp(image, values, results).astype(np.float32)
+        return np.asarray(np.interp(image, values, results), np.float32)
 
 
 def names_for(target: str, sources: Collection[str]) -> tuple[str, ...]:

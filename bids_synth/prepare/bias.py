@@ -28,8 +28,9 @@ def estimate_bias(volume: Volume, within: npt.NDArray[Any] | None = None) -> Vol
     `within` is where an image without skull has values: its rim is not taken for shade.
     """
     coarse = volume.grid.with_spacing([max(SPACING, s) for s in volume.grid.spacing])
-    whole = within is None
-    copy = resample(volume, coarse) if whole else resample_within(volume, within, coarse)
+    copy = resample(volume, coarse)
+    if within is not None:
+        copy = resample_within(volume, within, coarse)
     head = head_mask(copy)
     field = bias_field(copy, head)
     inside = head.array > 0
