@@ -262,7 +262,9 @@ class Recipe(Part):
     def taught(self) -> dict[str, Any]:
         """All of the recipe that decides weights: neither words nor what only scores or draws."""
         kept = without(self.model_dump(mode="json"), UNTAUGHT)
-        return kept | {"modalities": list(self.modalities.items())}  # Their order is the network's.
+        return kept | {
+            "modalities": list(self.modalities.items())
+        }  # Their order is the network's.
 
     def digest(self) -> str:
         """sha256 of the recipe but its search space, which decides no weights."""

@@ -13,7 +13,13 @@ from bids_synth.bids.names import parse_name
 from bids_synth.bids.output import open_output
 from bids_synth.bids.outputs import OutputNames, Region
 from bids_synth.bids.prepared import find_prepared, write_prepared
-from bids_synth.bids.sidecars import held_block, read_sidecar, refuse_shadow, withdraw, write_sidecar
+from bids_synth.bids.sidecars import (
+    held_block,
+    read_sidecar,
+    refuse_shadow,
+    withdraw,
+    write_sidecar,
+)
 from bids_synth.bids.uris import bids_uri, bids_uris
 from bids_synth.modality import MODALITIES
 from bids_synth.synthetic import Synthetic, Verdict

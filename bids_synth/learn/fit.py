@@ -17,7 +17,6 @@ from bids_synth.learn.baselines import fit_baselines
 from bids_synth.learn.device import resolve_device
 from bids_synth.learn.distributed import ranks
 from bids_synth.learn.export import Fitted, export, member_name, population_scales
-from bids_synth.learn.renew import keep_aside, renewed
 from bids_synth.learn.extras import extras_of, known_traits
 from bids_synth.learn.linear import Gramian, gramian_of_inputs, gramian_of_means
 from bids_synth.learn.member import Member, fit_member, initial_network
@@ -26,6 +25,7 @@ from bids_synth.learn.networks import Quantiles
 from bids_synth.learn.population import population_of
 from bids_synth.learn.proxy import choose_selection
 from bids_synth.learn.quantiles import quantiles_of
+from bids_synth.learn.renew import keep_aside, renewed
 from bids_synth.learn.selection import Score
 from bids_synth.learn.slice_features import features_digest, features_of
 from bids_synth.learn.store import Stored, open_store

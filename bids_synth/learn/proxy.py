@@ -64,7 +64,9 @@ def proxy_score(
         np.sqrt(sum(np.square(g) for g in np.gradient(np.where(mask, image, 0))))[mask]
         for image in (given, made)
     ]
-    alike = float(np.corrcoef(edges[0], edges[1])[0, 1]) if min(e.std() for e in edges) > 0 else 0.0
+    alike = (
+        float(np.corrcoef(edges[0], edges[1])[0, 1]) if min(e.std() for e in edges) > 0 else 0.0
+    )
     return alike - float(np.abs(np.quantile(made[mask], SHARES) - wanted).mean())
 
 

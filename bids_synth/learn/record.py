@@ -178,7 +178,9 @@ class Record(Callback):  # type: ignore[misc]
             raise
         whole = isfinite(score) and is_finite(average.state_dict())
         if not whole:
-            told = "fold %d member %d: weights of epoch %d are not kept, their validation score is %s"
+            told = (
+                "fold %d member %d: weights of epoch %d are not kept, their validation score is %s"
+            )
             LOG.warning(told, self.fold, self.member, epoch, score)
         elif score > self.best_score:
             self.best_score, self.best_epoch = score, epoch

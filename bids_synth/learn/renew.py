@@ -59,7 +59,9 @@ def keep_aside(folder: Path, key: str) -> Path | None:
             break
     with suppress(FileNotFoundError):  # Another job has moved it.
         folder.rename(place)
-        told = "%s: held a model of another fit (recipe, scans, parts or seed differ); it is now %s"
+        told = (
+            "%s: held a model of another fit (recipe, scans, parts or seed differ); it is now %s"
+        )
         LOG.warning(told, folder, place)
         return place
     return None

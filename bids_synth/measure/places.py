@@ -53,9 +53,7 @@ def repaired(
     among those who may, the hash of seed, part and label decides. Where no single exchange
     helps a part goes without: `folds.shortages` tells.
     """
-    wanted = [
-        (name, number) for name, people in groups.items() for number in order[: len(people)]
-    ]
+    wanted = [(name, number) for name, people in groups.items() for number in order[: len(people)]]
     while True:
         for name, number in wanted:
             if _lacking(parts, groups[name], number):

@@ -33,8 +33,8 @@ def summarise(rows: Rows, *, resamples: int, seed: int) -> Summary:
     `all` pool what a target was made from, rows with target `all` pool the targets too
     (without `mae` and `rmse`, whose unit differs). Metrics that a protocol does not define have
     no rows, and a method has no mean where it has no number for an image for which another method
-    has one: NaN is not left out of what it would spoil. Rows of the model also hold the paired difference to
-    the best baseline: `versus`, `difference`, `difference_low`, `difference_high`.
+    has one: NaN is not left out of what it would spoil. Rows of the model also hold the paired
+    difference to the best baseline: `versus`, `difference`, `difference_low`, `difference_high`.
     An interval over a single participant is NaN.
     """
     found: list[dict[str, Any]] = []
