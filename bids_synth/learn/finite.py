@@ -15,7 +15,7 @@ class DivergedError(FitError):
 
 
 def require_step(step: int, loss: torch.Tensor, norm: torch.Tensor) -> None:
-    """Raise DivergedError where a step, 0-based, has a loss or a norm of gradients that is none."""
+    """Raise DivergedError for a step, 0-based, whose loss or norm of gradients is no number."""
     for name, value in (("loss", loss), ("gradient", norm)):
         if not bool(torch.isfinite(value.detach()).all()):
             message = f"step {step}: the {name} is {float(value.detach().mean())}"
