@@ -225,7 +225,7 @@ def on_native(made: Synthetic, prepared: Prepared) -> Synthetic:
 
 
 def closed_form_image(quantity: str, prepared: Prepared) -> Volume:
-    """CMRO2 or OEF of a visit by physics alone, on the prepared grid; its unit's bounds not held."""
+    """CMRO2 or OEF of a visit by physics alone, on the prepared grid, as it comes out."""
     values = compute(quantity, prepared, read_mask(prepared.mask).array)
     unit = MODALITIES[quantity].unit if quantity in MODALITIES else "fraction"
     return Volume(values, prepared.grid, unit)

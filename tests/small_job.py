@@ -34,7 +34,7 @@ class Job:
 
     @property
     def place(self) -> Path:
-        """Where the fit is kept, in a folder of its key; one that is not there before it begins."""
+        """Where the fit is kept, in a folder of its key; nowhere before it begins."""
         places = self.work.glob(f"fit/{NAME}-*/fold-0_member-0")
         return next(places, self.work / "not-begun")
 

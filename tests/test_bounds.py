@@ -33,7 +33,7 @@ from bids_synth.synthetic import Verdict
 from bids_synth.volume import Volume, hold_to_bounds, read_mask, read_volume
 
 TRUE = {"HU": -1024, "SUV": 0, "ml/100g/min": 0, "%": 0, "s": 0, "umol/100g/min": 0}
-"""What physics says, by hand: air is the least dense, nothing flows or lasts less than not at all."""
+"""By hand: nothing is less dense than air, or flows or lasts less than not at all."""
 WINDOWED = [name for name, known in MODALITIES.items() if known.window]
 MODEL = {"WeightsSHA256": "0" * 64, "SourceModalities": ["T1w"], "Name": "toy"}
 
@@ -150,7 +150,7 @@ def test_a_closed_form_is_written_within_bounds(tmp_path: Path):
     prepared = prepared_with(tmp_path, "cbf")
     array = np.random.default_rng(3).normal(0, 50, prepared.native.shape).astype(np.float32)
     image, held = hold_to_bounds(Volume(array, prepared.native, "umol/100g/min"))
-    for number, volume in enumerate((image, Volume(array, prepared.native, "umol/100g/min"))):
+    for volume in (image, Volume(array, prepared.native, "umol/100g/min")):
         path, sidecar = write_closed_form(
             "cmro2", volume, prepared, tmp_path / "out", dataset=tmp_path / "raw", maps=["cbf"],
             constants={"Hct": 42.0}, held=held,

@@ -188,3 +188,50 @@ def test_absent_features_are_told_before_anything_is_prepared(
     assert f"{absent}: no such file" in told
     assert "you supply" in told
     assert not list((tmp_path / "new").glob("sub-*"))
+
+
+def fitted_files(model: Path) -> dict[str, bytes]:
+    """All that a fit has made; not what is scored with it."""
+    files = [model / "training.tsv", *model.glob("weights/*")]
+    return {path.name: path.read_bytes() for path in files}
+
+
+def test_a_fitted_model_is_scored_again_by_another_protocol_without_a_step(
+    place: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = out / "models/impute"
+    assert run_command(group(place, out)) == 0
+    before = fitted_files(model)
+
+    def never(*_: object, **__: object) -> None:
+        pytest.fail("fitted again")
+
+    monkeypatch.setattr("bids_synth.learn.fit.fit_member", never)
+    wanted = '["affine-free", "slices"]'
+    assert run_command(group(place, out, evaluation__protocols=wanted)) == 0
+    assert fitted_files(model) == before
+    rows = pd.read_csv(model / "metrics.tsv", sep="\t")
+    assert {*rows["protocol"]} == {"affine-free", "slices"}
+    assert load_model(model).recipe.evaluation.protocols == ("affine-free", "slices")
+
+
+def test_a_visit_that_fails_in_preparation_moves_nobody(
+    place: Path, out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its voxels are cut off, which is only seen when the scan is read to its end."""
+    assert run_command(group(place, out)) == 0
+    split = pd.read_csv(out / "models/impute/split.tsv", sep="\t")
+    trained = split.loc[split["fold-0"] == "training", "participant_id"]
+    spoiled = shutil.copytree(place, tmp_path / "spoiled")
+    (scan,) = spoiled.glob(f"bids/{trained.iloc[0]}/anat/*_T2w.nii.gz")
+    scan.write_bytes(scan.read_bytes()[:-4000])
+    again = shutil.copytree(place / "out", tmp_path / "again")
+    code = run_command(group(spoiled, again))
+    told = capsys.readouterr().err
+    if len(trained) > 1:
+        assert code == 1
+        after = pd.read_csv(again / "models/impute/split.tsv", sep="\t")
+        pd.testing.assert_frame_equal(after, split)
+    else:
+        assert code == 2
+        assert f"training of fold 0: {trained.iloc[0]}" in told

@@ -102,12 +102,16 @@ def test_targets_and_sources_are_pooled_but_not_the_unit_of_mae():
     assert cell(again, metric="rmse", target="T2w", sources="all")["mean"] == 3
 
 
-def test_a_missing_score_is_left_out_of_its_mean_only():
+def test_a_score_that_is_none_takes_its_own_mean_with_it_and_no_other():
     rows = table(*ROWS.to_dict("records"))
     rows.loc[(rows["participant"] == "01") & (rows["method"] == "model"), "psnr"] = np.nan
     summary = summarise(rows, resamples=100, seed=1)
-    assert cell(summary, method="model")["mean"] == pytest.approx(34.5)
-    assert cell(summary, method="model")["difference"] == pytest.approx(9)
+    before = summarise(table(*ROWS.to_dict("records")), resamples=100, seed=1)
+    assert np.isnan(cell(summary, method="model")["mean"])
+    assert np.isnan(cell(summary, method="model")["difference"])
+    for method in {*rows["method"]} - {"model"}:
+        mean = cell(summary, method=method)["mean"]
+        assert mean == pytest.approx(cell(before, method=method)["mean"])
     assert cell(summary, metric="ssim", method="model")["participants"] == 3
 
 

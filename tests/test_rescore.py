@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
 from learn_toys import make_visit, minus_error, toy_recipe, toy_split
 
+from bids_synth.errors import RecipeError
 from bids_synth.learn import renew
 from bids_synth.learn.fit import fit_key, fit_model
 from bids_synth.learn.model import Model, load_model
@@ -98,9 +98,10 @@ def test_a_kill_between_any_two_of_its_files_leaves_a_whole_model(
 
         changed = model.recipe.with_values({"task": f"words {allowed}"})
         split = Split(frozenset(str(allowed)), (Fold(frozenset("abc"), frozenset("e")),))
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        with monkeypatch.context() as patch:
             patch.setattr(renew, "write_text", killed)
-            fit(first, changed, split)
+            with pytest.raises(KeyboardInterrupt):
+                fit(first, changed, split)
         assert load_model(model.folder).sha256 == model.sha256
         assert fit(first, changed, split).recipe == changed
         assert load_model(model.folder).card.earlier == []
@@ -153,10 +154,8 @@ def changed_leaf(recipe: Recipe, dotted: str, value: object) -> Recipe | None:
         if one != value:
             try:
                 return recipe.with_values({dotted: one})
-            except ValueError:
+            except RecipeError:
                 continue
-            except Exception as error:  # noqa: BLE001 (whatever refuses a value)
-                assert "fault" in str(error)
     return None
 
 
@@ -197,11 +196,11 @@ def test_another_fit_moves_the_finished_one_aside_with_all_that_is_in_it(
     assert not (new.folder / "metrics.tsv").exists()
     back = fit(tmp_path, toy_recipe(steps=1, steps_per_epoch=1))
     assert back.sha256 == old.sha256
-    assert sorted(os.listdir(tmp_path / "models")) == sorted(
+    assert sorted(p.name for p in (tmp_path / "models").iterdir()) == sorted(
         ["toy", aside.name, f"toy-{new.card.fit[:8]}"]
     )
     fit(tmp_path, toy_recipe(steps=2, steps_per_epoch=2), overwrite=True, resume=False)
-    assert len(os.listdir(tmp_path / "models")) == 3
+    assert len(list((tmp_path / "models").iterdir())) == 3
 
 
 def test_a_model_can_go_on_from_the_one_that_it_moves_aside(tmp_path: Path) -> None:

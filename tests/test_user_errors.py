@@ -149,8 +149,6 @@ WRONG_USAGE: list[tuple[str, Setting, tuple[str, ...], tuple[str, ...]]] = [
      (*GROUP, "--split-file", "s.tsv"), ("s.tsv", "unknown parts ['valid']")),
     ("split with a short row", text("s.tsv", SPLIT + "sub-05\n"),
      (*GROUP, "--split-file", "s.tsv"), ("s.tsv", "unknown parts")),
-    ("split lists a stranger", text("s.tsv", SPLIT + "sub-77\ttest\n"),
-     (*GROUP, "--split-file", "s.tsv"), ("sub-77", "remove their rows")),
     ("split forgets one", text("s.tsv", SPLIT.replace("sub-01\ttraining\n", "")),
      (*GROUP, "--split-file", "s.tsv"), ("sub-01", "add a row")),
     ("no start", nothing, (*GROUP, "--init-from", "gone"), ("gone", "model.json")),

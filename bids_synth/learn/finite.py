@@ -10,18 +10,18 @@ import torch
 from bids_synth.errors import FitError
 
 
-class Diverged(FitError):
+class DivergedError(FitError):
     """A loss or a gradient is NaN or infinite; the step was not taken."""
 
 
 def require_step(step: int, loss: torch.Tensor, norm: torch.Tensor) -> None:
-    """Raise Diverged where a step, 0-based, has a loss or a norm of gradients that is none."""
+    """Raise DivergedError for a step, 0-based, whose loss or norm of gradients is no number."""
     for name, value in (("loss", loss), ("gradient", norm)):
         if not bool(torch.isfinite(value.detach()).all()):
             message = f"step {step}: the {name} is {float(value.detach().mean())}"
-            raise Diverged(message)
+            raise DivergedError(message)
     message = f"step {step}: the loss or the gradient of another process is NaN or infinite"
-    raise Diverged(message)
+    raise DivergedError(message)
 
 
 def is_finite(tensors: Mapping[str, Any]) -> bool:

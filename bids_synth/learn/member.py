@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader
 from bids_synth.errors import FitError
 from bids_synth.learn.dataset import EpochSampler, Patches
 from bids_synth.learn.distributed import in_step, rank, ranks, share_weights, tell
-from bids_synth.learn.finite import Diverged, what_to_change
+from bids_synth.learn.finite import DivergedError, what_to_change
 from bids_synth.learn.linear import Gramian
 from bids_synth.learn.networks import Quantiles, build_network, start_linear
 from bids_synth.learn.objectives import OBJECTIVES
@@ -112,8 +112,8 @@ def fit_member(
     `features` is what the objective compares images by, where the recipe asks for it.
     `watch` is told epoch and validation score after each look, and may raise to end the fit.
     Raises FitError where loss, gradients or every validation score are NaN or infinite (the state
-    that is kept is an earlier one), KeyboardInterrupt where the user stopped it, and Preempted where a scheduler did; its
-    state is kept, in the latter case that of the last step.
+    that is kept is an earlier one), KeyboardInterrupt where the user stopped it, and Preempted
+    where a scheduler did; its state is kept, in the latter case that of the last step.
     """
     if member.fitted() is not None:
         return
@@ -170,7 +170,7 @@ def learn(
     on_interrupt = signal.getsignal(signal.SIGINT)
     try:
         loop.fit(module, loader, ckpt_path=state, weights_only=True)
-    except Diverged as error:
+    except DivergedError as error:
         fix = what_to_change(recipe.fit.learning_rate, str(loop.precision))
         message = f"{_told(member)}, {error}: the fit is stopped; {fix}"
         raise FitError(message) from error

@@ -55,7 +55,7 @@ def draw_split(
 
 
 def _ends(*, test: float, validation: float, folds: int) -> list[float]:
-    """Where the parts end between 0 and 1: the test, then validation or the folds; then the rest."""
+    """Where the parts end between 0 and 1: the test, then validation or the folds."""
     if folds == 1:
         return [test, test + validation]
     return [test, *(test + (1 - test) * (k + 1) / folds for k in range(folds - 1))]

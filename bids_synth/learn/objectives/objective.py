@@ -75,7 +75,7 @@ class Objective(LightningModule):  # type: ignore[misc]
     def descend(self, number: int, loss: torch.Tensor) -> None:
         """One optimiser step of player `number`, by the mean gradient of all processes.
 
-        Raises Diverged, the step not taken, where loss or gradient are NaN or infinite.
+        Raises DivergedError, the step not taken, where loss or gradient are NaN or infinite.
         """
         optimizer = self.trainer.optimizers[number]
         learning = optimizer.param_groups[0]["params"]
