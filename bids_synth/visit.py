@@ -93,11 +93,14 @@ class Prepared:
     """Modality -> its scale, fitted inside the mask."""
     quality: Mapping[str, float]
     """Figures for the quality verdict: `registration_<modality>` (normalised mutual
-    information with the reference, 1 to 2), `template_correlation`, `mask_volume` (ml)."""
+    information with the reference, 1 to 2), `template_correlation`, `mask_volume` (ml), and
+    `outliers_<modality>` (voxels held back, where there are any)."""
     stripped: bool
     """True where the reference scan came without skull."""
     key: str
     """sha256 of the inputs' content and the preparation's parameters."""
+    notes: tuple[str, ...] = ()
+    """What was odd about the voxels of its scans and how it was taken, in one line each."""
 
     @property
     def label(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from bids_synth.errors import VisitError
 from bids_synth.grid import Affine, Grid
 from bids_synth.modality import MODALITIES
 from bids_synth.prepare.header import Header, read_header
+from bids_synth.prepare.outliers import Mended, mend
 from bids_synth.volume import UNREADABLE, Volume, one_line, read_grid, read_volume
 
 FEWEST_SLICES = 5
@@ -26,6 +28,16 @@ SPAN = (60.0, 600.0)
 """Longest side of a field of view, mm, that may hold a head."""
 APART = 1.0
 """Distance, mm, between two answers to where a voxel lies that is worth a word."""
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """What is odd about the voxels of a visit's scans, all of which can be prepared."""
+
+    notes: tuple[str, ...] = ()
+    """One line each, with the file."""
+    held: Mapping[str, int] = field(default_factory=dict)
+    """Modality -> voxels that are held back as outliers, where there are any."""
 
 
 def admit_header(path: Path) -> list[str]:
@@ -69,29 +81,50 @@ def voxel_faults(volume: Volume) -> list[str]:
 
 
 def read_scan(path: Path, modality: str) -> Volume:
-    """Read a scan that can be prepared; VisitError for one that cannot."""
+    """Read a scan that can be prepared; VisitError for one that cannot.
+
+    Outliers are held back and wrapped integers unwrapped before anyone sees its values.
+    """
+    return look_at_voxels(path, modality)[0].volume
+
+
+def look_at_voxels(path: Path, modality: str) -> tuple[Mended, list[str]]:
+    """A scan as it is prepared, and what is odd about its voxels, in one line each.
+
+    Raises VisitError with everything for which it is refused.
+    """
     admit_header(path)
     volume = read_volume(path, unit=MODALITIES[modality].unit)
     if faults := voxel_faults(volume):
         message = f"{path}: {'; '.join(faults)}"
         raise VisitError(message)
-    return volume
+    try:
+        mended = mend(volume, step=read_header(path).step)
+    except ValueError as error:
+        message = f"{path}: {error}"
+        raise VisitError(message) from error
+    return mended, [f"{path}: {note}" for note in mended.notes]
 
 
-def admit_scans(scans: Mapping[str, Path]) -> None:
+def admit_scans(scans: Mapping[str, Path]) -> Admitted:
     """Read every scan of a visit, to the last byte; VisitError with all that is wrong.
 
     So that no scan is registered in vain while another of its visit cannot be read.
     """
-    problems = []
+    problems, notes, held = [], [], {}
     for modality, path in scans.items():
         try:
-            read_scan(path, modality)
+            mended, odd = look_at_voxels(path, modality)
             _check_sum(path)
         except VisitError as error:
             problems.append(str(error))
+            continue
+        notes += odd
+        if mended.held:
+            held[modality] = mended.held
     if problems:
         raise VisitError("; ".join(problems))
+    return Admitted(tuple(notes), held)
 
 
 def _check_sum(path: Path) -> None:

@@ -39,6 +39,9 @@ class Header:
     """Voxel index -> RAS+ mm by rotation; None where its code is 0 or it is no rotation."""
     unit: str = "mm"
     """Unit of length: mm (also where none is given), metre or micrometre."""
+    step: float | None = None
+    """Value of one stored number, where its sign is that of the value; None for unsigned
+    numbers and where an intercept moves zero."""
 
 
 def read_header(path: Path) -> Header:
@@ -79,7 +82,16 @@ def _header(raw: Any) -> Header:
         sform=np.asarray(raw.get_sform(), np.float64) if int(raw["sform_code"]) > 0 else None,
         qform=_qform(raw) if int(raw["qform_code"]) > 0 else None,
         unit=_UNITS.get(int(raw["xyzt_units"]) & 7, "mm"),
+        step=_step(raw),
     )
+
+
+def _step(raw: Any) -> float | None:
+    kind = _voxels(raw)
+    slope, intercept = float(raw["scl_slope"]), float(raw["scl_inter"])
+    if kind is None or kind.kind not in "if" or (np.isfinite(intercept) and intercept):
+        return None
+    return abs(slope) if np.isfinite(slope) and slope else 1.0
 
 
 def _voxels(raw: Any) -> np.dtype[Any] | None:

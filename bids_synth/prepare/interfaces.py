@@ -167,6 +167,7 @@ class _PreparedInput(BaseInterfaceInputSpec):  # type: ignore[misc]
     images = traits.List(File(exists=True), mandatory=True)
     scales = traits.List(File(exists=True), mandatory=True)
     transforms = traits.List(File(exists=True))
+    admitted = File(exists=True, desc="what is odd about the scans, JSON")
 
 
 class _PreparedOutput(TraitedSpec):  # type: ignore[misc]
@@ -190,6 +191,7 @@ class CollectPrepared(SimpleInterface):  # type: ignore[misc]
             scales=dict(zip(inputs.modalities, map(Path, inputs.scales), strict=True)),
             transforms=dict(zip(inputs.moving, map(Path, moved), strict=True)),
             folder=Path(runtime.cwd),
+            admitted=Path(inputs.admitted) if isdefined(inputs.admitted) else None,
         )
         self._results["manifest"] = str(manifest)
         return runtime

@@ -51,6 +51,7 @@ def read_manifest(path: Path, visit: Visit, key: str) -> Prepared | None:
         quality=data["quality"],
         stripped=data["stripped"],
         key=key,
+        notes=tuple(data.get("notes", ())),
     )
 
 

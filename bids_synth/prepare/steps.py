@@ -28,9 +28,10 @@ from bids_synth.volume import read_grid, read_mask, read_volume, write_text, wri
 
 
 def admit(scans: Mapping[str, Path], folder: Path) -> Path:
-    """A file that names the scans, all of which can be read and prepared."""
-    admit_scans(scans)
-    return write_text("\n".join(scans), folder / "admitted.txt")
+    """A file (JSON) that names the scans, all of which can be prepared, and what is odd."""
+    found = admit_scans(scans)
+    known = {"scans": list(scans), "notes": found.notes, "held": dict(found.held)}
+    return write_text(json.dumps(known), folder / "admitted.json")
 
 
 def find_region(
@@ -141,6 +142,7 @@ def collect(
     scales: Mapping[str, Path],
     transforms: Mapping[str, Path],
     folder: Path,
+    admitted: Path | None = None,
 ) -> Path:
     """The manifest of a prepared visit: every path, relative to `folder`, and figure, as JSON."""
 
@@ -150,7 +152,9 @@ def collect(
     facts = json.loads(known.read_text("utf-8"))
     inside = read_mask(mask)
     base = read_volume(images[reference]).array
+    odd = json.loads(admitted.read_text("utf-8")) if admitted is not None else {}
     quality = dict(facts["quality"])
+    quality |= {f"outliers_{m}": float(n) for m, n in odd.get("held", {}).items()}
     for modality in transforms:
         other = read_volume(images[modality]).array
         quality[f"registration_{modality}"] = mutual_information(base, other, inside.array)
@@ -167,6 +171,7 @@ def collect(
         "scales": {m: json.loads(p.read_text("utf-8")) for m, p in scales.items()},
         "quality": quality,
         "stripped": facts["stripped"],
+        "notes": odd.get("notes", []),
     }
     return write_text(json.dumps(manifest), folder / "prepared.json")
 

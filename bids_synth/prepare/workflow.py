@@ -113,6 +113,7 @@ def init_prepare_wf(
     outputs = [("native_mask", "native_mask"), ("template", "template"), ("known", "known")]
     workflow.connect(region, outputs[0][0], prepared, outputs[0][1])
     workflow.connect([(region, prepared, outputs[1:]), (place, prepared, [("mask", "mask")])])
+    workflow.connect(admit, "admitted", prepared, "admitted")
     workflow.connect(images, "out", prepared, "images")
     workflow.connect(scales, "out", prepared, "scales")
     return workflow
@@ -192,6 +193,8 @@ def prepare_visits(
             problems.append(Problem(visit.label, reason))
         else:
             prepared[visit.label] = found
+            for note in found.notes:
+                LOG.warning("%s", note)
     return prepared, tuple(problems)
 
 
