@@ -124,7 +124,8 @@ class Prepared:
     quality: Mapping[str, float]
     """Figures for the quality verdict: `registration_<modality>` (normalised mutual
     information with the reference, 1 to 2), `coverage_<modality>` (share of the mask that the
-    scan shows), `template_correlation`, `mask_volume` (ml)."""
+    scan shows), `template_correlation`, `mask_volume` (ml), and `outliers_<modality>` (voxels
+    held back, where there are any)."""
     stripped: bool
     """True where the reference scan came without skull."""
     key: str
@@ -135,7 +136,8 @@ class Prepared:
     """Modality -> uint8 NIfTI on `grid`: 1 where the scan was acquired; only for those that do
     not cover the whole mask."""
     notes: tuple[str, ...] = ()
-    """What was seen in preparation and not used, and why: one line each."""
+    """What was odd about the voxels of its scans and how it was taken, and what was seen and
+    not used: one line each."""
     contents: Mapping[str, str] = field(default_factory=dict)
     """Modality -> fingerprint of the scan's voxels; empty where an older version prepared it."""
     truths: frozenset[str] = frozenset()

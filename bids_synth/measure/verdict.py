@@ -58,6 +58,10 @@ _CHECKS = {
         "the mask may not be the whole brain, or more than it: its volume is",
         floor=150.0, review=(700.0, 2200.0), fail=(300.0, 6000.0), digits=0, unit=" ml",
     ),
+    "outliers": _Check(
+        "the {} has voxels that no tissue explains, held back before all else; their number is",
+        floor=10.0, side=1, review=(0.0, 100.0), digits=0,
+    ),
     "intensity_mean": _Check(
         "the {} looks unlike those that the model learned from: mean scaled brightness",
         floor=0.03,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -16,6 +17,7 @@ from bids_synth.fingerprint import fingerprint
 from bids_synth.grid import Affine, Grid
 from bids_synth.modality import MODALITIES
 from bids_synth.prepare.header import Header, read_header
+from bids_synth.prepare.outliers import Mended, mend
 from bids_synth.units import UNTOLD, Conversion, settled
 from bids_synth.volume import UNREADABLE, Volume, one_line, read_grid, read_volume
 
@@ -29,6 +31,18 @@ SPAN = (60.0, 600.0)
 """Longest side of a field of view, mm, that may hold a head."""
 APART = 1.0
 """Distance, mm, between two answers to where a voxel lies that is worth a word."""
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """What is odd about the voxels of a visit's scans, all of which can be prepared."""
+
+    notes: tuple[str, ...] = ()
+    """One line each, with the file."""
+    held: Mapping[str, int] = field(default_factory=dict)
+    """Modality -> voxels that are held back as outliers, where there are any."""
+    contents: Mapping[str, str] = field(default_factory=dict)
+    """Modality -> fingerprint of the scan's voxels."""
 
 
 def admit_header(path: Path) -> list[str]:
@@ -71,48 +85,74 @@ def voxel_faults(volume: Volume) -> list[str]:
     return [f"all voxels are {low:g}, expected an image; choose another scan or remove it"]
 
 
+@dataclass(frozen=True, eq=False)
+class SeenScan:
+    """A scan as it is prepared, and what became of its values on the way."""
+
+    mended: Mended
+    """Its volume in the modality's own unit, outliers held back."""
+    conversion: Conversion
+    """By what the values were converted."""
+
+    @property
+    def volume(self) -> Volume:
+        """The image, in its modality's own unit."""
+        return self.mended.volume
+
+
 def read_scan(path: Path, modality: str, conversion: Conversion = UNTOLD) -> Volume:
     """Read a scan that can be prepared, in its modality's unit; VisitError for one that cannot.
 
+    Outliers are held back and wrapped integers unwrapped before anyone sees its values.
     `conversion` is that of its sidecar; without one, its values decide.
     """
-    return read_converted(path, modality, conversion)[0]
+    return look_at_voxels(path, modality, conversion).volume
 
 
-def read_converted(path: Path, modality: str, conversion: Conversion) -> tuple[Volume, Conversion]:
-    """As `read_scan`, and by what the values were converted."""
+def look_at_voxels(path: Path, modality: str, conversion: Conversion = UNTOLD) -> SeenScan:
+    """As `read_scan`, with what is odd about its voxels and how they were converted.
+
+    Raises VisitError with everything for which it is refused.
+    """
     admit_header(path)
     volume = read_volume(path, unit=MODALITIES[modality].unit)
     if faults := voxel_faults(volume):
         message = f"{path}: {'; '.join(faults)}"
         raise VisitError(message)
     try:
-        found = settled(conversion, MODALITIES[modality], volume.array)
+        mended = mend(volume, step=read_header(path).step)
+        found = settled(conversion, MODALITIES[modality], mended.volume.array)
     except ValueError as error:
         message = f"{path}: {error}"
         raise VisitError(message) from error
-    return volume.with_array(found.apply(volume.array)), found
+    own = mended.volume.with_array(found.apply(mended.volume.array))
+    notes = tuple(f"{path}: {note}" for note in mended.notes)
+    return SeenScan(replace(mended, volume=own, notes=notes), found)
 
 
 def admit_scans(
     scans: Mapping[str, Path], conversions: Mapping[str, Conversion] = MappingProxyType({})
-) -> dict[str, str]:
+) -> Admitted:
     """Read every scan of a visit, to the last byte; VisitError with all that is wrong.
 
-    So that no scan is registered in vain while another of its visit cannot be read. Returns
-    the fingerprint of each.
+    So that no scan is registered in vain while another of its visit cannot be read.
     """
-    problems, contents = [], {}
+    notes: list[str] = []
+    problems, held, contents = [], {}, {}
     for modality, path in scans.items():
         try:
-            scan = read_scan(path, modality, conversions.get(modality, UNTOLD))
-            contents[modality] = fingerprint(scan)
+            seen = look_at_voxels(path, modality, conversions.get(modality, UNTOLD))
             _check_sum(path)
         except VisitError as error:
             problems.append(str(error))
+            continue
+        notes += seen.mended.notes
+        contents[modality] = fingerprint(seen.volume)
+        if seen.mended.held:
+            held[modality] = seen.mended.held
     if problems:
         raise VisitError("; ".join(problems))
-    return contents
+    return Admitted(tuple(notes), held, contents)
 
 
 def _check_sum(path: Path) -> None:

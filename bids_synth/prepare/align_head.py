@@ -11,14 +11,16 @@ from scipy import ndimage
 from scipy.optimize import minimize
 from scipy.spatial.transform import Rotation
 
-from bids_synth.grid import Affine
+from bids_synth.grid import Affine, Grid
 from bids_synth.prepare.head_template import BRIGHTNESS_BINS, LAYERS, head_labels
-from bids_synth.prepare.region import head_mask
-from bids_synth.prepare.resample import resample
+from bids_synth.prepare.region import head_mask, world_copy
 from bids_synth.volume import Volume
 
 SPACING = 4.0
-"""Voxel size, mm, of the copy that is aligned."""
+"""Distance, mm, of the template's points, and to how much the head is blurred for them."""
+FINE = 2.0
+"""Voxel size, mm, of the copy in which they are looked up: well below the blur, so that an
+answer hardly depends on where its voxels lie."""
 CENTRE = np.array([0.0, -18.0, 10.0])
 """Middle of the template's brain, RAS+ mm: rotations and scales turn about it."""
 BELOW_CROWN = 80.0
@@ -44,11 +46,9 @@ def align_head(volume: Volume, *, seed: int) -> Affine:
     Mutual information between the template's classes of tissue and the image (Wells 1996),
     from many starts, by Powell's method: rigid, then with scales, then with shears.
     """
-    copy = resample(
-        volume, volume.grid.with_spacing([max(SPACING, s) for s in volume.grid.spacing])
-    )
+    copy = world_copy(volume, FINE)
     origin = _expected_centre(copy)
-    cost = _cost(copy, origin, seed)
+    cost = _cost(volume.grid, copy, origin, seed)
     starts = [np.array([0, y, z, nod, 0, 0], dtype=np.float64) for y, z, nod in STARTS]
     best = sorted(starts, key=cost)[:3]
     rigid = min((_descend(cost, p, 3, 0.2) for p in best), key=cost)
@@ -77,28 +77,66 @@ def _expected_centre(copy: Volume) -> npt.NDArray[np.float64]:
     return np.array([middle[0], middle[1], crown - BELOW_CROWN])
 
 
-def _cost(copy: Volume, origin: npt.NDArray[np.float64], seed: int) -> Cost:
+def _cost(view: Grid, copy: Volume, origin: npt.NDArray[np.float64], seed: int) -> Cost:
+    """What a position costs; only points in the field of view of the scan (`view`) count."""
     known = head_labels(SPACING)
-    chosen = np.random.default_rng(seed).permutation(len(known.points))[:POINTS]
+    # In order: neighbours in space are neighbours in memory.
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(known.points))[:POINTS])
     points, labels = known.points[chosen] - CENTRE, known.labels[chosen]
     classes = BRIGHTNESS_BINS + len(LAYERS) + 2
-    low, high = np.percentile(copy.array, [0.5, 99.5])
-    greys = ((copy.array - low) / max(high - low, 1e-6)).clip(0, 1) * (GREYS - 1)
-    inverse, shape = np.linalg.inv(copy.grid.affine), np.asarray(copy.grid.shape)
+    greys = _greys(copy)
+    inverse, to_view = np.linalg.inv(copy.grid.affine), np.linalg.inv(view.affine)
+    last = np.asarray(view.shape) - 0.5
 
     def cost(parameters: npt.NDArray[np.float64]) -> float:
-        index = inverse @ matrix_of(parameters, origin)
-        there = points @ index[:3, :3].T + index[:3, 3]
-        seen = ((there >= -0.5) & (there <= shape - 0.5)).all(1)
+        matrix = matrix_of(parameters, origin)
+        seen = _inside(points, to_view @ matrix, last)
         fraction = float(seen.mean())
         if fraction < 0.5:
             return 0.0
-        values = ndimage.map_coordinates(greys, there[seen].T, order=1, mode="nearest")
-        pairs = labels[seen] * GREYS + np.rint(values).astype(np.int64)
-        joint = np.bincount(pairs, minlength=classes * GREYS).reshape(classes, GREYS)
-        return _unlikely(parameters) - _information(joint / joint.sum()) * min(1.0, fraction / 0.8)
+        index = inverse @ matrix
+        there = points[seen] @ index[:3, :3].T + index[:3, 3]
+        values = ndimage.map_coordinates(greys, there.T, order=1, mode="nearest")
+        joint = _joint(labels[seen], values, classes)
+        return _unlikely(parameters) - _information(joint) * min(1.0, fraction / 0.8)
 
     return cost
+
+
+def _greys(copy: Volume) -> npt.NDArray[np.float32]:
+    """The copy, blurred to the distance of the points, as greys from 0 to GREYS - 1.
+
+    The brightest grey is that of the head, whatever there is of air around it.
+    """
+    blur = np.sqrt((SPACING**2 - FINE**2) / (8 * np.log(2))) / FINE
+    smooth = ndimage.gaussian_filter(copy.array, blur, mode="nearest")
+    inside = head_mask(copy).array > 0
+    low = np.percentile(smooth, 0.5)
+    high = np.percentile(smooth[inside] if inside.any() else smooth, 99)
+    scaled = ((smooth - low) / max(high - low, 1e-6)).clip(0, 1) * (GREYS - 1)
+    return np.asarray(scaled, dtype=np.float32)
+
+
+def _inside(
+    points: npt.NDArray[np.float64], index: Affine, last: npt.NDArray[np.float64]
+) -> npt.NDArray[np.bool_]:
+    there = points @ index[:3, :3].T + index[:3, 3]
+    return np.asarray(((there >= -0.5) & (there <= last)).all(1))
+
+
+def _joint(
+    labels: npt.NDArray[np.int64], values: npt.NDArray[np.float32], classes: int
+) -> npt.NDArray[np.float64]:
+    """Joint histogram of classes and greys; a value between two greys counts for both.
+
+    Whole counts would make a cost of steps, in which the smallest change of a grid decides
+    where the descent ends.
+    """
+    lower = np.minimum(values.astype(np.int64), GREYS - 2)
+    upper = values - lower
+    place, size = labels * GREYS + lower, classes * GREYS
+    joint = np.bincount(place, 1 - upper, size) + np.bincount(place + 1, upper, size)
+    return joint.reshape(classes, GREYS) / joint.sum()
 
 
 def _unlikely(parameters: npt.NDArray[np.float64]) -> float:

@@ -23,6 +23,8 @@ BRIGHTNESS_BINS = 10
 """Classes of brightness that the brain of the template is cut into."""
 PRIOR_SPACING = 2.0
 """Voxel size of the priors, mm."""
+MARGIN = 24.0
+"""Millimetres around the box of the brain that the priors cover."""
 BLUR = 3.5
 """Standard deviation, mm, by which the priors are blurred: how far anatomy varies."""
 
@@ -44,6 +46,8 @@ class Priors:
     maps: npt.NDArray[np.float32]
     """White matter, grey matter, fluid, skull, scalp, air, and the lower head."""
     grid: Grid
+    wet: npt.NDArray[np.float32]
+    """(I, J, K) share of the fluid that lies inside the outline of the brain."""
 
 
 @cache
@@ -60,25 +64,40 @@ def head_labels(spacing: float = 4.0) -> HeadLabels:
 
 
 @cache
-def priors() -> Priors:
-    """Where each tissue is to be expected, at 2 mm."""
+def priors(thin: int = 1) -> Priors:
+    """Where each tissue is to be expected around the brain, at 2 mm times `thin`."""
     spacing = PRIOR_SPACING
     grid, distance, _ = _head(spacing)
     inside = distance <= 0
     wm, gm = (resample(template_tissue(t), grid).array.clip(0, 1) * inside for t in ("wm", "gm"))
     upper = 1 / (1 + np.exp(-(grid.to_mm(_indices(grid))[..., 2] + 10) / 5))
     fluid_out, skull_out, scalp_out = LAYERS
+    wet = inside * np.clip(1 - gm - wm, 0, None)
     maps = [
         wm,
         gm,
-        inside * np.clip(1 - gm - wm, 0, None) + ((distance > 0) & (distance <= fluid_out)),
+        wet + ((distance > 0) & (distance <= fluid_out)),
         ((distance > fluid_out) & (distance <= skull_out)) * upper,
         ((distance > skull_out) & (distance <= scalp_out)) * upper,
         (distance > scalp_out) * upper,
         (distance > fluid_out) * (1 - upper),
     ]
     blurred = np.stack([_blur(m, spacing) for m in maps]) + np.float32(1e-5)
-    return Priors(blurred / blurred.sum(0), grid)
+    share = _blur(wet, spacing) / blurred[2]
+    near = tuple(slice(a, b, thin) for a, b in _near(grid, inside))
+    affine = grid.affine @ np.diag([thin, thin, thin, 1])
+    affine[:3, 3] = grid.to_mm([s.start for s in near])
+    maps_near = (blurred / blurred.sum(0))[:, *near]
+    i, j, k = maps_near.shape[1:]
+    return Priors(np.ascontiguousarray(maps_near), Grid((i, j, k), affine), share[near])
+
+
+def _near(grid: Grid, inside: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """First and last index along each axis of the box of the brain and MARGIN around it."""
+    index, margin = np.argwhere(inside), round(MARGIN / grid.spacing[0])
+    low = np.maximum(index.min(0) - margin, 0)
+    high = np.minimum(index.max(0) + 1 + margin, grid.shape)
+    return [(int(a), int(b)) for a, b in zip(low, high, strict=True)]
 
 
 def _blur(values: npt.NDArray[Any], spacing: float) -> npt.NDArray[np.float32]:

@@ -39,6 +39,9 @@ class Header:
     """Why a form that is given cannot be used."""
     notes: tuple[str, ...] = ()
     """What is odd about what is used."""
+    step: float | None = None
+    """Value of one stored number, where its sign is that of the value; None for unsigned
+    numbers and where an intercept moves zero."""
 
     @property
     def place(self) -> Placement:
@@ -66,12 +69,21 @@ def _header(raw: Any) -> Header:
         unit=_UNITS.get(int(raw["xyzt_units"]) & 7, "mm"),
         faults=place.faults,
         notes=(*place.notes, *_slope_notes(raw)),
+        step=_step(raw),
     )
 
 
 def _slope_notes(raw: Any) -> list[str]:
     slope = float(raw["scl_slope"])
     return [] if math.isfinite(slope) else [f"its scl_slope is {slope:g}; it is taken as none"]
+
+
+def _step(raw: Any) -> float | None:
+    kind = _voxels(raw)
+    slope, intercept = float(raw["scl_slope"]), float(raw["scl_inter"])
+    if kind is None or kind.kind not in "if" or (np.isfinite(intercept) and intercept):
+        return None
+    return abs(slope) if np.isfinite(slope) and slope else 1.0
 
 
 def _voxels(raw: Any) -> np.dtype[Any] | None:

@@ -27,7 +27,6 @@ class _AdmitInput(BaseInterfaceInputSpec):  # type: ignore[misc]
 
 class _AdmitOutput(TraitedSpec):  # type: ignore[misc]
     admitted = File(exists=True)
-    contents = File(exists=True)
 
 
 class AdmitScans(SimpleInterface):  # type: ignore[misc]
@@ -40,8 +39,7 @@ class AdmitScans(SimpleInterface):  # type: ignore[misc]
         names = self.inputs.modalities
         scans = dict(zip(names, paths, strict=True))
         units = dict(zip(names, map(conversion_of, self.inputs.conversions), strict=True))
-        files = map(str, steps.admit(scans, Path(runtime.cwd), units))
-        self._results.update(zip(("admitted", "contents"), files, strict=True))
+        self._results["admitted"] = str(steps.admit(scans, Path(runtime.cwd), units))
         return runtime
 
 
@@ -175,13 +173,13 @@ class _PreparedInput(BaseInterfaceInputSpec):  # type: ignore[misc]
     mask = File(exists=True, mandatory=True)
     template = File(exists=True, mandatory=True)
     known = File(exists=True, mandatory=True)
-    contents = File(exists=True, mandatory=True, desc="fingerprints of the scans")
     modalities = traits.List(traits.Str, mandatory=True)
     moving = traits.List(traits.Str, desc="modalities that were registered")
     images = traits.List(File(exists=True), mandatory=True)
     scales = traits.List(File(exists=True), mandatory=True)
     coverage = traits.List(File(exists=True), mandatory=True)
     transforms = traits.List(File(exists=True))
+    admitted = File(exists=True, desc="what is odd about the scans, JSON")
 
 
 class _PreparedOutput(TraitedSpec):  # type: ignore[misc]
@@ -195,7 +193,7 @@ class CollectPrepared(SimpleInterface):  # type: ignore[misc]
 
     def _run_interface(self, runtime: Any) -> Any:
         inputs = self.inputs
-        names = ("native", "native_mask", "mask", "template", "known", "contents")
+        names = ("native", "native_mask", "mask", "template", "known")
         moved = inputs.transforms if isdefined(inputs.transforms) else []
         manifest = steps.collect(
             key=inputs.key,
@@ -206,6 +204,7 @@ class CollectPrepared(SimpleInterface):  # type: ignore[misc]
             transforms=dict(zip(inputs.moving, map(Path, moved), strict=True)),
             coverage=dict(zip(inputs.modalities, map(Path, inputs.coverage), strict=True)),
             folder=Path(runtime.cwd),
+            admitted=Path(inputs.admitted) if isdefined(inputs.admitted) else None,
         )
         self._results["manifest"] = str(manifest)
         return runtime

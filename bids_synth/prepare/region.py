@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ import numpy.typing as npt
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
+from bids_synth.grid import Grid
+from bids_synth.prepare.resample import resample
 from bids_synth.volume import Volume
 
 BRAIN_ML = (300.0, 2200.0)
@@ -73,6 +76,27 @@ def head_mask(volume: Volume) -> Volume:
     closed = ndimage.binary_closing(np.pad(smooth > level, size), iterations=size)
     inner = tuple(slice(size, -size) for _ in range(3))
     return volume.with_array(solid(closed[inner]).astype(np.uint8))
+
+
+def world_copy(volume: Volume, spacing: float) -> Volume:
+    """The field of view of a volume on cubes of `spacing` mm along the world's axes.
+
+    Voxels lie at whole multiples of `spacing`, so that a head gives the same copy from
+    whatever grid it was scanned on. What was not seen has the value of air.
+    """
+    corners = volume.grid.to_mm(list(product(*[(-0.5, n - 0.5) for n in volume.grid.shape])))
+    start = np.floor(corners.min(0) / spacing)
+    shape = (np.ceil(corners.max(0) / spacing) - start + 1).astype(int)
+    affine = np.diag([spacing, spacing, spacing, 1.0])
+    affine[:3, 3] = start * spacing
+    grid = Grid((int(shape[0]), int(shape[1]), int(shape[2])), affine)
+    order = 1 if max(volume.grid.spacing) <= spacing else 3
+    return resample(volume, grid, order=order, background=air_of(volume))
+
+
+def air_of(volume: Volume) -> float:
+    """A value of air, below nearly all that an image shows."""
+    return float(np.percentile(volume.array, 1))
 
 
 def solid(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

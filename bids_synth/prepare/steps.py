@@ -17,7 +17,7 @@ from bids_synth.errors import VisitError
 from bids_synth.grid import Affine, Grid
 from bids_synth.modality import MODALITIES, Modality
 from bids_synth.parts.preparation import GridPart, PreparationPart
-from bids_synth.prepare.admit import admit_scans, read_converted, read_scan
+from bids_synth.prepare.admit import admit_scans, look_at_voxels, read_scan
 from bids_synth.prepare.bias import correct_bias
 from bids_synth.prepare.coverage import WHOLE, coverage, share_of
 from bids_synth.prepare.find_brain import find_brain
@@ -46,13 +46,12 @@ def admit(
     scans: Mapping[str, Path],
     folder: Path,
     conversions: Mapping[str, Conversion] = MappingProxyType({}),
-) -> tuple[Path, Path]:
-    """A file that names the scans, all of which can be read, and their fingerprints (JSON)."""
-    contents = admit_scans(scans, conversions)
-    return (
-        write_text("\n".join(scans), folder / "admitted.txt"),
-        write_text(json.dumps(contents), folder / "contents.json"),
-    )
+) -> Path:
+    """A file (JSON) that names the scans, all of which can be prepared, what is odd, and their
+    fingerprints."""
+    found = admit_scans(scans, conversions)
+    known = {"scans": list(scans), **asdict(found)}
+    return write_text(json_text(known, indent=None), folder / "admitted.json")
 
 
 def find_region(
@@ -135,8 +134,9 @@ def resample_scan(
     A scan that came without skull has values in its own brain alone; what was set around it
     does not blend into the rim.
     """
-    volume, found = read_converted(scan, modality, conversion)
-    scanned, within = volume, support(volume)
+    seen = look_at_voxels(scan, modality, conversion)
+    volume = scanned = seen.volume
+    within = support(volume)
     placed = read_mask(mask)
     kind = MODALITIES[modality]
     if part.bias_correction and kind.datatype == "anat" and kind.arbitrary:
@@ -158,7 +158,9 @@ def resample_scan(
     return (
         write_volume(image, folder / f"{modality}.nii.gz"),
         write_text(
-            json_text({"scale": asdict(scale), "conversion": asdict(found)}, indent=None),
+            json_text(
+                {"scale": asdict(scale), "conversion": asdict(seen.conversion)}, indent=None
+            ),
             folder / f"{modality}.json",
         ),
         write_volume(covered, folder / f"{modality}_coverage.nii.gz"),
@@ -177,7 +179,7 @@ def scan_on_grid(
 ) -> Volume:
     """A scan at the voxels of a grid, in its modality's unit, resampled once as `resample_scan`
     does."""
-    volume, _ = read_converted(scan, modality, conversion)
+    volume = read_scan(scan, modality, conversion)
     background = MODALITIES[modality].background
     return _on_grid(volume, support(volume), grid, transform, background)
 
@@ -211,12 +213,12 @@ def collect(
     mask: Path,
     template: Path,
     known: Path,
-    contents: Path,
     images: Mapping[str, Path],
     scales: Mapping[str, Path],
     transforms: Mapping[str, Path],
     coverage: Mapping[str, Path],
     folder: Path,
+    admitted: Path | None = None,
 ) -> Path:
     """The manifest of a prepared visit: every path, relative to `folder`, and figure, as JSON."""
 
@@ -227,7 +229,9 @@ def collect(
     known_of = {m: json.loads(p.read_text("utf-8")) for m, p in scales.items()}
     inside = read_mask(mask)
     base = read_volume(images[reference]).array
+    odd = json.loads(admitted.read_text("utf-8")) if admitted is not None else {}
     quality = dict(facts["quality"])
+    quality |= {f"outliers_{m}": float(n) for m, n in odd.get("held", {}).items()}
     partial: dict[str, Path] = {}
     for modality, path in coverage.items():
         covered = read_mask(path)
@@ -252,8 +256,8 @@ def collect(
         "quality": quality,
         "stripped": facts["stripped"],
         "coverage": {m: relative(p) for m, p in partial.items()},
-        "notes": facts.get("notes", []),
-        "contents": json.loads(contents.read_text("utf-8")),
+        "notes": [*odd.get("notes", []), *facts.get("notes", [])],
+        "contents": odd.get("contents", {}),
     }
     return write_text(json_text(manifest, indent=None), folder / "prepared.json")
 

@@ -2,54 +2,59 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from bids_synth.grid import Affine, Grid, inverse
+from bids_synth.grid import Affine, inverse
 from bids_synth.prepare.align_head import align_head
 from bids_synth.prepare.ants_runtime import Stage, register
-from bids_synth.prepare.head_template import priors
+from bids_synth.prepare.head_template import Priors, priors
 from bids_synth.prepare.region import solid
 from bids_synth.prepare.resample import resample
-from bids_synth.prepare.tissue import Maps, refit, segment
+from bids_synth.prepare.tissue import ROUNDS, STEADY, Maps, refit, segment
 from bids_synth.template import template_mask, template_t1w
 from bids_synth.volume import Volume
 
-SPACING = 2.0
-"""Voxel size, mm, at which tissues are told apart."""
+REFITS = 3
+"""How often the affine is fitted to the tissues found."""
 AFFINE = (Stage("Affine[0.25]", (100, 50), (2, 1), (1, 0)),)
 
 
 def mask_by_template(volume: Volume, *, seed: int) -> tuple[Volume, Affine]:
     """uint8 brain mask of a head on its own grid, and the affine template -> `volume`.
 
-    The template is aligned with the head, its tissue priors are brought to a 2 mm copy, and
-    tissues are told apart (`segment`); the affine is fitted anew to the tissues found, and
-    they are told apart once more. Grey and white matter, closed and filled, are the brain.
+    The template is aligned with the head; then all is done in the template's space, so that
+    nothing depends on the grid that the head was scanned on. Tissues are told apart
+    (`segment`) in a 4 mm copy and the affine is fitted anew to them, again and again; then
+    they are told apart at 2 mm. Grey and white matter, and the fluid that is inside the template's
+    brain, closed and filled, are the brain.
     """
     affine = align_head(volume, seed=seed)
-    grid = _around_brain(volume.grid, affine)
-    copy = resample(volume, grid)
-    tissue = segment(copy.array, _placed(grid, affine), spacing=SPACING)
-    affine = refit(tissue, grid, affine, seed=seed)
-    tissue = segment(copy.array, _placed(grid, affine), spacing=SPACING)
-    brain = _brain(tissue[0] + tissue[1], grid.spacing[0])
-    smooth = Volume(ndimage.gaussian_filter(brain.astype(np.float32), 0.7), grid)
-    fine = resample(smooth, volume.grid)
-    return fine.with_array((fine.array > 0.5).astype(np.uint8)), affine
+    for _ in range(REFITS):
+        tissue = _tissue(volume, affine, thin=2)
+        affine = refit(tissue, priors(2), affine, seed=seed)
+    tissue = _tissue(volume, affine, thin=1)
+    known = priors()
+    brain = _brain(tissue, known)
+    smooth = Volume(ndimage.gaussian_filter(brain.astype(np.float32), 0.7), known.grid)
+    fine = resample(smooth, volume.grid, transform=inverse(affine))
+    return fine.with_array(solid(fine.array > 0.5).astype(np.uint8)), affine
 
 
-def _placed(grid: Grid, affine: Affine) -> Maps:
-    """The priors (K, I, J, K) of the template on the grid of an image."""
-    known, back = priors(), inverse(affine)
-    maps = np.stack(
-        [resample(Volume(m, known.grid), grid, transform=back).array for m in known.maps]
+def _tissue(volume: Volume, affine: Affine, *, thin: int) -> Maps:
+    """Tissues of a head in the template's space, on the grid of its priors."""
+    known = priors(thin)
+    copy = resample(volume, known.grid, transform=affine)
+    everywhere = volume.with_array(np.ones(volume.grid.shape, np.uint8))
+    seen = resample(everywhere, known.grid, transform=affine, order=0).array > 0
+    return segment(
+        copy.array,
+        known.maps,
+        spacing=known.grid.spacing[0],
+        seen=seen,
+        rounds=STEADY if thin > 1 else ROUNDS,
     )
-    maps += np.float32(1e-5)
-    return np.asarray(maps / maps.sum(0))
 
 
 def align_brain(reference: Volume, brain: Volume, *, seed: int) -> Affine:
@@ -66,24 +71,14 @@ def align_brain(reference: Volume, brain: Volume, *, seed: int) -> Affine:
     return register(fixed, moving, AFFINE, start=start, seed=seed).linear
 
 
-def _brain(matter: npt.NDArray[Any], spacing: float) -> npt.NDArray[np.bool_]:
+def _brain(tissue: Maps, known: Priors) -> npt.NDArray[np.bool_]:
+    spacing = known.grid.spacing[0]
+    matter = tissue[0] + tissue[1]
     rough = ndimage.gaussian_filter(matter, 0.5) > 0.5
     core = ndimage.binary_dilation(solid(ndimage.binary_opening(rough))) & rough
     pad, steps = 4, max(1, round(4.0 / spacing))
     closed = ndimage.binary_closing(np.pad(core, pad), iterations=steps)
     return ndimage.binary_fill_holes(closed)[pad:-pad, pad:-pad, pad:-pad]  # type: ignore[no-any-return]
-
-
-def _around_brain(grid: Grid, affine: Affine) -> Grid:
-    """The 2 mm grid around the brain, 20 mm of margin, within the field of view."""
-    copy = grid.canonical().with_spacing(SPACING)
-    mask = template_mask()
-    points = mask.grid.to_mm(np.argwhere(mask.array > 0)[::50])
-    index = copy.to_index(points @ affine[:3, :3].T + affine[:3, 3])
-    margin = 20.0 / SPACING
-    start = np.clip(np.floor(index.min(0) - margin), 0, np.asarray(copy.shape) - 1).astype(int)
-    stop = np.clip(np.ceil(index.max(0) + margin), start + 1, copy.shape).astype(int)
-    return copy.crop([int(a) for a in start], [int(b) for b in stop])
 
 
 def _by_moments(one: Volume, other: Volume) -> Affine:

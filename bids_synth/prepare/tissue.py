@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
-from scipy.optimize import minimize
 
-from bids_synth.grid import Affine, Grid, inverse
-from bids_synth.prepare.align_head import CENTRE, matrix_of
-from bids_synth.prepare.head_template import BLUR, priors
+from bids_synth.grid import Affine, inverse
+from bids_synth.prepare.align_head import CENTRE, SIZE, matrix_of
+from bids_synth.prepare.head_template import BLUR, Priors
 
 Maps = npt.NDArray[np.float32]
 """Probabilities (K, I, J, K) of the tissues of `Priors.maps`."""
+AIR = 5
+"""Which of the tissues is air."""
 ROUNDS = 6
 BINS, TOP = 64, 1.3
 """Histogram of greys, from 0 to 1.3 times the 99.5th percentile."""
@@ -22,62 +24,101 @@ GREYS = ((np.arange(BINS) + 0.5) / BINS * TOP).astype(np.float32)
 BIAS = 24.0
 """Standard deviation, mm, of the smooth field that is divided out."""
 POINTS = 8000
+STEP = np.array([2.0] * 3 + [1.5] * 3 + [2.0] * 3)
+"""Typical changes of shifts (mm), turns (degrees) and log sizes (percent)."""
+PULL = 20.0
+"""Squared errors that one standard deviation of an unusual size weighs as much as."""
+DESCENTS = 12
+"""Most steps of a fit."""
+STEADY = 3
+"""Rounds without the pull of neighbours, of a first look at a coarse copy."""
 
 
-def segment(image: npt.NDArray[Any], maps: Maps, *, spacing: float) -> Maps:
+def segment(
+    image: npt.NDArray[Any],
+    maps: Maps,
+    *,
+    spacing: float,
+    seen: npt.NDArray[np.bool_],
+    rounds: int = ROUNDS,
+) -> Maps:
     """Probabilities of the tissues of an image (I, J, K) from their priors.
 
     Expectation maximisation over histograms of greys with a smooth bias field (Ashburner and
     Friston 2005, doi:10.1016/j.neuroimage.2005.02.018) and a pull of neighbours on one
     another; the histograms of the brain's three tissues are held close to a normal curve.
+    Where nothing was `seen` the priors stay.
     """
-    low, high = np.percentile(image, [0.5, 99.5])
+    head = seen & (maps[AIR] < 0.5)
+    low, high = np.percentile(image[head] if head.any() else image, [0.5, 99.5])
     grey = ((image - low) / max(high - low, 1e-6)).clip(0.03, 1.2)
     logs = np.log(grey).astype(np.float32)
     bias = np.zeros_like(logs)
-    tissue = maps**3
-    for turn in range(ROUNDS):
+    tissue = maps**3 * seen
+    for turn in range(rounds):
         bins = np.minimum(np.exp(logs - bias) * (BINS / TOP), BINS - 1).astype(np.int32)
         table = _histograms(bins, tissue)
-        found = maps * table[:, bins]
+        found = maps * np.where(seen, table[:, bins], 1)
         if turn > 1:
             found *= np.exp(2 * np.stack([ndimage.uniform_filter(t, 3) for t in tissue]))
         tissue = found / (found.sum(0) + 1e-20)
-        if turn < ROUNDS - 1:
+        if turn < rounds - 1:
+            tissue *= seen
             bias = _bias(logs, tissue, table, spacing)
     return np.asarray(tissue, dtype=np.float32)
 
 
-def refit(tissue: Maps, grid: Grid, affine: Affine, *, seed: int) -> Affine:
+def refit(tissue: Maps, known: Priors, affine: Affine, *, seed: int) -> Affine:
     """The affine, near `affine`, that best lays the template's tissues over those found.
 
-    Least squares between the blurred maps of white matter, grey matter and fluid.
+    Least squares between the blurred maps of white matter, grey matter and fluid that were
+    found on the grid of `known` by `affine`, and its priors (Levenberg and Marquardt), with
+    what is known of the sizes of heads: tissues alone would creep outwards into the skull.
     """
-    known = priors()
     index = np.argwhere(known.maps[:3].sum(0) > 0.02)
     index = index[np.random.default_rng(seed).permutation(len(index))[:POINTS]]
     points = known.grid.to_mm(index) - CENTRE
     wanted = known.maps[:3][:, index[:, 0], index[:, 1], index[:, 2]]
-    blurred = [
-        ndimage.gaussian_filter(t, BLUR / grid.spacing[0])[::2, ::2, ::2] for t in tissue[:3]
-    ]
-    there = np.eye(4)
-    there[:3, 3] = CENTRE
-    base = affine @ there
-    to_index = np.diag([0.5, 0.5, 0.5, 1.0]) @ inverse(grid.affine)
+    blurred = [ndimage.gaussian_filter(t, BLUR / known.grid.spacing[0]) for t in tissue[:3]]
+    to_index, back = inverse(known.grid.affine), np.eye(4)
+    back[:3, 3] = -CENTRE
 
-    def cost(parameters: npt.NDArray[np.float64]) -> float:
-        matrix = to_index @ base @ matrix_of(parameters, np.zeros(3))
-        at = (points @ matrix[:3, :3].T + matrix[:3, 3]).T
-        errors = [
-            ((ndimage.map_coordinates(t, at, order=1, mode="constant") - w) ** 2).mean()
-            for t, w in zip(blurred, wanted, strict=True)
-        ]
-        return float(sum(errors))
+    def errors(parameters: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        matrix = matrix_of(parameters, CENTRE)
+        index = to_index @ matrix
+        at = (points @ index[:3, :3].T + index[:3, 3]).T
+        found = [ndimage.map_coordinates(t, at, order=1, mode="nearest") for t in blurred]
+        sizes = 100 * np.log(np.linalg.norm((affine @ matrix)[:3, :3], axis=0))
+        unusual = np.sqrt(PULL) * (sizes - SIZE[0]) / SIZE[1]
+        return np.concatenate([(np.stack(found) - wanted).ravel(), unusual])
 
-    options = {"maxiter": 3, "xtol": 0.1, "ftol": 1e-4, "maxfev": 900}
-    best = minimize(cost, np.zeros(9), method="Powell", options=options).x
-    return np.asarray(base @ matrix_of(best, np.zeros(3)) @ inverse(there))
+    matrix = matrix_of(_least_squares(errors, STEP), CENTRE) @ back
+    return np.asarray(affine @ matrix)
+
+
+def _least_squares(
+    errors: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]],
+    step: npt.NDArray[np.float64],
+) -> npt.NDArray[np.float64]:
+    """Parameters, from 0, of least squared errors (Levenberg and Marquardt).
+
+    Slopes are taken over a fifth of `step`, far above the roughness of interpolated maps.
+    """
+    found, damping = np.zeros(len(step)), 1e-2
+    now = errors(found)
+    width = np.diag(step / 5)
+    for _ in range(DESCENTS):
+        slopes = np.stack([(errors(found + w) - now) / 0.2 for w in width])
+        square = slopes @ slopes.T
+        change = np.linalg.solve(square + damping * np.diag(np.diag(square)), -slopes @ now)
+        there = errors(found + change * step)
+        if there @ there < now @ now:
+            found, now, damping = found + change * step, there, damping / 5
+            if np.abs(change).max() < 0.01:
+                break
+        else:
+            damping *= 10
+    return found
 
 
 def _histograms(bins: npt.NDArray[np.int32], tissue: Maps) -> Maps:

@@ -121,7 +121,7 @@ def init_prepare_wf(
     outputs = [("native_mask", "native_mask"), ("template", "template"), ("known", "known")]
     workflow.connect(region, outputs[0][0], prepared, outputs[0][1])
     workflow.connect([(region, prepared, outputs[1:]), (place, prepared, [("mask", "mask")])])
-    workflow.connect(admit, "contents", prepared, "contents")
+    workflow.connect(admit, "admitted", prepared, "admitted")
     workflow.connect(images, "out", prepared, "images")
     workflow.connect(scales, "out", prepared, "scales")
     workflow.connect(coverage, "out", prepared, "coverage")
@@ -201,6 +201,8 @@ def prepare_visits(
             problems.append(Problem(visit.label, reason))
         else:
             prepared[visit.label] = found
+            for note in found.notes:
+                LOG.warning("%s", note)
     return prepared, tuple(problems)
 
 
