@@ -149,6 +149,22 @@ def test_what_is_there_as_it_should_be_is_not_doubted_for_what_lies_beside_it(
     assert "sub-01_T1w_defaced.nii.gz is not used as T1w" in note
 
 
+@pytest.mark.parametrize("asked", [(), ("01",)])
+@pytest.mark.parametrize(
+    "place", ["sub-01/anat/sub-01_T1w/I1.dcm", "sub-01/T1w/1", "sub-01/anat/T1w.dcm/1",
+              "Sub-01/anat/sub-01_T1w.nii.gz", "sub-01/anat/sub-01_T1w.tar.gz"]
+)  # fmt: skip
+def test_slices_archives_and_folders_of_a_modality_are_images_too(
+    place: str, asked: tuple[str, ...], tmp_path: Path
+) -> None:
+    dataset = make_dataset(tmp_path / "raw", "sub-01/anat/sub-01_FLAIR.nii.gz", place)
+    found = query(dataset, IMPUTE, participants=asked)
+    (visit,) = found.visits
+    assert visit.missing(IMPUTE.targets) == ("T2w", "PDw")
+    assert place.split("/I1")[0].removesuffix("/1") in visit.doubtful["T1w"]
+    assert len(found.notes) == 1
+
+
 def test_contrast_agents_are_told_apart_however_they_are_spelled(tmp_path: Path) -> None:
     data = IMPUTE.model_dump(mode="json") | {"modalities": {"T1w": "either", "T1wGd": "either"}}
     recipe = validate_recipe(data, origin="test")

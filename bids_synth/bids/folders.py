@@ -33,7 +33,8 @@ class Listing:
     dataset: Path
     """The raw dataset."""
     files: list[PurePosixPath] = field(default_factory=list)
-    """Every file, and every link to one, whether or not its content is there."""
+    """Every file, and every link to one, whether or not its content is there; and folders that
+    are none of BIDS."""
     problems: list[tuple[Key, str]] = field(default_factory=list)
     """Visits of which something cannot be looked at, each with the folder and why."""
     notes: list[str] = field(default_factory=list)
@@ -66,9 +67,22 @@ def list_folders(dataset: Path, participants: Sequence[str] = ()) -> Listing:
     (recordings such as `.ds` and `.zarr`) are not entered.
     """
     listing = Listing(dataset)
-    for name in [f"sub-{label}" for label in participants] or _top(listing):
+    for name in _asked(listing, participants) or _top(listing):
         _walk(listing, PurePosixPath(name), ())
     return listing
+
+
+def _asked(listing: Listing, participants: Sequence[str]) -> list[str]:
+    """Folders of participants who are named, and those that differ from them by spelling."""
+    names = []
+    for label in participants:
+        names.append(f"sub-{label}")
+        for near in (f"Sub-{label}", f"SUB-{label}", f"sub_{label}", f"sub{label}"):
+            path = listing.dataset / near
+            # On a disk that knows no case it is the same folder.
+            if path.is_dir() and not path.samefile(listing.dataset / f"sub-{label}"):
+                names.append(near)
+    return names
 
 
 def _top(listing: Listing) -> list[str]:
@@ -98,9 +112,11 @@ def _walk(listing: Listing, folder: PurePosixPath, above: tuple[tuple[int, int],
         listing.notes.append(f"{path}: is an empty folder; fetch its content, or remove it")
     for name, is_folder in entries:
         inner = folder / name
-        if _is_walked(inner, is_folder=is_folder):
+        walked = _is_walked(inner, is_folder=is_folder)
+        if walked:
             _walk(listing, inner, (*above, (found.st_dev, found.st_ino)))
-        elif not is_folder:
+        # A folder named T1w may hold the slices of one.
+        if not walked or not _is_expected(inner):
             listing.files.append(inner)
 
 
@@ -119,9 +135,13 @@ def _is_walked(path: PurePosixPath, *, is_folder: bool) -> bool:
     """True for a folder that is entered, and for what by its name should be one and is not."""
     if len(path.parts) > _DEEPEST or "." in path.name:
         return False
+    return is_folder or _is_expected(path)
+
+
+def _is_expected(path: PurePosixPath) -> bool:
+    """True for what BIDS has as a folder of a session or a datatype."""
     session = len(path.parts) == 2 and path.name.startswith("ses-")
-    expected = session or (len(_within(path)) == 1 and path.name in {*DATATYPES, *_ELSEWHERE})
-    return is_folder or expected
+    return session or (len(_within(path)) == 1 and path.name in {*DATATYPES, *_ELSEWHERE})
 
 
 def _within(path: PurePosixPath) -> tuple[str, ...]:
