@@ -8,7 +8,18 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    "name", ["limits", "objectives", "quality", "quality_table", "stages", "tasks", "toys", "tree"]
-)
+    "name",
+    [
+        "limits",
+        "masks",
+        "objectives",
+        "quality",
+        "quality_table",
+        "stages",
+        "tasks",
+        "toys",
+        "tree",
+    ],
+)  # fmt: skip
 def test_every_benchmark_can_be_imported(name: str) -> None:
     import_module(f"benchmarks.{name}")
