@@ -8,6 +8,7 @@ import pytest
 
 NAMES = [
     "limits",
+    "masks",
     "objectives",
     "quality",
     "quality_table",

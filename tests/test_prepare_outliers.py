@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prepare_phantom import make_scan
+from scipy import ndimage
 
 from bids_synth.errors import VisitError
 from bids_synth.grid import Grid
@@ -87,22 +88,29 @@ def wrapped(volume: Volume, kind: type, top: float) -> np.ndarray:
     return values.view(kind)
 
 
+@pytest.mark.parametrize("blur", [0.0, 1.5])
 @pytest.mark.parametrize(("kind", "top"), [(np.int16, 65000), (np.int16, 45000), (np.int8, 250)])
-def test_unsigned_numbers_stored_as_signed_are_unwrapped(tmp_path, kind, top):
-    values = wrapped(HEAD, kind, top)
+def test_unsigned_numbers_stored_as_signed_are_never_believed(tmp_path, kind, top, blur):
+    """Unwrapped where that makes a smoother image, refused elsewhere; told by name in both."""
+    head = HEAD.with_array(ndimage.gaussian_filter(HEAD.array, blur) if blur else HEAD.array)
+    values = wrapped(head, kind, top)
     path = tmp_path / "sub-01_T1w.nii.gz"
     nib.Nifti1Image(values, HEAD.grid.affine).to_filename(path)
-    seen = look_at_voxels(path, "T1w")
-    notes = seen.mended.notes
-    np.testing.assert_array_equal(
-        seen.volume.array, values.view(values.dtype.str.replace("i", "u"))
-    )
     share = round(100 * (values < 0).mean())
-    assert any(
+    words = (
         f"{path}: {share} % of the voxels are negative next to the brightest ones: unsigned "
-        "numbers stored as signed?" in note
-        for note in notes
+        "numbers stored as signed?"
     )
+    read = None
+    try:
+        read = look_at_voxels(path, "T1w")
+        notes = list(read.mended.notes)
+    except VisitError as error:
+        notes = [str(error)]
+    assert any(words in note for note in notes)
+    if read is not None:
+        unsigned = values.view(values.dtype.str.replace("i", "u"))
+        np.testing.assert_array_equal(read.volume.array, unsigned)
 
 
 def test_wrapped_numbers_of_which_no_image_can_be_made_fail_by_name(tmp_path):
@@ -146,5 +154,6 @@ def test_the_field_cases_of_spikes_and_wrapped_numbers():
     path = next((SHARED / "cases" / "wrapped-int16").rglob("*_T1w.nii.gz"))
     seen = look_at_voxels(path, "T1w")
     notes = seen.mended.notes
-    assert seen.volume.array.min() >= 0
+    stored = np.asarray(nib.load(path).dataobj)
+    np.testing.assert_array_equal(seen.volume.array, stored.view(np.uint16))
     assert any("27 % of the voxels are negative" in note for note in notes)

@@ -6,16 +6,23 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from bids_synth.grid import Affine, inverse
+from bids_synth.grid import Affine, Grid, inverse
 from bids_synth.prepare.align_head import align_head
 from bids_synth.prepare.ants_runtime import Stage, register
-from bids_synth.prepare.head_template import Priors, priors
+from bids_synth.prepare.head_template import priors
 from bids_synth.prepare.region import solid
 from bids_synth.prepare.resample import resample
-from bids_synth.prepare.tissue import ROUNDS, STEADY, Maps, refit, segment
+from bids_synth.prepare.tissue import AIR, ROUNDS, STEADY, Maps, refit, segment
 from bids_synth.template import template_mask, template_t1w
 from bids_synth.volume import Volume
 
+SPACING = 2.0
+"""Voxel size, mm, at which the brain is told from the rest."""
+BRIGHT = 1.25
+"""How much brighter than grey matter fluid is where its outline can be seen, as in a T2w."""
+DEEP = 0.98
+"""Prior share of the brain above which a voxel is brain, whatever its grey: ventricles that
+open to the outside, lesions."""
 REFITS = 3
 """How often the affine is fitted to the tissues found."""
 AFFINE = (Stage("Affine[0.25]", (100, 50), (2, 1), (1, 0)),)
@@ -24,37 +31,50 @@ AFFINE = (Stage("Affine[0.25]", (100, 50), (2, 1), (1, 0)),)
 def mask_by_template(volume: Volume, *, seed: int) -> tuple[Volume, Affine]:
     """uint8 brain mask of a head on its own grid, and the affine template -> `volume`.
 
-    The template is aligned with the head; then all is done in the template's space, so that
-    nothing depends on the grid that the head was scanned on. Tissues are told apart
-    (`segment`) in a 4 mm copy and the affine is fitted anew to them, again and again; then
-    they are told apart at 2 mm. Grey and white matter, and the fluid that is inside the template's
-    brain, closed and filled, are the brain.
+    The template is aligned with the head. In the template's space, where nothing depends on
+    the grid of the scan, tissues are told apart (`segment`) at 4 mm and the affine is fitted
+    to them, again and again. Then they are told apart at 2 mm along the scan's own axes,
+    where nothing is blurred. Grey and white matter, closed and filled, are the brain, and so
+    is what lies deep inside the template's.
     """
     affine = align_head(volume, seed=seed)
     for _ in range(REFITS):
-        tissue = _tissue(volume, affine, thin=2)
-        affine = refit(tissue, priors(2), affine, seed=seed)
-    tissue = _tissue(volume, affine, thin=1)
-    known = priors()
-    brain = _brain(tissue, known)
-    smooth = Volume(ndimage.gaussian_filter(brain.astype(np.float32), 0.7), known.grid)
-    fine = resample(smooth, volume.grid, transform=inverse(affine))
+        known = priors(2)
+        affine = refit(_tissue(volume, known.grid, affine)[0], known, affine, seed=seed)
+    grid = _around_brain(volume.grid, affine)
+    tissue, inside = _tissue(volume, grid, None, back=inverse(affine))
+    brain = _brain(tissue, inside, resample(volume, grid).array, grid.spacing[0])
+    smooth = Volume(ndimage.gaussian_filter(brain.astype(np.float32), 0.7), grid)
+    fine = resample(smooth, volume.grid)
     return fine.with_array(solid(fine.array > 0.5).astype(np.uint8)), affine
 
 
-def _tissue(volume: Volume, affine: Affine, *, thin: int) -> Maps:
-    """Tissues of a head in the template's space, on the grid of its priors."""
-    known = priors(thin)
-    copy = resample(volume, known.grid, transform=affine)
+def _tissue(
+    volume: Volume, grid: Grid, affine: Affine | None, *, back: Affine | None = None
+) -> tuple[Maps, npt.NDArray[np.float32]]:
+    """Tissues of a head on `grid`, and the prior share of the inside of the brain.
+
+    `affine` leads from the points of `grid` to the head, `back` to the template; None where
+    they are the same points.
+    """
+    known = priors(1 if affine is None else 2)
+    copy = resample(volume, grid, transform=affine)
     everywhere = volume.with_array(np.ones(volume.grid.shape, np.uint8))
-    seen = resample(everywhere, known.grid, transform=affine, order=0).array > 0
-    return segment(
-        copy.array,
-        known.maps,
-        spacing=known.grid.spacing[0],
-        seen=seen,
-        rounds=STEADY if thin > 1 else ROUNDS,
-    )
+    seen = resample(everywhere, grid, transform=affine, order=0).array > 0
+    maps, wet = known.maps, known.wet
+    if back is not None:
+        beyond = [1e-5] * AIR + [1.0, 1e-5]
+        maps = np.stack(
+            [
+                resample(Volume(m, known.grid), grid, transform=back, background=b).array
+                for m, b in zip(maps, beyond, strict=True)
+            ]
+        )
+        maps /= maps.sum(0)
+        wet = resample(Volume(wet, known.grid), grid, transform=back).array
+    rounds = ROUNDS if affine is None else STEADY
+    tissue = segment(copy.array, maps, spacing=grid.spacing[0], seen=seen, rounds=rounds)
+    return tissue, maps[0] + maps[1] + maps[2] * wet
 
 
 def align_brain(reference: Volume, brain: Volume, *, seed: int) -> Affine:
@@ -71,14 +91,40 @@ def align_brain(reference: Volume, brain: Volume, *, seed: int) -> Affine:
     return register(fixed, moving, AFFINE, start=start, seed=seed).linear
 
 
-def _brain(tissue: Maps, known: Priors) -> npt.NDArray[np.bool_]:
-    spacing = known.grid.spacing[0]
-    matter = tissue[0] + tissue[1]
-    rough = ndimage.gaussian_filter(matter, 0.5) > 0.5
+def _brain(
+    tissue: Maps,
+    inside: npt.NDArray[np.float32],
+    image: npt.NDArray[np.float32],
+    spacing: float,
+) -> npt.NDArray[np.bool_]:
+    """The brain of an image whose tissues are known, without holes.
+
+    Fluid that is brighter than grey matter is told from the dark skull, and counts where the
+    template has it inside the brain's outline; dark fluid does not.
+    """
+    matter, blur = tissue[0] + tissue[1], 0.5
+    grey, fluid = (float((image * t).sum() / (t.sum() + 1e-6)) for t in tissue[1:3])
+    low = float(np.percentile(image, 0.5))
+    if fluid - low > BRIGHT * (grey - low):
+        matter, blur = matter + tissue[2] * (inside > 0.3), 1.0
+    rough = ndimage.gaussian_filter(matter, blur) > 0.5
     core = ndimage.binary_dilation(solid(ndimage.binary_opening(rough))) & rough
+    core |= inside > DEEP
     pad, steps = 4, max(1, round(4.0 / spacing))
     closed = ndimage.binary_closing(np.pad(core, pad), iterations=steps)
-    return ndimage.binary_fill_holes(closed)[pad:-pad, pad:-pad, pad:-pad]  # type: ignore[no-any-return]
+    return solid(closed)[pad:-pad, pad:-pad, pad:-pad]
+
+
+def _around_brain(grid: Grid, affine: Affine) -> Grid:
+    """The 2 mm grid around the brain, 20 mm of margin, within the field of view."""
+    copy = grid.canonical().with_spacing(SPACING)
+    mask = template_mask()
+    points = mask.grid.to_mm(np.argwhere(mask.array > 0)[::50])
+    index = copy.to_index(points @ affine[:3, :3].T + affine[:3, 3])
+    margin = 20.0 / SPACING
+    start = np.clip(np.floor(index.min(0) - margin), 0, np.asarray(copy.shape) - 1).astype(int)
+    stop = np.clip(np.ceil(index.max(0) + margin), start + 1, copy.shape).astype(int)
+    return copy.crop([int(a) for a in start], [int(b) for b in stop])
 
 
 def _by_moments(one: Volume, other: Volume) -> Affine:

@@ -1,0 +1,201 @@
+"""`python -m benchmarks.masks`: how good brain masks are, on phantoms and on real heads.
+
+Phantoms and drawn skulls have a truth: Dice, 95 % surface distance, volume, holes, pieces. Real
+heads have none: their masks are held against one another, turned, or between contrasts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+from scipy.spatial.transform import Rotation
+
+from bids_synth.demo.dataset import make_demo
+from bids_synth.grid import Affine, Grid, inverse
+from bids_synth.prepare.itk import read_itk
+from bids_synth.prepare.region import brain_of_stripped
+from bids_synth.prepare.resample import resample
+from bids_synth.prepare.template_mask import mask_by_template
+from bids_synth.volume import Volume, read_mask, read_volume
+
+SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
+CONTRASTS = ("T1w", "T2w", "FLAIR", "PDw")
+LAYERS = {"T1w": (0.25, 0.1, 0.9), "T2w": (1.4, 0.1, 0.6), "FLAIR": (0.2, 0.1, 0.7)}
+"""Brightness of fluid, skull and scalp against the brain's 95th percentile."""
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One mask."""
+
+    group: str
+    contrast: str
+    name: str
+    dice: float
+    distance: float
+    """95 % surface distance, mm."""
+    volume: float
+    """Against the truth's, or ml where there is none."""
+    holes: int
+    """Voxels of holes."""
+    seconds: float
+
+
+def phantoms(folder: Path, participants: int, resolution: float) -> Iterator[Row]:
+    """Every scan of the demo's phantoms, as if it were the reference of its visit."""
+    make_demo(
+        folder / "bids", participants=participants, resolution=resolution, modalities=CONTRASTS
+    )
+    root = folder / "bids"
+    for path in sorted(root.glob("sub-*/**/anat/*.nii.gz")):
+        label, contrast = path.name.removesuffix(".nii.gz").rsplit("_", 1)
+        place = (
+            folder / "bids" / "derivatives" / "truth" / path.relative_to(folder / "bids").parent
+        )
+        truth = read_mask(place / f"{label}_space-T1w_desc-brain_mask.nii.gz")
+        motion = place / f"{label}_from-{contrast}_to-T1w_mode-image_xfm.txt"
+        back = inverse(read_itk(motion)) if motion.exists() else np.eye(4)
+        yield against("phantom", contrast, label, read_volume(path), truth, back)
+
+
+def drawn_skulls() -> Iterator[Row]:
+    """The real stripped brains inside a drawn skull, at 2 mm."""
+    for path in sorted((SHARED / "stripped").glob("sub-*/anat/*.nii.gz")):
+        label, contrast = path.name.removesuffix(".nii.gz").rsplit("_", 1)
+        if "ce-" in label:
+            continue
+        head, truth = with_skull(read_volume(path), contrast)
+        yield against("drawn skull", contrast, label, head, truth, np.eye(4))
+
+
+def real_heads() -> Iterator[Row]:
+    """Real heads: a turned copy against the plain one, and contrasts against FLAIR."""
+    for path in sorted((SHARED / "head").glob("sub-*/anat/*.nii.gz")):
+        head = read_volume(path)
+        head = resample(head, head.grid.with_spacing(1.5))
+        plain, _ = mask_by_template(head, seed=1)
+        yield against("real, turned 30 degrees", "T1w", "head", turned(head, 30), plain, np.eye(4))
+    raw, known = SHARED / "ms-raw", SHARED / "ms-raw" / "derivatives" / "published-registration"
+    for folder in sorted(raw.glob("sub-*/ses-*/anat"))[:1]:
+        label = folder.parent.name
+        flair = read_volume(next(folder.glob("*_FLAIR.nii.gz")))
+        mask, _ = mask_by_template(flair, seed=1)
+        for contrast in ("T1w", "T2w"):
+            path = next(folder.glob(f"*_{contrast}.nii.gz"))
+            name = f"*from-{contrast}_to-FLAIR*.txt"
+            there = read_itk(next((known / folder.relative_to(raw)).glob(name)))
+            yield against("real, against FLAIR", contrast, label, read_volume(path), mask,
+                          inverse(there))  # fmt: skip
+
+
+def with_skull(brain: Volume, contrast: str) -> tuple[Volume, Volume]:
+    """A stripped brain with fluid, skull and scalp around it and noise, and its mask; 2 mm."""
+    grid = brain.grid.canonical().with_spacing(2.0)
+    wide = grid.crop([-14, -14, -14], [n + 14 for n in grid.shape])
+    mask = resample(brain_of_stripped(brain), wide, order=0)
+    image, inside = resample(brain, wide).array, mask.array > 0
+    image = image - np.median(image[~inside])
+    depth = ndimage.distance_transform_edt(~inside, sampling=wide.spacing)
+    rng = np.random.default_rng(1)
+    wave = ndimage.gaussian_filter(rng.normal(size=wide.shape), 8)
+    depth = depth + 1.5 * wave / wave.std() * (depth > 3)
+    top = float(np.percentile(image[inside], 95))
+    shells = ((0, 3), (3, 9), (9, 15))
+    for (near, far), bright in zip(shells, LAYERS[contrast], strict=True):
+        image[~inside & (depth > near) & (depth <= far)] = bright * top
+    noise = rng.normal(0, 0.02 * top, (2, *wide.shape))
+    image = np.hypot(ndimage.gaussian_filter(image, 0.4) + noise[0], noise[1])
+    return Volume(image.astype(np.float32), wide), mask
+
+
+def turned(volume: Volume, degrees: float) -> Volume:
+    """The same head on a grid turned about its middle, nothing cut off."""
+    grid, spacing = volume.grid, min(volume.grid.spacing)
+    ends = [[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)]
+    corners = grid.to_mm(np.asarray(ends) * (np.asarray(grid.shape) - 1))
+    middle = corners.mean(0)
+    turn = Rotation.from_euler("x", degrees, degrees=True).as_matrix()
+    shape = np.ceil(np.ptp((corners - middle) @ turn, axis=0) / spacing).astype(int) + 1
+    affine = np.eye(4)
+    affine[:3, :3] = turn * spacing
+    affine[:3, 3] = middle - affine[:3, :3] @ ((shape - 1) / 2)
+    return resample(volume, Grid((int(shape[0]), int(shape[1]), int(shape[2])), affine))
+
+
+def against(
+    group: str, contrast: str, name: str, scan: Volume, truth: Volume, back: Affine
+) -> Row:
+    """The mask of a scan against a truth that `back` leads to, RAS+ mm."""
+    start = time.perf_counter()
+    found, _ = mask_by_template(scan, seed=1)
+    seconds = time.perf_counter() - start
+    smooth = truth.with_array(truth.array.astype(np.float32))
+    true = resample(smooth, scan.grid, transform=back).array > 0.5
+    mask = found.array > 0
+    overlap = 2 * float((mask & true).sum()) / float(mask.sum() + true.sum())
+    holes = int((ndimage.binary_fill_holes(mask) & ~mask).sum())
+    distance = surface_distance(mask, true, scan.grid.spacing)
+    share = float(mask.sum() / true.sum())
+    return Row(group, contrast, name, overlap, distance, share, holes, seconds)
+
+
+def surface_distance(one: Bools, other: Bools, spacing: tuple[float, float, float]) -> float:
+    """95th percentile, mm, of the distances from each surface to the other."""
+    rims = [m & ~ndimage.binary_erosion(m) for m in (np.pad(one, 1), np.pad(other, 1))]
+    far = [ndimage.distance_transform_edt(~r, sampling=spacing) for r in rims]
+    return float(np.percentile(np.concatenate([far[0][rims[1]], far[1][rims[0]]]), 95))
+
+
+def page(rows: list[Row]) -> str:
+    """The table as Markdown: mean and worst of each group and contrast."""
+    lines = [
+        "# Brain masks", "", "Made by `python -m benchmarks.masks`.", "",
+        "| heads | contrast | n | Dice | worst | 95 % distance, mm | worst | volume | holes |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]  # fmt: skip
+    for group, contrast in dict.fromkeys((r.group, r.contrast) for r in rows):
+        some = [r for r in rows if (r.group, r.contrast) == (group, contrast)]
+        dice, far = [r.dice for r in some], [r.distance for r in some]
+        volume, holes = np.mean([r.volume for r in some]), sum(r.holes for r in some)
+        lines.append(
+            f"| {group} | {contrast} | {len(some)} | {np.mean(dice):.3f} | {min(dice):.3f} "
+            f"| {np.mean(far):.1f} | {max(far):.1f} | {volume:.2f} | {holes} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Measure, print every mask, and write the page."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.masks", description=__doc__)
+    parser.add_argument("--participants", type=int, default=12)
+    parser.add_argument("--resolution", type=float, default=2.0)
+    parser.add_argument("--page", type=Path)
+    options = parser.parse_args()
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        groups = [phantoms(Path(folder), options.participants, options.resolution)]
+        groups += [drawn_skulls(), real_heads()] if SHARED.is_dir() else []
+        for group in groups:
+            for row in group:
+                rows.append(row)
+                print(
+                    f"{row.group:24} {row.contrast:6} {row.name:16} Dice {row.dice:.4f} "
+                    f"{row.distance:5.1f} mm volume {row.volume:.3f} {row.seconds:5.1f} s",
+                    flush=True,
+                )
+    print(page(rows))
+    if options.page:
+        options.page.write_text(page(rows), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
