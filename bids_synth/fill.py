@@ -129,6 +129,7 @@ class Filler:
         reduced: dict[str, Prepared] = {}
         rows: list[pd.DataFrame] = []
         seen: list[Seen] = []
+        unscored: list[str] = []
         for target in targets:
             left = self._left(prepared, target)
             if left is None:
@@ -141,7 +142,7 @@ class Filler:
             files = self._write(native, left, verdict)
             self._copy(_images(files, made), left)
             lines.append(_line(visit, made, verdict))
-            if self._may_score(prepared, target, lines):
+            if self._may_score(prepared, target, unscored):
                 begun = self.start.synthesize(left, target) if self.start else None
                 scored = score_withheld(
                     made, self.model, self.baselines, left, self.features, start=begun
@@ -154,9 +155,8 @@ class Filler:
         scores = pd.concat(rows, ignore_index=True) if rows else None
         self._draw(prepared, shown, scores, reduced)
         for line in lines:
-            if line not in self.left_out:
-                LOG.info("%s", line)
-        return VisitResult(visit, tuple(lines), scores, tuple(seen))
+            LOG.info("%s", line)
+        return VisitResult(visit, (*lines, *unscored), scores, tuple(seen))
 
     def report(
         self, results: Sequence[VisitResult], problems: Sequence[Problem]
@@ -233,7 +233,7 @@ class Filler:
             return prepared
         return self.withheld.of(prepared, target, self._sources(prepared, target))
 
-    def _may_score(self, prepared: Prepared, target: str, lines: list[str]) -> bool:
+    def _may_score(self, prepared: Prepared, target: str, unscored: list[str]) -> bool:
         """Whether the target was acquired and the model has not seen it; else a line says why."""
         if not self.settings.evaluate or target not in prepared.images:
             return False
@@ -243,8 +243,8 @@ class Filler:
         if reason is None:
             return True
         line = left_out_line(prepared.label, reason)
-        if line not in lines:
-            lines.append(line)
+        if line not in unscored:
+            unscored.append(line)
             self.left_out.append(line)
             LOG.warning("%s", line)
         return False
