@@ -44,7 +44,7 @@ class Ablation:
 
     def add(self, label: str, scored: Scored, prepared: Prepared) -> None:
         """Take up what the model made with one set of sources."""
-        made, mask = scored.synthetic, scored.mask
+        made, mask = scored.synthetic, scored.where(prepared)
         rows = scored.rows[scored.rows["method"] == "model"]
         keys = {
             "visit": prepared.label,

@@ -48,10 +48,14 @@ class Scored:
     """The withheld scan on the same grid."""
     rows: pd.DataFrame
     """Tidy scores of the model and of every baseline."""
-    mask: Volume
-    """uint8 on the native grid: where it was scored."""
     seen: Seen | None = None
     """Feature vectors of all methods, where the recipe gives a network for them."""
+    mask: Volume | None = None
+    """uint8 on the native grid: where it was scored; None where that is the whole mask."""
+
+    def where(self, prepared: Prepared) -> Volume:
+        """uint8 on the native grid: the voxels that were scored."""
+        return self.mask or read_mask(prepared.native_mask)
 
 
 def scenarios(prepared: Prepared, recipe: Recipe) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -171,7 +175,7 @@ def score_withheld(
     gain = scale.gain / own.gain
     spread = made.spread.with_array(made.spread.array * gain) if made.spread else None
     synthetic = replace(made, image=answers["model"], spread=spread)
-    return Scored(on_native(synthetic, prepared), real, pd.DataFrame(rows), mask, seen)
+    return Scored(on_native(synthetic, prepared), real, pd.DataFrame(rows), seen, mask)
 
 
 def evaluation_features(recipe: Recipe) -> FeatureNetwork | None:

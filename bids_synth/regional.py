@@ -32,7 +32,7 @@ class Regional:
             "sources": "+".join(made.sources),
             "method": "model",
         }
-        labels, mask = tissue_labels(prepared), scored.mask
+        labels, mask = tissue_labels(prepared), scored.where(prepared)
         found = mean_values(scored.real, made.image, mask, keys, labels=labels, names=NAMES)
         grey, white = (labels.array == number for number in NAMES)
         if grey.any() and white.sum() > 1:
