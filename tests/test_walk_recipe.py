@@ -480,7 +480,7 @@ class Ramp(torch.nn.Module):
 
 def blended(folder: Path) -> tuple[object, object]:
     model = fitted(folder, toy_recipe(steps=1, steps_per_epoch=1))
-    person = make_visit(folder / "prepared", "x", shape=(28, 28, 28))
+    person = make_visit(folder / "prepared", "x", shape=(34, 34, 34))
     shown = []
     for recipe in (model.recipe, with_value(model.recipe, "synthesis.overlap", 0.0)):
         one = load_synthesizer(replace(model, recipe=recipe), "cpu")
