@@ -470,17 +470,23 @@ def scored(key: str, value: Any, name: str = "metrics.tsv") -> Callable[[Path], 
     return show
 
 
+class Ramp(torch.nn.Module):
+    """Answers with the place inside the window, so that it shows where windows lie."""
+
+    def forward(self, images: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+        ramp = torch.linspace(0, 1, images.shape[2])[:, None, None]
+        return ramp.expand(len(images), 3, *images.shape[2:])
+
+
 def blended(folder: Path) -> tuple[object, object]:
-    model = fitted(folder, toy_recipe(steps=2, steps_per_epoch=2, learning_rate=0.1, ema=0.0))
-    (person,) = [make_visit(folder / "prepared", "x", shape=(28, 28, 28))]
+    model = fitted(folder, toy_recipe(steps=1, steps_per_epoch=1))
+    person = make_visit(folder / "prepared", "x", shape=(34, 34, 34))
     shown = []
     for recipe in (model.recipe, with_value(model.recipe, "synthesis.overlap", 0.0)):
         one = load_synthesizer(replace(model, recipe=recipe), "cpu")
-        for network in one.networks:
-            torch.manual_seed(4)
-            for parameter in network.parameters():
-                torch.nn.init.normal_(parameter, std=0.2)
-        shown.append(one.synthesize(person, "T2w").image.array.tobytes())
+        made = replace(one, networks=(Ramp(),)).synthesize(person, "T2w")
+        assert np.isfinite(made.image.array).all()
+        shown.append(made.image.array.tobytes())
     return shown[0], shown[1]
 
 
