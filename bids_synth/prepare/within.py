@@ -20,8 +20,6 @@ LEAST = 0.01
 """Share from which the part of a voxel that lies in the mask tells its value."""
 FADE = 1.0
 """Standard deviation, in voxels, of the Gaussian by which values go on beyond the mask."""
-SAFE = 1 - 1e-4
-"""Weight above which every voxel of a cubic stencil lies in the mask."""
 Array = npt.NDArray[Any]
 Box = tuple[slice, ...]
 
@@ -42,8 +40,9 @@ def resample_within(
     `within` (I, J, K) is the mask on the volume's grid; what lies outside it has no influence,
     whatever it is. Interpolation is normalised: values times mask over mask, both interpolated
     alike and, where the new voxels are larger, smoothed alike (Knutsson 1993, normalized
-    convolution). Order 1 is linear; 3 is a cubic B-spline where all voxels that it reads lie in
-    the mask, and linear elsewhere. No value leaves the range of those in the mask. float32.
+    convolution). Order 1 is linear; 3, where at least half of a voxel lies in the mask, is a
+    cubic B-spline of the values in the mask, gone on smoothly around it, and linear elsewhere.
+    No value leaves the range of those in the mask. float32.
 
     `inside` is a mask on `grid` of the voxels that have a value: where the mask does not reach
     one, it has the nearest value in the mask. Without it those have one of which the mask fills
@@ -117,10 +116,8 @@ def _interpolated(
     moved = summed / np.maximum(share, np.float32(1e-6))
     if order > 1:
         filled = _continued(values / np.maximum(weight, np.float32(1e-6)), mask > 0)
-        core = ndimage.minimum_filter(mask, 3, mode="constant")
-        safe = interpolate(core, index, offset, shape) >= SAFE
         cubic = interpolate(filled, index, offset, shape, order=order)
-        moved = np.where(safe, cubic, moved)
+        moved = np.where(share >= HALF, cubic, moved)
     return np.clip(moved, known.min(), known.max()), share
 
 
