@@ -579,7 +579,10 @@ def test_every_option_is_shown_to_do_something() -> None:
     assert not set(SHOWN) - set(told), "these are no options any more"
 
 
-SLOW = ("nprocs", "mem", "low_mem", "use_plugin", "tune")
+SLOW = (
+    *("fold", "init_from", "low_mem", "mem", "nprocs", "output_spaces", "overwrite", "resume"),
+    *("synth_only", "tune", "use_plugin"),
+)
 
 
 @pytest.mark.parametrize(

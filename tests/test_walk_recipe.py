@@ -220,6 +220,7 @@ def toy_for(key: str) -> tuple[Recipe, str]:
     return toy(), rest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", TAUGHT)
 def test_a_key_changes_what_is_learned(key: str, visits: list[Stored]) -> None:
     recipe, where = toy_for(key)
@@ -230,6 +231,7 @@ def test_a_key_changes_what_is_learned(key: str, visits: list[Stored]) -> None:
     assert taught(other, visits) != usual(recipe, visits)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", [k for k in TAUGHT if k.startswith("fit.")])
 def test_a_key_of_the_fit_matters_without_pairs_too(key: str, visits: list[Stored]) -> None:
     recipe = toy(objective="cycle-gan")
@@ -277,6 +279,7 @@ CHAINS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", CHAINS)
 def test_a_key_that_needs_another_changes_what_is_learned(
     key: str, visits: list[Stored], tmp_path: Path
@@ -585,6 +588,7 @@ def test_every_key_is_shown_to_do_something() -> None:
     assert not shown - set(every_key()), "these are no keys any more"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", SHOWN)
 def test_a_key_changes_what_is_seen(key: str, tmp_path: Path) -> None:
     one, two = SHOWN[key](tmp_path)
