@@ -169,6 +169,8 @@ def test_nothing_lands_elsewhere(tmp_path, monkeypatch, capfd):
         "weights/baselines.safetensors",
         "weights/fold-0_member-0.safetensors",
         "weights/fold-0_member-1.safetensors",
+        "weights/start_fold-0_member-0.safetensors",
+        "weights/start_fold-0_member-1.safetensors",
     }
     assert {Path(n).name.split(".")[0] for n in found - names} == {"events", "preview"}
     assert len(found - names) == 4
