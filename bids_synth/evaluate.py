@@ -23,7 +23,7 @@ from bids_synth.measure.protocol import PROTOCOLS, applies
 from bids_synth.measure.protocols.masked3d import real_scale
 from bids_synth.measure.table import START
 from bids_synth.modality import MODALITIES
-from bids_synth.prepare.admit import read_scan
+from bids_synth.prepare.admit import read_again
 from bids_synth.prepare.native import part_on_native, to_native
 from bids_synth.recipe import Recipe
 from bids_synth.scale import Scale
@@ -110,7 +110,7 @@ def real_on_native(prepared: Prepared, target: str) -> Volume:
         return truth_on_native(prepared, target)
     if target == prepared.reference:
         scan = prepared.visit.scans[target]
-        return read_scan(scan.path, target, prepared.conversions.get(target, scan.conversion))
+        return read_again(scan.path, target, prepared.conversions.get(target, scan.conversion))
     resampled = read_volume(prepared.images[target], unit=modality.unit)
     return to_native(resampled, prepared, background=modality.background)
 

@@ -73,9 +73,10 @@ def test_columns_are_found_by_any_spelling(tmp_path: Path, names: str, identity:
 
 
 def test_the_columns_of_a_recipe_are_found_by_any_spelling(tmp_path: Path) -> None:
+    """Of those that the recipe does not ask for, the spelling stays."""
     table(tmp_path, "participant_id RS6971 Tracer SEX Site", "sub-01 HAB PBR28 F north")
     rows, notes = columns(tmp_path, PET)
-    assert rows == {"01": {"rs6971": "HAB", "tracer": "PBR28", "sex": "F", "site": "north"}}
+    assert rows == {"01": {"rs6971": "HAB", "tracer": "PBR28", "SEX": "F", "Site": "north"}}
     assert notes == []
 
 

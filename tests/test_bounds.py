@@ -136,7 +136,7 @@ def test_an_answer_that_is_no_number_is_an_error_that_counts_it(
 def test_baselines_are_held_as_the_model_is(tmp_path_factory, weight: float):
     prepared = prepared_with(tmp_path_factory.mktemp("held"), "cbf")
     steep = SimpleNamespace(
-        modalities=("T1w", "cbf"), sums={}, solve=lambda *_: np.array([weight, 0.0, 0.1])
+        modalities=("T1w", "cbf"), sums={}, answer=lambda *_: np.array([weight, 0.0, 0.1])
     )
     gramian: Gramian = steep
     baselines = Baselines({}, gramian, SimpleNamespace())

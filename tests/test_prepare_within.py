@@ -216,7 +216,7 @@ def test_a_scan_without_skull_keeps_its_rim(tmp_path, spacing, outside):
     native_mask = write_volume(scan.with_array(inside.astype(np.uint8)), tmp_path / "m.nii")
     part = PreparationPart(bias_correction=False)
     placed = place_mask(native_mask, GridPart(spacing=spacing), tmp_path)
-    image, _ = resample_scan(path, "ct", placed, None, part, tmp_path)
+    image, _, _ = resample_scan(path, "ct", placed, None, part, tmp_path)
     found = read_volume(image).array[read_mask(placed).array > 0]
     assert found.min() >= 499.9
     assert found.max() <= 520.1

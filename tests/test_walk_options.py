@@ -284,7 +284,7 @@ def split_of(place: Place, *words: object) -> object:
     place.dataset(*paths)
     settings = place.settings(*words, level="group")
     recipe = chosen_recipe(settings)
-    return group._split(recipe, discover(settings, recipe).visits, settings)
+    return group.dataset_split(recipe, discover(settings, recipe), settings)[0]
 
 
 def divided(*words: object) -> Callable[[Place], Pair]:

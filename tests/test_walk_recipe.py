@@ -390,7 +390,7 @@ def phantom(folder: Path) -> Visit:
         "T1w": make_scan("T1w", spacing=6.0, seed=1),
         "T2w": make_scan("T2w", spacing=6.0, moved=moved, seed=2),
     }
-    scans["pet"] = scans["T1w"].with_array(np.abs(scans["T1w"].array))
+    scans["pet"] = scans["T1w"].with_array(np.abs(scans["T1w"].array) / 100)
     paths = {m: write_volume(v, folder / f"{m}.nii.gz") for m, v in scans.items()}
     return Visit("01", None, {m: Scan(m, p) for m, p in paths.items()})
 
@@ -403,7 +403,7 @@ def resampled(key: str, value: Any, modality: str = "T1w") -> Callable[[Path], t
         mask = write_volume(truth_mask(6.0), folder / "mask.nii.gz")
         seen = []
         for recipe in (toy(), with_value(toy(), f"preparation.{key}", value)):
-            image, scale = steps.resample_scan(
+            image, scale, _ = steps.resample_scan(
                 visit.scans[modality].path, modality, mask, None, recipe.preparation, folder
             )
             seen.append((read_volume(image).array.tobytes(), scale.read_text()))
@@ -552,7 +552,7 @@ SHOWN: dict[str, Callable[[Path], tuple[object, object]]] = {
     "fit.preview": model_of("fit.preview", True, names_in),
     "fit.validation": split_of("fit.validation", 0.4),
     "fit.test": split_of("fit.test", 0.4),
-    "fit.stratify": split_of("fit.stratify", []),
+    "fit.stratify": split_of("fit.stratify", ["site"]),
     "grid.spacing": placed_mask("spacing", 4.0),
     "grid.margin": placed_mask("margin", 30.0),
     "preparation.mask": region,

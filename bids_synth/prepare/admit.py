@@ -130,6 +130,13 @@ def look_at_voxels(path: Path, modality: str, conversion: Conversion = UNTOLD) -
     return SeenScan(replace(mended, volume=own, notes=notes), found)
 
 
+def read_again(path: Path, modality: str, conversion: Conversion) -> Volume:
+    """A scan that was admitted before, in its modality's unit by what was settled then."""
+    raw = read_volume(path, unit=MODALITIES[modality].unit)
+    mended = mend(raw, step=read_header(path).step).volume
+    return mended.with_array(conversion.apply(mended.array))
+
+
 def admit_scans(
     scans: Mapping[str, Path], conversions: Mapping[str, Conversion] = MappingProxyType({})
 ) -> Admitted:

@@ -59,7 +59,8 @@ def to_native(
     `background`. With `part`, uint8 on the prepared grid, only that part of the mask has values.
     """
     require_grid(volume, prepared.grid)
-    within, inside = _masks(prepared.mask, prepared.native_mask)
+    within = _mask_on(prepared.grid, prepared.mask)
+    inside = _mask_on(prepared.native, prepared.native_mask)
     if part is not None:
         inside = inside.with_array(inside.array * part_on_native(part, prepared))
         within = part
@@ -77,18 +78,21 @@ def from_native(
 ) -> Volume:
     """From the reference's own grid to the prepared one; inverse of `to_native`."""
     require_grid(volume, prepared.native)
-    within, inside = _masks(prepared.native_mask, prepared.mask)
+    within = _mask_on(prepared.native, prepared.native_mask)
+    inside = _mask_on(prepared.grid, prepared.mask)
     return _between(volume, within, inside, background, order)
 
 
-def _masks(here: Path, there: Path) -> tuple[Volume, Volume]:
-    return _mask(here, _changed(here)), _mask(there, _changed(there))
+def _mask_on(grid: Grid, path: Path) -> Volume:
+    """A mask on its grid to the last digit, which a file keeps only in float32."""
+    mask = _mask(path, _changed(path))
+    require_grid(mask, grid)
+    return Volume(mask.array, grid)
 
 
 def _between(
     volume: Volume, within: Volume, inside: Volume, background: float, order: int
 ) -> Volume:
-    require_grid(within, volume.grid)
     return resample_within(
         volume,
         within.array,
