@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from program_ranks import Disturbance, alone
 from small_job import EPOCHS, NAME, PER_EPOCH, Job, apart
@@ -51,10 +52,10 @@ def only(folder: Path, pattern: str) -> Path:
 def test_torchrun_starts_the_program_and_the_first_process_alone_writes(two: Job) -> None:
     printed, told = ((two.folder / name).read_text() for name in ("printed", "told"))
     assert printed.count("PSNR, dB") == printed.count("group.html") == 1
-    assert told.count("scoring sub-a: T1w from T2w") == 1
+    assert told.count("scoring sub-a: T2w from T1w") == 1
     assert only(two.output, "models/*") == two.model
     log = only(two.output, "logs/bids_synth-*.log").read_text()
-    assert log.count("scoring sub-a: T1w from T2w") == 1
+    assert log.count("scoring sub-a: T2w from T1w") == 1
     assert only(two.output, "logs/*/bids_synth.toml").is_file()
     assert only(two.model, "logs/*/events.*").is_file()
     assert only(two.model, "metrics.tsv").is_file()
@@ -68,7 +69,8 @@ def test_two_processes_fit_what_one_does_with_the_doubled_batch(two: Job, tmp_pa
     assert alone(tmp_path / "said", half.words).codes == [0]
     assert load_model(two.model).card.weights[0].epoch == EPOCHS - 1, "nothing was learned"
     assert max(apart(two, one)) < TOLERANCE
-    assert min(apart(two, half)) > 50 * TOLERANCE
+    # A shift before a norm hardly moves, whoever the training participants are: half of them do.
+    assert np.median(apart(two, half)) > 50 * TOLERANCE
 
 
 def test_participant_works_with_the_model_as_with_any_other(two: Job, tmp_path: Path) -> None:
