@@ -6,7 +6,9 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -15,6 +17,8 @@ from bids import BIDSLayout
 
 from bids_synth.cli.main import run_command
 from bids_synth.demo.dataset import make_demo
+from bids_synth.prepare.workflow import prepare_visits
+from bids_synth.visit import Visit
 
 pytestmark = pytest.mark.slow
 VALIDATOR = Path(sys.executable).with_name("bids-validator-deno")
@@ -125,7 +129,13 @@ def test_a_second_run_makes_nothing_anew(
         message = "nothing may be prepared or fitted again"
         raise AssertionError(message)
 
-    monkeypatch.setattr("bids_synth.prepare.workflow.prepare_visits", refused)
+    def only_withheld(visits: Sequence[Visit], *more: Any, **options: Any) -> Any:
+        """What a score withholds is prepared without it, in the work directory, which is new."""
+        return (prepare_visits if all(v.withheld for v in visits) else refused)(
+            visits, *more, **options
+        )
+
+    monkeypatch.setattr("bids_synth.prepare.workflow.prepare_visits", only_withheld)
     monkeypatch.setattr("bids_synth.learn.fit.fit_member", refused)
     before = {p: p.stat().st_mtime_ns for p in synthetic_images(place / "out")}
     weights = {p: p.stat().st_mtime_ns for p in (place / "out").glob("models/*/weights/*")}
