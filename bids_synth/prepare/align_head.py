@@ -136,7 +136,7 @@ def _joint(
     upper = values - lower
     place, size = labels * GREYS + lower, classes * GREYS
     joint = np.bincount(place, 1 - upper, size) + np.bincount(place + 1, upper, size)
-    return joint.reshape(classes, GREYS) / joint.sum()
+    return np.asarray(joint.reshape(classes, GREYS) / joint.sum(), dtype=np.float64)
 
 
 def _unlikely(parameters: npt.NDArray[np.float64]) -> float:
