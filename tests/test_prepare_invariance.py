@@ -74,6 +74,7 @@ def test_flipped_axes_and_other_numbers_change_nothing():
     assert agreement(found) > SAME
 
 
+@pytest.mark.slow
 def test_a_margin_of_air_changes_nothing():
     wide = head().grid.crop([-12, -20, -8], [n + 9 for n in head().grid.shape])
     found, _ = mask_by_template(resample(head(), wide), seed=1)

@@ -26,7 +26,7 @@ BIAS = 24.0
 POINTS = 8000
 STEP = np.array([2.0] * 3 + [1.5] * 3 + [2.0] * 3)
 """Typical changes of shifts (mm), turns (degrees) and log sizes (percent)."""
-PULL = 20.0
+PULL = 4.0
 """Squared errors that one standard deviation of an unusual size weighs as much as."""
 DESCENTS = 12
 """Most steps of a fit."""
