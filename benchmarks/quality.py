@@ -34,9 +34,11 @@ LOOKS = 3
 """Times that the validation participants are looked at during a fit."""
 
 
-def fit(entry: Entry, place: Path, options: argparse.Namespace, *, steps: int, name: str) -> Path:
-    """One `group` run; returns the model folder."""
-    per_epoch = max(1, steps // (LOOKS if steps > TRIAL else 2))
+def fit(entry: Entry, place: Path, options: argparse.Namespace, *, steps: int = 0) -> Path:
+    """One `group` run, a trial without `steps`; returns the model folder."""
+    trial, name = not steps, entry.recipe if steps else f"{entry.recipe}-trial"
+    steps = steps or TRIAL
+    per_epoch = max(1, steps // (2 if trial else LOOKS))
     values = {
         "grid.spacing": str(options.spacing),
         "preparation.registration_spacing": str(max(3.0, options.spacing)),
@@ -56,7 +58,7 @@ def fit(entry: Entry, place: Path, options: argparse.Namespace, *, steps: int, n
         "group",
     ]
     command += ["--recipe", entry.recipe, "-w", str(place / "work")]
-    if steps == TRIAL:
+    if trial:
         # One fold of two is fitted and nothing is scored.
         command += ["--folds", "2", "--fold", "0"]
     for key, value in values.items():
@@ -68,16 +70,13 @@ def fit(entry: Entry, place: Path, options: argparse.Namespace, *, steps: int, n
 
 def fit_for(entry: Entry, place: Path, options: argparse.Namespace) -> tuple[Path, int, float]:
     """Fit for the stated seconds; model folder, steps of each member, seconds really spent."""
-    trial = pd.read_csv(
-        fit(entry, place, options, steps=TRIAL, name=f"{entry.recipe}-trial") / "training.tsv",
-        sep="\t",
-    )
+    trial = pd.read_csv(fit(entry, place, options) / "training.tsv", sep="\t")
     members = trial["member"].nunique()
     # The first epoch also warms caches up; the second tells the time of a step.
     own = trial[trial["epoch"] > 0]
     spent = float(own["seconds"].mean()) / (TRIAL / 2)
     steps = max(TRIAL, int(options.seconds / members / spent))
-    model = fit(entry, place, options, steps=steps, name=entry.recipe)
+    model = fit(entry, place, options, steps=steps)
     curve = pd.read_csv(model / "training.tsv", sep="\t")
     return model, steps, float(curve["seconds"].sum())
 

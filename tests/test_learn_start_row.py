@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from learn_toys import SHAPE, field, make_visit, minus_error, toy_recipe, toy_split
+from safetensors.numpy import save_file
 
 from bids_synth.errors import ModelError
 from bids_synth.evaluate import score_withheld
@@ -22,7 +23,7 @@ from bids_synth.measure.table import summarise
 from bids_synth.measure.terminal import format_table
 from bids_synth.recipe import load_recipe, validate_recipe
 from bids_synth.report.score_tables import score_tables, score_tiles
-from bids_synth.volume import read_mask
+from bids_synth.volume import read_mask, sha256_of
 
 
 def fit(folder, people, recipe, **more):
@@ -123,6 +124,18 @@ def test_an_altered_start_is_refused_and_a_card_without_one_loads(fitted, tmp_pa
     (folder / "model.json").write_text(json.dumps(card))
     old = load_model(folder)
     assert load_start(load_synthesizer(old, "cpu")) is None
+
+
+def test_a_start_of_other_tensors_is_refused(fitted, tmp_path):
+    model, _ = fitted
+    folder = shutil.copytree(model.folder, tmp_path / "odd")
+    card = json.loads((folder / "model.json").read_text())
+    file = folder / card["start"][0]["file"]
+    save_file({"linear": np.zeros((3, 3), np.float32)}, file)
+    card["start"][0]["sha256"] = sha256_of(file)
+    (folder / "model.json").write_text(json.dumps(card))
+    with pytest.raises(ModelError, match=rf"{file.name} has other tensors"):
+        load_model(folder)
 
 
 def qbold_visit(folder, person):
