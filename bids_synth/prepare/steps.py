@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_synth.errors import VisitError
-from bids_synth.grid import Affine, Grid
-from bids_synth.modality import MODALITIES
+from bids_synth.grid import Affine, Grid, inverse
+from bids_synth.modality import MODALITIES, Modality
 from bids_synth.parts.preparation import GridPart, PreparationPart
 from bids_synth.prepare.admit import admit_scans, read_scan
 from bids_synth.prepare.bias import correct_bias
@@ -112,12 +112,12 @@ def resample_scan(
     does not blend into the rim.
     """
     volume = read_scan(scan, modality)
-    within = support(volume)
     placed = read_mask(mask)
     kind = MODALITIES[modality]
+    matrix = read_itk(transform) if transform is not None else None
+    within = _support(volume, kind, placed, matrix)
     if part.bias_correction and kind.datatype == "anat" and kind.arbitrary:
         volume = correct_bias(volume, within)
-    matrix = read_itk(transform) if transform is not None else None
     image = _on_grid(volume, within, placed.grid, matrix, kind.background)
     try:
         scale = fit_scale(
@@ -134,6 +134,22 @@ def resample_scan(
         write_volume(image, folder / f"{modality}.nii.gz"),
         write_text(json.dumps(vars(scale)), folder / f"{modality}.json"),
     )
+
+
+def _support(
+    volume: Volume, kind: Modality, mask: Volume, transform: Affine | None
+) -> npt.NDArray[Any] | None:
+    """Where a scan without skull has values; None for a scan with its skull.
+
+    Nothing in the brain is 0 in arbitrary units, nor in HU over a quarter of a scan. A flow or a
+    metabolism of fluid is: inside the visit's mask that is a value like others.
+    """
+    known = support(volume)
+    if known is None or kind.arbitrary or kind.background != 0:
+        return known
+    back = inverse(transform) if transform is not None else None
+    share = resample(mask.with_array(mask.array.astype(np.float32)), volume.grid, transform=back)
+    return np.asarray(known | (share.array > 0.5))
 
 
 def _on_grid(
