@@ -170,6 +170,6 @@ def _write_truth(
 def truth_on_native(prepared: Prepared, target: str) -> Volume:
     """A scan of `prepared.truths` on the reference's native grid, resampled once."""
     scan = prepared.visit.scans[target]
-    return scan_on_grid(
-        scan.path, target, prepared.native, read_itk(prepared.transforms[target]), scan.conversion
-    )
+    mask = Volume(read_mask(prepared.native_mask).array, prepared.native)
+    transform = read_itk(prepared.transforms[target])
+    return scan_on_grid(scan.path, target, mask, transform, scan.conversion)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_synth.errors import VisitError
-from bids_synth.grid import Affine, Grid
+from bids_synth.grid import Affine, Grid, inverse
 from bids_synth.modality import MODALITIES, Modality
 from bids_synth.parts.preparation import GridPart, PreparationPart
 from bids_synth.prepare.admit import admit_scans, look_at_voxels, read_scan
@@ -136,12 +136,12 @@ def resample_scan(
     """
     seen = look_at_voxels(scan, modality, conversion)
     volume = scanned = seen.volume
-    within = support(volume)
     placed = read_mask(mask)
     kind = MODALITIES[modality]
+    matrix = read_itk(transform) if transform is not None else None
+    within = _support(volume, kind, placed, matrix)
     if part.bias_correction and kind.datatype == "anat" and kind.arbitrary:
         volume = correct_bias(volume, within)
-    matrix = read_itk(transform) if transform is not None else None
     covered = coverage(scanned, placed, transform=matrix)
     image = _on_grid(volume, within, placed.grid, matrix, kind.background)
     try:
@@ -175,13 +175,29 @@ def _taught(kind: Modality, mask: Volume, covered: Volume) -> npt.NDArray[np.boo
 
 
 def scan_on_grid(
-    scan: Path, modality: str, grid: Grid, transform: Affine | None, conversion: Conversion
+    scan: Path, modality: str, mask: Volume, transform: Affine | None, conversion: Conversion
 ) -> Volume:
-    """A scan at the voxels of a grid, in its modality's unit, resampled once as `resample_scan`
-    does."""
-    volume = read_scan(scan, modality, conversion)
-    background = MODALITIES[modality].background
-    return _on_grid(volume, support(volume), grid, transform, background)
+    """A scan at the voxels of the grid of a mask, in its modality's unit, resampled once as
+    `resample_scan` does."""
+    volume, kind = read_scan(scan, modality, conversion), MODALITIES[modality]
+    within = _support(volume, kind, mask, transform)
+    return _on_grid(volume, within, mask.grid, transform, kind.background)
+
+
+def _support(
+    volume: Volume, kind: Modality, mask: Volume, transform: Affine | None
+) -> npt.NDArray[Any] | None:
+    """Where a scan without skull has values; None for a scan with its skull.
+
+    Nothing in the brain is 0 in arbitrary units, nor in HU over a quarter of a scan. A flow or a
+    metabolism of fluid is: inside the visit's mask that is a value like others.
+    """
+    known = support(volume)
+    if known is None or kind.arbitrary or kind.background != 0:
+        return known
+    back = inverse(transform) if transform is not None else None
+    share = resample(mask.with_array(mask.array.astype(np.float32)), volume.grid, transform=back)
+    return np.asarray(known | (share.array > 0.5))
 
 
 def _on_grid(
