@@ -69,7 +69,8 @@ def test_two_processes_fit_what_one_does_with_the_doubled_batch(two: Job, tmp_pa
     assert alone(tmp_path / "said", half.words).codes == [0]
     assert load_model(two.model).card.weights[0].epoch == EPOCHS - 1, "nothing was learned"
     assert max(apart(two, one)) < TOLERANCE
-    # A shift before a norm hardly moves, whoever the training participants are: half of them do.
+    # A shift before a norm hardly moves in so few steps, yet beyond what rounding does.
+    assert min(apart(two, half)) > TOLERANCE
     assert np.median(apart(two, half)) > 50 * TOLERANCE
 
 
