@@ -21,6 +21,7 @@ from bids_synth.learn.model import Model
 from bids_synth.learn.synthesize import load_synthesizer
 from bids_synth.measure.table import read_rows
 from bids_synth.prepare.itk import read_itk
+from bids_synth.prepare.resample import resample
 from bids_synth.recipe import Recipe, load_recipe, validate_recipe
 from bids_synth.scoring import score_and_report
 from bids_synth.settings import Settings
@@ -165,7 +166,12 @@ def test_the_truth_lies_where_the_new_reference_does(house: House) -> None:
     inside = read_mask(left.native_mask).array > 0
     still = make_scan("T1w", spacing=SPACING, moved=MOVED, noise=0.0, bias=0.0)
     assert scored.real.grid.matches(left.native)
-    assert np.corrcoef(scored.real.array[inside], still.array[inside])[0, 1] > 0.9
+    # The moved phantom has air blended into its rim, which the truth rightly has not.
+    whole = Volume(truth_mask(SPACING).array.astype(np.float32), still.grid)
+    share = resample(whole, still.grid, transform=inverse(MOVED)).array
+    wanted = still.array / np.maximum(share, 0.01)
+    inside &= share > 0.01
+    assert np.corrcoef(scored.real.array[inside], wanted[inside])[0, 1] > 0.9
 
 
 @pytest.mark.slow
