@@ -67,7 +67,7 @@ def plan_json(
         "visits": [_told(entry, recipe, dataset) for entry in entries],
         "notes": found.notes,
     }
-    return json_text(content)
+    return json_text(content, ascii_only=True)  # It can be written to any terminal.
 
 
 def incurable(found: Discovery) -> tuple[Problem, ...]:
