@@ -22,7 +22,7 @@ demo: setup
 	PATH="$(abspath $(BIN)):$$PATH" sh scripts/demo.sh $(DEMO)
 
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: setup
 	$(BIN)/ruff check .

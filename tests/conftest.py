@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Iterator
 
 # Before torch is imported: workers that share two cores must neither spin nor oversubscribe.
@@ -21,6 +22,15 @@ settings.register_profile("shared", deadline=None, print_blob=True, derandomize=
 settings.load_profile("shared")
 
 REAL = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first, so that no worker is left with one of them at the end.
+
+    Goes with `--no-loadscope-reorder`, without which xdist begins with the files of most tests.
+    """
+    slow = Counter(i.path for i in items if i.get_closest_marker("slow") is not None)
+    items.sort(key=lambda item: -slow[item.path])
 
 
 @pytest.fixture(scope="session")

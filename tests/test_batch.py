@@ -24,7 +24,7 @@ BATCH = ROOT / "scripts" / "batch"
 VALIDATOR = Path(sys.executable).with_name("bids-validator-deno")
 ADDRESS = "https://example.org/ds000001"
 COARSE = {"grid.spacing": "6.0", "preparation.registration_spacing": "4.0"}
-TABLES = {"dataset_description.json", "participants.tsv"}
+TABLES = {"dataset_description.json", "participants.tsv", "participants.json"}
 
 
 def call(*words: object, cwd: Path | None = None) -> str:

@@ -44,7 +44,7 @@ participant() {
 }
 
 datalad clone "$source" "$clone"
-for table in dataset_description.json participants.tsv; do
+for table in dataset_description.json participants.tsv participants.json; do
     if [ -L "$clone/$table" ] && [ ! -e "$clone/$table" ]; then
         datalad -C "$clone" get "$table"
     fi
