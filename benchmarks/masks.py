@@ -19,12 +19,12 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from bids_synth.demo.dataset import make_demo
-from bids_synth.grid import Affine, Grid, inverse
-from bids_synth.prepare.itk import read_itk
-from bids_synth.prepare.region import brain_of_stripped
-from bids_synth.prepare.resample import resample
-from bids_synth.prepare.template_mask import mask_by_template
-from bids_synth.volume import Volume, read_mask, read_volume
+from bids_synth.prepare.brain.region import brain_of_stripped
+from bids_synth.prepare.brain.template_mask import mask_by_template
+from bids_synth.spatial.grid import Affine, Grid, inverse
+from bids_synth.spatial.itk import read_itk
+from bids_synth.spatial.resample import resample
+from bids_synth.spatial.volume import Volume, read_mask, read_volume
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 CONTRASTS = ("T1w", "T2w", "FLAIR", "PDw")

@@ -17,11 +17,11 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from benchmarks.stages import SEED, Measured
-from bids_synth.learn.member import Member, _loop, calm
+from bids_synth.learn.fit.member import Member, _loop, calm
 from bids_synth.learn.networks import build_network, laid_out
 from bids_synth.learn.networks.discriminator import PatchDiscriminator
 from bids_synth.learn.objectives import OBJECTIVES
-from bids_synth.recipe import Recipe, load_recipe, validate_recipe
+from bids_synth.recipe.recipe import Recipe, load_recipe, validate_recipe
 
 Step = Callable[[], None]
 REPEATS, STEPS = 3, 4

@@ -18,8 +18,8 @@ import pandas as pd
 
 from benchmarks.quality_table import quality_page
 from benchmarks.tasks import TASKS, Entry, Task
-from bids_synth.prepare.resample import resample
-from bids_synth.volume import Volume, read_volume, write_volume
+from bids_synth.spatial.resample import resample
+from bids_synth.spatial.volume import Volume, read_volume, write_volume
 
 TRIAL = 8
 """Steps that tell how long a step takes."""

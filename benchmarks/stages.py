@@ -69,10 +69,10 @@ def index(work: Path) -> list[Measured]:
 
 def preparation(work: Path) -> list[Measured]:
     """A three-modality 1 mm visit, whole and step by step."""
-    from bids_synth.bids.query import query
+    from bids_synth.bids.raw.query import query
     from bids_synth.demo.dataset import make_demo
-    from bids_synth.prepare.workflow import prepare_visits
-    from bids_synth.recipe import load_recipe
+    from bids_synth.prepare.workflow.workflow import prepare_visits
+    from bids_synth.recipe.recipe import load_recipe
 
     dataset = work / "one-mm"
     if not dataset.exists():
@@ -101,15 +101,15 @@ def preparation(work: Path) -> list[Measured]:
 
 
 def _shape(path: Path) -> tuple[int, ...]:
-    from bids_synth.volume import read_grid
+    from bids_synth.spatial.volume import read_grid
 
     return read_grid(path).shape
 
 
 def _steps(prepared: object) -> list[Measured]:
+    from bids_synth.core.visit import Prepared
     from bids_synth.prepare.native import to_native
-    from bids_synth.visit import Prepared
-    from bids_synth.volume import read_volume
+    from bids_synth.spatial.volume import read_volume
 
     assert isinstance(prepared, Prepared)
     volume = read_volume(prepared.images[prepared.reference])
@@ -127,7 +127,7 @@ def fitting(_: Path) -> list[Measured]:
 
     from bids_synth.learn.networks import build_network
     from bids_synth.learn.objectives.paired import paired_loss
-    from bids_synth.recipe import load_recipe
+    from bids_synth.recipe.recipe import load_recipe
 
     torch.manual_seed(SEED)
     recipe = load_recipe("impute")
@@ -164,10 +164,10 @@ def waiting(work: Path) -> list[Measured]:
     import torch
 
     from benchmarks.toys import whole_brain
-    from bids_synth.learn.member import Member, fit_member
+    from bids_synth.learn.data.array_cache import open_store
+    from bids_synth.learn.fit.member import Member, fit_member
     from bids_synth.learn.networks import build_network
-    from bids_synth.learn.store import open_store
-    from bids_synth.recipe import load_recipe
+    from bids_synth.recipe.recipe import load_recipe
 
     steps = 12
     schedule = {"fit.steps": str(2 * steps), "fit.steps_per_epoch": str(steps)}
@@ -207,9 +207,9 @@ def synthesis(work: Path) -> list[Measured]:
     from torch.utils.flop_counter import FlopCounterMode
 
     from benchmarks.toys import untrained_synthesizer, whole_brain
-    from bids_synth.learn.patches import window_starts
-    from bids_synth.recipe import load_recipe
-    from bids_synth.volume import read_mask
+    from bids_synth.learn.data.patches import window_starts
+    from bids_synth.recipe.recipe import load_recipe
+    from bids_synth.spatial.volume import read_mask
 
     recipe = load_recipe("impute").limited_to(["T1w", "T2w", "PDw"])
     prepared = whole_brain(work / "brain", FULL)
@@ -231,11 +231,11 @@ def synthesis(work: Path) -> list[Measured]:
 
 
 def _report(prepared: object, made: object, work: Path) -> Measured:
-    from bids_synth.evaluate import on_native
-    from bids_synth.report.participant_page import write_participant_report
-    from bids_synth.report.visit_report import VisitReport, write_visit_figures
-    from bids_synth.synthetic import Synthetic, Verdict
-    from bids_synth.visit import Prepared
+    from bids_synth.core.synthetic import Synthetic, Verdict
+    from bids_synth.core.visit import Prepared
+    from bids_synth.evaluate.score import on_native
+    from bids_synth.report.pages.participant import write_participant_report
+    from bids_synth.report.pages.visit import VisitReport, write_visit_figures
 
     assert isinstance(prepared, Prepared)
     assert isinstance(made, Synthetic)

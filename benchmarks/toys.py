@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from bids_synth.grid import Grid, Shape
+from bids_synth.core.scale import Scale
+from bids_synth.core.visit import Prepared, Scan, Visit
 from bids_synth.learn.networks import build_network
 from bids_synth.learn.synthesize import Synthesizer
-from bids_synth.recipe import Recipe
-from bids_synth.scale import Scale
-from bids_synth.template import template_mask, template_t1w
-from bids_synth.visit import Prepared, Scan, Visit
-from bids_synth.volume import Volume, write_volume
+from bids_synth.recipe.recipe import Recipe
+from bids_synth.spatial.grid import Grid, Shape
+from bids_synth.spatial.template import template_mask, template_t1w
+from bids_synth.spatial.volume import Volume, write_volume
 
 
 def whole_brain(folder: Path, shape: Shape) -> Prepared:

@@ -17,19 +17,21 @@ from pathlib import Path
 
 import pandas as pd
 
+from bids_synth.core.settings import Settings
+from bids_synth.core.split import read_split
+from bids_synth.core.visit import Prepared
 from bids_synth.demo.dataset import make_demo
-from bids_synth.evaluate import scenarios, score_withheld
-from bids_synth.group import run_group
-from bids_synth.learn.model import Model, load_model
+from bids_synth.evaluate.scenarios import scenarios
+from bids_synth.evaluate.score import score_withheld
+from bids_synth.learn.model.model import Model, load_model
 from bids_synth.learn.synthesize import load_synthesizer
-from bids_synth.prepare.itk import read_itk
-from bids_synth.prepare.resample import resample
-from bids_synth.settings import Settings
-from bids_synth.split import read_split
-from bids_synth.stage import discover, prepare_all
-from bids_synth.visit import Prepared
-from bids_synth.volume import read_mask
-from bids_synth.withheld import Withheld
+from bids_synth.pipeline.discover import discover
+from bids_synth.pipeline.group import run_group
+from bids_synth.pipeline.prepare_visits import prepare_all
+from bids_synth.pipeline.withheld import Withheld
+from bids_synth.spatial.itk import read_itk
+from bids_synth.spatial.resample import resample
+from bids_synth.spatial.volume import read_mask
 
 MODALITIES = ("T1w", "T2w")
 

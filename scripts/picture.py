@@ -6,19 +6,19 @@ import json
 import sys
 from pathlib import Path
 
-from bids_synth.bids.query import query
-from bids_synth.evaluate import score_withheld
-from bids_synth.learn.model import load_model
+from bids_synth.bids.raw.query import query
+from bids_synth.core.settings import Settings
+from bids_synth.core.split import read_split
+from bids_synth.evaluate.score import score_withheld
+from bids_synth.learn.model.model import load_model
 from bids_synth.learn.synthesize import load_synthesizer
-from bids_synth.recipe import load_recipe
-from bids_synth.report.canvas import styled
-from bids_synth.report.mosaic import draw_mosaic
-from bids_synth.report.planes import choose_planes
-from bids_synth.report.synthetic_figures import Shown, comparison
-from bids_synth.settings import Settings
-from bids_synth.split import read_split
-from bids_synth.stage import prepare_all
-from bids_synth.volume import read_mask, read_volume
+from bids_synth.pipeline.prepare_visits import prepare_all
+from bids_synth.recipe.recipe import load_recipe
+from bids_synth.report.figures.canvas import styled
+from bids_synth.report.figures.mosaic import draw_mosaic
+from bids_synth.report.figures.planes import choose_planes
+from bids_synth.report.figures.synthetic import Shown, comparison
+from bids_synth.spatial.volume import read_mask, read_volume
 
 TARGET = "T2w"
 

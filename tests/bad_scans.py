@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from bids_synth.errors import VisitError
-from bids_synth.prepare.admit import admit_header, admit_scans
+from bids_synth.prepare.checks import admit_header, admit_scans
 
 SPACING = 5.0
 AFFINE = np.diag([SPACING, SPACING, SPACING, 1.0])

@@ -11,12 +11,12 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from bids_synth.grid import Grid
-from bids_synth.modality import MODALITIES
-from bids_synth.scale import Scale
-from bids_synth.synthetic import Synthetic
-from bids_synth.visit import Prepared, Scan, Visit
-from bids_synth.volume import Volume, write_text, write_volume
+from bids_synth.core.modality import MODALITIES
+from bids_synth.core.scale import Scale
+from bids_synth.core.synthetic import Synthetic
+from bids_synth.core.visit import Prepared, Scan, Visit
+from bids_synth.spatial.grid import Grid
+from bids_synth.spatial.volume import Volume, write_text, write_volume
 
 NATIVE = Grid((6, 5, 4), np.array([[-1, 0, 0, 3], [0, 1, 0, -2], [0, 0, 3, -6], [0, 0, 0, 1.0]]))
 HEAD = Grid((8, 8, 8), np.diag([10.0, 10.0, 10.0, 1.0]))

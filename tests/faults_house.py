@@ -17,11 +17,11 @@ import pytest
 from learn_toys import make_visit, minus_error, toy_split
 
 from bids_synth.cli.main import run_command
-from bids_synth.learn.fit import fit_model
-from bids_synth.prepare import steps
-from bids_synth.prepare.itk import write_itk
-from bids_synth.recipe import Recipe, load_recipe, validate_recipe
-from bids_synth.volume import read_volume, write_text, write_volume
+from bids_synth.learn.fit.fit import fit_model
+from bids_synth.prepare.workflow import steps
+from bids_synth.recipe.recipe import Recipe, load_recipe, validate_recipe
+from bids_synth.spatial.itk import write_itk
+from bids_synth.spatial.volume import read_volume, write_text, write_volume
 
 LACKING = ("y", "z")
 """Participants who have a T1w and no T2w."""

@@ -12,8 +12,8 @@ from learn_objective_toys import toy_of
 from learn_toys import make_visit, minus_error, toy_split
 from lightning.pytorch import Trainer
 
-from bids_synth.learn.fit import fit_model
-from bids_synth.learn.model import Model
+from bids_synth.learn.fit.fit import fit_model
+from bids_synth.learn.model.model import Model
 from bids_synth.learn.objectives.objective import Objective
 
 PEOPLE = "abce"

@@ -6,7 +6,7 @@ from typing import Any
 
 from learn_toys import toy_recipe
 
-from bids_synth.recipe import Recipe, load_recipe, validate_recipe
+from bids_synth.recipe.recipe import Recipe, load_recipe, validate_recipe
 
 JUDGE = {"filters": 4, "layers": 1, "tail": 1, "learning_rate": 1e-3}
 RESIDUAL = {"name": "residual-unet", "filters": 4, "blocks": [1, 1]}

@@ -14,12 +14,12 @@ from lightning.pytorch import Trainer
 from safetensors.torch import save_file
 
 from bids_synth.errors import BidsSynthError
-from bids_synth.learn import member
-from bids_synth.learn.fit import fit_model
-from bids_synth.learn.follower import run_together
-from bids_synth.learn.model import Model
-from bids_synth.learn.selection import Selection
-from bids_synth.signals import EX_TEMPFAIL, Preempted, obeying
+from bids_synth.learn.fit import member
+from bids_synth.learn.fit.fit import fit_model
+from bids_synth.learn.fit.follower import run_together
+from bids_synth.learn.fit.selection import Selection
+from bids_synth.learn.model.model import Model
+from bids_synth.system.signals import EX_TEMPFAIL, Preempted, obeying
 
 
 def in_double_precision() -> None:

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from bids_synth.grid import Grid
-from bids_synth.modality import MODALITIES
-from bids_synth.recipe import Recipe, load_recipe, validate_recipe
-from bids_synth.scale import fit_scale
-from bids_synth.split import Fold, Split
-from bids_synth.visit import Prepared, Scan, Visit
-from bids_synth.volume import Volume, read_mask, read_volume, write_volume
+from bids_synth.core.modality import MODALITIES
+from bids_synth.core.scale import fit_scale
+from bids_synth.core.split import Fold, Split
+from bids_synth.core.visit import Prepared, Scan, Visit
+from bids_synth.recipe.recipe import Recipe, load_recipe, validate_recipe
+from bids_synth.spatial.grid import Grid
+from bids_synth.spatial.volume import Volume, read_mask, read_volume, write_volume
 
 IDENTITY = """#Insight Transform File V1.0
 #Transform 0

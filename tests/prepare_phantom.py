@@ -9,11 +9,11 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from bids_synth.grid import Affine, Grid, inverse
-from bids_synth.prepare.resample import resample
-from bids_synth.template import template_mask, template_t1w, template_tissue
-from bids_synth.visit import Scan, Visit
-from bids_synth.volume import Volume, write_volume
+from bids_synth.core.visit import Scan, Visit
+from bids_synth.spatial.grid import Affine, Grid, inverse
+from bids_synth.spatial.resample import resample
+from bids_synth.spatial.template import template_mask, template_t1w, template_tissue
+from bids_synth.spatial.volume import Volume, write_volume
 
 GREYS = {
     "T1w": (1.0, 0.7, 0.25, 0.12, 0.95),

@@ -20,7 +20,12 @@ from pathlib import Path
 
 SERVER = get_context("forkserver")
 SERVER.set_forkserver_preload(
-    ["bids_synth.group", "bids_synth.scoring", "bids_synth.learn.follower", "bids_synth.learn.fit"]
+    [
+        "bids_synth.pipeline.group",
+        "bids_synth.pipeline.score",
+        "bids_synth.learn.fit.follower",
+        "bids_synth.learn.fit.fit",
+    ]
 )
 PATIENCE = 60
 """Seconds after which processes that have not ended are said to hang."""

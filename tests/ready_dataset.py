@@ -11,11 +11,11 @@ from types import MappingProxyType
 
 from learn_toys import make_visit
 
-from bids_synth.bids.output import open_output
-from bids_synth.bids.prepared import write_prepared
-from bids_synth.bids.query import query
-from bids_synth.prepare.key import preparation_key
-from bids_synth.recipe import load_recipe
+from bids_synth.bids.derivatives.dataset import open_output
+from bids_synth.bids.derivatives.prepared import write_prepared
+from bids_synth.bids.raw.query import query
+from bids_synth.prepare.workflow.key import preparation_key
+from bids_synth.recipe.recipe import load_recipe
 
 MODALITIES = ("T1w", "T2w")
 PEOPLE = ("a", "b", "c", "e")

@@ -10,8 +10,8 @@ from learn_kill import curve
 from program_ranks import Disturbance, Ended, Ranks
 from ready_dataset import MODALITIES, make_ready
 
-from bids_synth.learn.model import load_model
-from bids_synth.recipe import load_recipe, validate_recipe
+from bids_synth.learn.model.model import load_model
+from bids_synth.recipe.recipe import load_recipe, validate_recipe
 
 NAME = "small"
 EPOCHS, PER_EPOCH = 2, 4

@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from bids_synth.grid import Affine, Grid
-from bids_synth.volume import Volume
+from bids_synth.spatial.grid import Affine, Grid
+from bids_synth.spatial.volume import Volume
 
 ORIENTATIONS = [
     (order, signs)

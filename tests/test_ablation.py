@@ -9,16 +9,16 @@ import pandas as pd
 import pytest
 from learn_toys import make_visit, minus_error, prepare_toys, toy_recipe, toy_split
 
-from bids_synth.ablation import WHOLE, withheld_sets
+from bids_synth.core.settings import Settings
+from bids_synth.core.visit import Prepared
 from bids_synth.errors import RecipeError
-from bids_synth.learn.fit import fit_model
+from bids_synth.evaluate.ablation import WHOLE, withheld_sets
+from bids_synth.learn.fit.fit import fit_model
 from bids_synth.measure.table import read_rows, summarise
-from bids_synth.recipe import load_recipe, validate_recipe
-from bids_synth.report.ablation_figures import AblationShown, agreement_lines, draw_agreement
-from bids_synth.scoring import score_and_report
-from bids_synth.settings import Settings
-from bids_synth.visit import Prepared
-from bids_synth.volume import read_mask, read_volume
+from bids_synth.pipeline.score import score_and_report
+from bids_synth.recipe.recipe import load_recipe, validate_recipe
+from bids_synth.report.figures.ablation import AblationShown, agreement_lines, draw_agreement
+from bids_synth.spatial.volume import read_mask, read_volume
 
 
 def ablating(*sets, recipe=None):
@@ -42,7 +42,7 @@ def scored(tmp_path_factory) -> tuple[Path, list[Prepared]]:
         dataset=place, output=place / "out", level="group", work=place / "work", device="cpu"
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bids_synth.withheld.prepare_reduced", prepare_toys)
+        patch.setattr("bids_synth.pipeline.withheld.prepare_reduced", prepare_toys)
         score_and_report(model, held_out, settings)
     return place, held_out
 

@@ -11,9 +11,9 @@ import pytest
 from bids_fixtures import make_dataset
 from faults_house import in_child
 
-from bids_synth.bids.query import Discovery, query
+from bids_synth.bids.raw.query import Discovery, query
 from bids_synth.cli.main import run_command
-from bids_synth.recipe import load_recipe
+from bids_synth.recipe.recipe import load_recipe
 
 IMPUTE = load_recipe("impute")
 STRANGER = 65_534

@@ -21,12 +21,12 @@ from bad_scans import (
 from prepare_phantom import MIDDLE, make_scan, truth_mask
 from scipy.spatial.transform import Rotation
 
-from bids_synth.grid import Grid
-from bids_synth.prepare import admit
-from bids_synth.prepare.admit import admit_header, faults_of, read_scan
+from bids_synth.prepare import checks as admit
+from bids_synth.prepare.checks import admit_header, faults_of, read_scan
 from bids_synth.prepare.header import Header
-from bids_synth.prepare.rigid import register_rigid
-from bids_synth.volume import Volume, read_grid, write_volume
+from bids_synth.prepare.registration.rigid import register_rigid
+from bids_synth.spatial.grid import Grid
+from bids_synth.spatial.volume import Volume, read_grid, write_volume
 
 NONE = {"sform": (SFORM_CODE, "h", 0), "qform": (QFORM_CODE, "h", 0)}
 
@@ -148,7 +148,7 @@ def test_left_handed_and_oblique_scans_are_registered_where_they_are(
     way: str, tmp_path: Path
 ) -> None:
     """The same head sampled on odd grids: registration has nothing to move."""
-    from bids_synth.prepare.resample import resample
+    from bids_synth.spatial.resample import resample
 
     still = make_scan("T1w", spacing=6.0, seed=1)
     affine = np.eye(4)

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bids_synth.errors import VisitError
-from bids_synth.prepare.admit import admit_header, admit_scans, read_scan
-from bids_synth.volume import read_volume
+from bids_synth.prepare.checks import admit_header, admit_scans, read_scan
+from bids_synth.spatial.volume import read_volume
 
 WHOLE = nib.Nifti1Image(VALUES, AFFINE).to_bytes()
 PACKED = gzip.compress(WHOLE, 1)

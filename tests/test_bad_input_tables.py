@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from bids_fixtures import make_dataset
 
-from bids_synth.admission import MOST, admitted
-from bids_synth.bids.query import Discovery, query
-from bids_synth.recipe import load_recipe
-from bids_synth.visit import Scan, Visit
+from bids_synth.bids.raw.query import Discovery, query
+from bids_synth.core.visit import Scan, Visit
+from bids_synth.pipeline.admission import MOST, admitted
+from bids_synth.recipe.recipe import load_recipe
 
 PEOPLE = ("01", "02", "03")
 RECIPE = load_recipe("impute")

@@ -12,13 +12,13 @@ from bids_fixtures import make_dataset
 from prepare_phantom import make_scan, motion, truth_mask
 
 from bids_synth.cli.main import run_command
-from bids_synth.learn.typical import figures, typical_ranges
-from bids_synth.measure.verdict import judge
-from bids_synth.modality import MODALITIES
-from bids_synth.prepare.region import core
-from bids_synth.scale import fit_scale
-from bids_synth.visit import Prepared, Visit
-from bids_synth.volume import Volume, read_grid, read_volume, write_volume
+from bids_synth.core.modality import MODALITIES
+from bids_synth.core.scale import fit_scale
+from bids_synth.core.visit import Prepared, Visit
+from bids_synth.evaluate.verdict import judge
+from bids_synth.learn.data.training_statistics import figures, typical_ranges
+from bids_synth.prepare.brain.region import core
+from bids_synth.spatial.volume import Volume, read_grid, read_volume, write_volume
 
 SPACING = 5.0
 FLIP = np.diag([-1.0, 1.0, 1.0, 1.0])

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_synth.grid import Grid
-from bids_synth.volume import Volume
+from bids_synth.spatial.grid import Grid
+from bids_synth.spatial.volume import Volume
 
 NAMES = [
     "limits",

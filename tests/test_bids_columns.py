@@ -12,14 +12,14 @@ from bids_fixtures import PREPARED, make_dataset, make_prepared, mask
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bids_synth.bids.columns import recipe_columns
-from bids_synth.bids.query import query
-from bids_synth.bids.traits import read_traits
-from bids_synth.blood import percentage
-from bids_synth.learn.closed_form import blood_figures, compute, held_voxels
-from bids_synth.recipe import load_recipe
-from bids_synth.visit import Visit
-from bids_synth.volume import Volume, write_volume
+from bids_synth.bids.raw.columns import recipe_columns
+from bids_synth.bids.raw.query import query
+from bids_synth.bids.raw.traits import read_traits
+from bids_synth.core.visit import Visit
+from bids_synth.physics.blood import percentage
+from bids_synth.physics.visit_maps import blood_figures, compute, held_voxels
+from bids_synth.recipe.recipe import load_recipe
+from bids_synth.spatial.volume import Volume, write_volume
 
 CMRO2, PET = load_recipe("cmro2"), load_recipe("pet")
 CASE = Path(__file__).resolve().parents[2] / "shared/cases/blood-figures-as-fractions/bids"

@@ -14,7 +14,8 @@ import pytest
 from bids.layout import BIDSLayout, BIDSLayoutIndexer
 from bids_fixtures import NATIVE, make_dataset, make_prepared, make_synthetic, mask
 
-from bids_synth.bids.derivatives import (
+from bids_synth.bids.derivatives.file_names import OutputNames
+from bids_synth.bids.derivatives.synthetic import (
     find_prepared,
     is_current,
     open_output,
@@ -23,14 +24,13 @@ from bids_synth.bids.derivatives import (
     written_synthetic,
 )
 from bids_synth.bids.names import ENTITIES, parse_name, pybids_grammar
-from bids_synth.bids.outputs import OutputNames
-from bids_synth.bids.query import query
+from bids_synth.bids.raw.query import query
+from bids_synth.core.modality import MODALITIES
+from bids_synth.core.synthetic import Verdict
+from bids_synth.core.visit import Scan, Visit
 from bids_synth.errors import UsageError, VisitError
-from bids_synth.modality import MODALITIES
-from bids_synth.recipe import load_recipe
-from bids_synth.synthetic import Verdict
-from bids_synth.visit import Scan, Visit
-from bids_synth.volume import read_volume
+from bids_synth.recipe.recipe import load_recipe
+from bids_synth.spatial.volume import read_volume
 
 VALIDATOR = Path(sys.executable).with_name("bids-validator-deno")
 MODEL = {
@@ -343,7 +343,7 @@ def test_a_shared_file_that_cannot_be_written_is_a_warning(tmp_path, caplog, mon
     def denied(text, path):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("bids_synth.bids.output.write_text", denied)
+    monkeypatch.setattr("bids_synth.bids.derivatives.dataset.write_text", denied)
     with caplog.at_level(logging.WARNING):
         open_output(tmp_path / "out", dataset=dataset, version="0.1.0", derivatives={})
     assert "dataset_description.json: cannot be written (Permission denied)" in caplog.text

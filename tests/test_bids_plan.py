@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from bids_synth.bids.plan import format_plan, plan
 from bids_synth.bids.plan_json import plan_json
-from bids_synth.bids.query import Discovery, query
+from bids_synth.bids.raw.query import Discovery, query
 from bids_synth.cli.main import run_command
+from bids_synth.core.visit import Scan, Visit
 from bids_synth.errors import UsageError
-from bids_synth.recipe import load_recipe, validate_recipe
-from bids_synth.visit import Scan, Visit
+from bids_synth.recipe.recipe import load_recipe, validate_recipe
 
 IMPUTE = load_recipe("impute")
 MODALITIES = tuple(IMPUTE.modalities)

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from bids_fixtures import make_dataset
 
-from bids_synth.bids.index import index
-from bids_synth.bids.query import query, read_filters
+from bids_synth.bids.raw.index import index
+from bids_synth.bids.raw.query import query, read_filters
 from bids_synth.errors import UsageError
-from bids_synth.recipe import load_recipe, validate_recipe
+from bids_synth.recipe.recipe import load_recipe, validate_recipe
 
 IMPUTE = load_recipe("impute")
 
@@ -374,7 +374,7 @@ def test_a_locked_database_is_not_used(dataset, tmp_path, monkeypatch):
         statement = "PRAGMA"
         raise OperationalError(statement, {}, Exception("database is locked"))
 
-    monkeypatch.setattr("bids_synth.bids.index._make_database", locked)
+    monkeypatch.setattr("bids_synth.bids.raw.index._make_database", locked)
     discovery = query(dataset, IMPUTE, database=tmp_path / "db")
     assert "sub-01" in found(discovery)
     assert "database is locked" in discovery.notes[0]

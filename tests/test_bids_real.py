@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bids_synth.bids.query import query
-from bids_synth.recipe import load_recipe
+from bids_synth.bids.raw.query import query
+from bids_synth.recipe.recipe import load_recipe
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bids_synth.bids.traits import read_traits
+from bids_synth.bids.raw.traits import read_traits
 
 
 def test_rows_are_found_by_label_and_unknown_values_left_out(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from bids_synth.cli.main import run_command
 from bids_synth.cli.parser import build_parser
 from bids_synth.cli.resolve import parse_memory, resolve
 from bids_synth.errors import UsageError
-from bids_synth.recipe import load_recipe, recipe_names
+from bids_synth.recipe.recipe import load_recipe, recipe_names
 
 HEAVY = ("torch", "monai", "lightning", "ants", "nipype", "bids", "matplotlib", "pandas", "scipy")
 

@@ -14,14 +14,14 @@ from prepare_phantom import make_scan, make_visit
 
 import bids_synth
 from bids_synth.cli.main import run_command
+from bids_synth.core.settings import Settings
+from bids_synth.core.visit import Prepared, Visit
 from bids_synth.errors import Problem, VisitError
-from bids_synth.prepare import steps, workflow
-from bids_synth.recipe import load_recipe
-from bids_synth.report.participant_page import write_participant_report
-from bids_synth.settings import Settings
-from bids_synth.stage import prepare_all
-from bids_synth.visit import Prepared, Visit
-from bids_synth.volume import read_volume
+from bids_synth.pipeline.prepare_visits import prepare_all
+from bids_synth.prepare.workflow import steps, workflow
+from bids_synth.recipe.recipe import load_recipe
+from bids_synth.report.pages.participant import write_participant_report
+from bids_synth.spatial.volume import read_volume
 
 RECIPE = load_recipe("impute", {"grid.spacing": "4.0", "preparation.registration_spacing": "4.0"})
 

@@ -13,7 +13,7 @@ from bids_synth.cli.main import run_command
 from bids_synth.cli.parser import build_parser
 from bids_synth.cli.resolve import resolve
 from bids_synth.cli.run_file import NAME, NEVER, SECTIONS, with_run_file, write_run_file
-from bids_synth.settings import Settings
+from bids_synth.core.settings import Settings
 
 OPTIONS = (
     *("--participant-label", "01", "sub-02", "--nprocs", "3", "--mem", "5G", "--no-resume"),

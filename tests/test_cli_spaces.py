@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 from bids_fixtures import NATIVE, make_dataset, make_prepared, make_synthetic, volume
 
-from bids_synth.bids.copies import copy_is_current, write_copies
-from bids_synth.bids.derivatives import write_synthetic, written_synthetic
-from bids_synth.bids.output import open_output
+from bids_synth.bids.derivatives.copies import copy_is_current, write_copies
+from bids_synth.bids.derivatives.dataset import open_output
+from bids_synth.bids.derivatives.synthetic import write_synthetic, written_synthetic
 from bids_synth.cli.spaces import EMBEDDED, RESOLUTIONS, output_spaces
-from bids_synth.grid import Grid
-from bids_synth.prepare.itk import read_itk, write_itk
+from bids_synth.core.settings import OutputSpace
+from bids_synth.core.synthetic import Verdict
+from bids_synth.core.visit import Prepared, Visit
 from bids_synth.prepare.to_template import space_grid, to_template
-from bids_synth.settings import OutputSpace
-from bids_synth.synthetic import Verdict
-from bids_synth.template import SPACE, template_mask, template_t1w
-from bids_synth.visit import Prepared, Visit
-from bids_synth.volume import Volume, read_grid, write_volume
+from bids_synth.spatial.grid import Grid
+from bids_synth.spatial.itk import read_itk, write_itk
+from bids_synth.spatial.template import SPACE, template_mask, template_t1w
+from bids_synth.spatial.volume import Volume, read_grid, write_volume
 
 RES2 = OutputSpace(SPACE, "2")
 

@@ -13,21 +13,21 @@ import numpy as np
 import pytest
 from bids_fixtures import NATIVE, PREPARED, make_dataset, make_prepared, mask
 
-from bids_synth import physics
-from bids_synth.bids.closed_forms import computed_of
-from bids_synth.bids.derivatives import open_output, write_prepared
-from bids_synth.evaluate import closed_form_image
-from bids_synth.fill import Filler
-from bids_synth.learn.baselines import Baselines
-from bids_synth.learn.closed_form import HCT, O2SAT, compute
-from bids_synth.prepare.itk import write_itk
+from bids_synth.bids.derivatives.closed_forms import computed_of
+from bids_synth.bids.derivatives.synthetic import open_output, write_prepared
+from bids_synth.core.scale import Scale
+from bids_synth.core.settings import OutputSpace
+from bids_synth.core.visit import Visit
+from bids_synth.evaluate.score import closed_form_image
+from bids_synth.learn.baselines.baselines import Baselines
+from bids_synth.physics import formulas as physics
+from bids_synth.physics.visit_maps import HCT, O2SAT, compute
+from bids_synth.pipeline.synthesize_visit import Filler
 from bids_synth.prepare.native import to_native
 from bids_synth.prepare.to_template import space_grid, to_template
-from bids_synth.recipe import load_recipe
-from bids_synth.scale import Scale
-from bids_synth.settings import OutputSpace
-from bids_synth.visit import Visit
-from bids_synth.volume import Volume, read_grid, read_volume, write_volume
+from bids_synth.recipe.recipe import load_recipe
+from bids_synth.spatial.itk import write_itk
+from bids_synth.spatial.volume import Volume, read_grid, read_volume, write_volume
 
 VALIDATOR = Path(sys.executable).with_name("bids-validator-deno")
 LEVELS = {"cbf": 50.0, "cbv": 4.0, "T2map": 85.0, "T2starmap": 45.0, "cmro2": 999.0}
@@ -103,7 +103,7 @@ def test_other_blood_renews_the_formula_and_leaves_what_the_model_made(place, mo
     """The answer of the model does not wait for the formula: nothing is synthesised here."""
     filler, prepared, _ = place
     monkeypatch.setattr(Filler, "_current", lambda *_: True)
-    monkeypatch.setattr("bids_synth.fill.visit_is_drawn", lambda *_: True)
+    monkeypatch.setattr("bids_synth.pipeline.synthesize_visit.visit_is_drawn", lambda *_: True)
     filler.recipe = load_recipe("cmro2")
     visit = replace(
         prepared.visit, scans={m: s for m, s in prepared.visit.scans.items() if m != "cmro2"}
@@ -120,7 +120,9 @@ def test_a_visit_with_nothing_to_make_is_still_computed_and_drawn(place, monkeyp
     filler, prepared, _ = place
     drawn = []
     monkeypatch.setattr(Filler, "_draw", lambda *arguments: drawn.append(arguments[2]))
-    monkeypatch.setattr("bids_synth.fill.visit_is_drawn", lambda *_: bool(drawn))
+    monkeypatch.setattr(
+        "bids_synth.pipeline.synthesize_visit.visit_is_drawn", lambda *_: bool(drawn)
+    )
     assert filler.fill(prepared).lines == ("sub-01: cmro2, oef by closed form",)
     assert drawn == [[]]
     assert filler.fill(prepared).lines == ("sub-01: cmro2, oef up to date",)

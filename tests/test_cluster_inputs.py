@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from bids_fixtures import make_dataset
 
-from bids_synth.bids.query import query
+from bids_synth.bids.raw.query import query
 from bids_synth.cli.main import run_command
-from bids_synth.prepare import workflow
-from bids_synth.recipe import load_recipe
-from bids_synth.settings import Settings
-from bids_synth.stage import discover, prepare_all
+from bids_synth.core.settings import Settings
+from bids_synth.pipeline.discover import discover
+from bids_synth.pipeline.prepare_visits import prepare_all
+from bids_synth.prepare.workflow import workflow
+from bids_synth.recipe.recipe import load_recipe
 
 IMPUTE = load_recipe("impute")
 PEOPLE = ("01", "02", "03")

@@ -12,16 +12,16 @@ import pytest
 from skimage.registration import phase_cross_correlation
 
 from bids_synth.demo.__main__ import main
-from bids_synth.demo.anatomy import build_template
 from bids_synth.demo.dataset import make_demo
-from bids_synth.demo.individual import draw_individual
+from bids_synth.demo.head.anatomy import build_template
+from bids_synth.demo.head.individual import draw_individual
 from bids_synth.demo.plan import plan_visits
-from bids_synth.demo.qmri import LEAST_CBV, oxygen_consumption
-from bids_synth.demo.resampling import itk_text
-from bids_synth.demo.sequence import SEQUENCES
+from bids_synth.demo.scanner.qmri import LEAST_CBV, oxygen_consumption
+from bids_synth.demo.scanner.resampling import itk_text
+from bids_synth.demo.scanner.sequence import SEQUENCES
 from bids_synth.demo.visit_images import make_visit
 from bids_synth.errors import UsageError
-from bids_synth.volume import read_volume, write_volume
+from bids_synth.spatial.volume import read_volume, write_volume
 
 EVERY = tuple(SEQUENCES)
 

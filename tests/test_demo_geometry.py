@@ -9,14 +9,21 @@ from nibabel.orientations import aff2axcodes
 from nibabel.processing import resample_from_to
 from scipy import ndimage
 
-from bids_synth.demo.anatomy import Form, box_grid, build_template, compose
-from bids_synth.demo.deformation import draw_deformation, jacobian
-from bids_synth.demo.individual import draw_form
-from bids_synth.demo.resampling import interpolate, inverse, itk_text, resample, rigid, rotation
-from bids_synth.demo.scanner import draw_motion, scan_grid
-from bids_synth.demo.shapes import Canvas, ellipsoid, mirrored, tube
-from bids_synth.demo.tissue import BRAIN, TISSUES
-from bids_synth.grid import Grid
+from bids_synth.demo.head.anatomy import Form, box_grid, build_template, compose
+from bids_synth.demo.head.deformation import draw_deformation, jacobian
+from bids_synth.demo.head.individual import draw_form
+from bids_synth.demo.head.shapes import Canvas, ellipsoid, mirrored, tube
+from bids_synth.demo.head.tissue import BRAIN, TISSUES
+from bids_synth.demo.scanner.resampling import (
+    interpolate,
+    inverse,
+    itk_text,
+    resample,
+    rigid,
+    rotation,
+)
+from bids_synth.demo.scanner.scanner import draw_motion, scan_grid
+from bids_synth.spatial.grid import Grid
 
 AXES = ["RAS", "LAS", "LPS", "PSR", "LPI", "SAL", "ARI"]
 

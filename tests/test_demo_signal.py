@@ -5,17 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bids_synth.demo.appearance import Blood, image
-from bids_synth.demo.qmri import (
+from bids_synth.demo.head.appearance import Blood, image
+from bids_synth.demo.head.tissue import GENOTYPE, TISSUES, column, draw_tissues, mean_tissues
+from bids_synth.demo.scanner.qmri import (
     arterial_oxygen,
     blood_frequency,
     oxygen_consumption,
     oxygen_extraction,
 )
-from bids_synth.demo.scanner import correlated, rician
-from bids_synth.demo.sequence import SEQUENCES, choose
-from bids_synth.demo.signal import inversion_recovery, mprage, nulling_time, spin_echo
-from bids_synth.demo.tissue import GENOTYPE, TISSUES, column, draw_tissues, mean_tissues
+from bids_synth.demo.scanner.scanner import correlated, rician
+from bids_synth.demo.scanner.sequence import SEQUENCES, choose
+from bids_synth.demo.scanner.signal import inversion_recovery, mprage, nulling_time, spin_echo
 from bids_synth.errors import UsageError
 
 times = st.floats(0.05, 5.0)

@@ -12,11 +12,11 @@ import torch
 from learn_ranks import fit_toy, in_double_precision
 
 from bids_synth.errors import UsageError
-from bids_synth.learn import member
-from bids_synth.learn.dataset import EpochSampler
-from bids_synth.learn.distributed import place_of
-from bids_synth.learn.model import load_model
-from bids_synth.learn.selection import Selection
+from bids_synth.learn.data.dataset import EpochSampler
+from bids_synth.learn.fit import member
+from bids_synth.learn.fit.distributed import place_of
+from bids_synth.learn.fit.selection import Selection
+from bids_synth.learn.model.model import load_model
 
 TESTS = Path(__file__).resolve().parent
 TOLERANCE = 1e-6

@@ -16,15 +16,15 @@ from program_ranks import Disturbance, alone
 from small_job import EPOCHS, NAME, PER_EPOCH, Job, apart
 from test_distributed import environment
 
-from bids_synth.learn.model import load_model
-from bids_synth.turns import my_turn
+from bids_synth.learn.model.model import load_model
+from bids_synth.system.locks import my_turn
 
 pytestmark = pytest.mark.slow
 TOLERANCE = 1e-6
 """Of a weight. No bias of this network stands before a normalisation, so that float32 does: two
 processes stay within 1e-7 of one; with the batch not doubled, each tensor is off by over 5e-5."""
 STEP = "bids_synth.learn.objectives.objective:Objective.training_step"
-LOOK = "bids_synth.learn.selection:Selection.__call__"
+LOOK = "bids_synth.learn.fit.selection:Selection.__call__"
 
 
 def torchrun(job: Job) -> list[str]:

@@ -11,14 +11,14 @@ from bids_fixtures import make_dataset
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from bids_synth.bids.checks.spelling import OTHERS, better, could_be, name_faults
 from bids_synth.bids.names import parse_name
 from bids_synth.bids.plan import plan
-from bids_synth.bids.query import Discovery, query, read_filters
-from bids_synth.bids.spelling import OTHERS, better, could_be, name_faults
+from bids_synth.bids.raw.query import Discovery, query, read_filters
+from bids_synth.core.modality import MODALITIES
 from bids_synth.errors import UsageError
-from bids_synth.fill import targets_of
-from bids_synth.modality import MODALITIES
-from bids_synth.recipe import load_recipe, validate_recipe
+from bids_synth.pipeline.synthesize_visit import targets_of
+from bids_synth.recipe.recipe import load_recipe, validate_recipe
 
 IMPUTE = load_recipe("impute")
 SPELLINGS = {

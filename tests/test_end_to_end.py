@@ -16,9 +16,9 @@ import pytest
 from bids import BIDSLayout
 
 from bids_synth.cli.main import run_command
+from bids_synth.core.visit import Visit
 from bids_synth.demo.dataset import make_demo
-from bids_synth.prepare.workflow import prepare_visits
-from bids_synth.visit import Visit
+from bids_synth.prepare.workflow.workflow import prepare_visits
 
 pytestmark = pytest.mark.slow
 VALIDATOR = Path(sys.executable).with_name("bids-validator-deno")
@@ -135,8 +135,8 @@ def test_a_second_run_makes_nothing_anew(
             visits, *more, **options
         )
 
-    monkeypatch.setattr("bids_synth.prepare.workflow.prepare_visits", only_withheld)
-    monkeypatch.setattr("bids_synth.learn.fit.fit_member", refused)
+    monkeypatch.setattr("bids_synth.prepare.workflow.workflow.prepare_visits", only_withheld)
+    monkeypatch.setattr("bids_synth.learn.fit.fit.fit_member", refused)
     before = {p: p.stat().st_mtime_ns for p in synthetic_images(place / "out")}
     weights = {p: p.stat().st_mtime_ns for p in (place / "out").glob("models/*/weights/*")}
     job = (place / "bids", place / "out")

@@ -11,14 +11,14 @@ import torch
 from safetensors.torch import save_file
 
 from bids_synth.errors import ModelError
-from bids_synth.evaluate import compare_features, evaluation_features
-from bids_synth.grid import Grid
-from bids_synth.learn.features import axial_slices
+from bids_synth.evaluate.score import compare_features, evaluation_features
+from bids_synth.learn.features.extractor import axial_slices
 from bids_synth.measure.features import Seen, frechet_distance
 from bids_synth.measure.protocols.masked3d import real_scale
 from bids_synth.measure.table import summarise, with_frechet
-from bids_synth.recipe import load_recipe
-from bids_synth.volume import Volume
+from bids_synth.recipe.recipe import load_recipe
+from bids_synth.spatial.grid import Grid
+from bids_synth.spatial.volume import Volume
 
 GRID = Grid((16, 14, 12), np.eye(4))
 MASK = Volume(np.ones(GRID.shape, np.uint8), GRID)

@@ -26,9 +26,9 @@ from faults_house import (
 from learn_kill import curve, fit_toys
 
 from bids_synth.errors import VisitError
-from bids_synth.machine import explained, visit_fails
-from bids_synth.volume import write_text
-from bids_synth.whole import _SWEPT, aside
+from bids_synth.spatial.volume import write_text
+from bids_synth.system.atomic import _SWEPT, aside
+from bids_synth.system.os_errors import explained, visit_fails
 
 pytestmark = pytest.mark.slow
 STRANGER = 54321

@@ -20,7 +20,7 @@ from faults_house import (
 )
 from learn_kill import curve, die_in, fit_toys
 
-from bids_synth.learn.model import load_model
+from bids_synth.learn.model.model import load_model
 from bids_synth.learn.objectives.objective import Objective
 from bids_synth.learn.synthesize import Synthesizer
 

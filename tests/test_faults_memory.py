@@ -14,8 +14,8 @@ from torch import nn
 
 from bids_synth.errors import UsageError, VisitError
 from bids_synth.learn import synthesize
-from bids_synth.learn.patches import slide, window_starts
-from bids_synth.learn.shortage import is_shortage
+from bids_synth.learn.data.patches import slide, window_starts
+from bids_synth.learn.out_of_memory import is_shortage
 from bids_synth.learn.synthesize import Synthesizer, load_synthesizer
 
 PATCH = (8, 8, 8)

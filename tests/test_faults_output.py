@@ -25,9 +25,9 @@ from faults_house import (
     tree,
 )
 
-from bids_synth.fill import Filler
-from bids_synth.volume import write_text, write_volume
-from bids_synth.whole import _SWEPT, aside
+from bids_synth.pipeline.synthesize_visit import Filler
+from bids_synth.spatial.volume import write_text, write_volume
+from bids_synth.system.atomic import _SWEPT, aside
 
 pytestmark = pytest.mark.slow
 
@@ -133,7 +133,7 @@ def test_an_image_of_another_model_is_not_left_with_the_words_of_this_one(place:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Filler, "_block", lambda *a: block(*a) | {"WeightsSHA256": "0" * 64})
             patch.setattr(
-                "bids_synth.bids.derivatives.write_volume",
+                "bids_synth.bids.derivatives.synthetic.write_volume",
                 lambda v, path: die() if path == image else write_volume(v, path),
             )
             return go_on(place)

@@ -23,11 +23,11 @@ from faults_house import (
     start,
 )
 
-from bids_synth.prepare import key as keys
-from bids_synth.prepare import steps, workflow
-from bids_synth.prepare.workflow import prepare_visits
-from bids_synth.visit import Prepared, Visit
-from bids_synth.volume import read_volume, write_text
+from bids_synth.core.visit import Prepared, Visit
+from bids_synth.prepare.workflow import key as keys
+from bids_synth.prepare.workflow import steps, workflow
+from bids_synth.prepare.workflow.workflow import prepare_visits
+from bids_synth.spatial.volume import read_volume, write_text
 
 RECIPE = small_recipe()
 SHAPE = (20, 20, 20)

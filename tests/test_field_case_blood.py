@@ -10,7 +10,7 @@ import pytest
 
 from bids_synth.cli.main import run_command
 from bids_synth.demo.dataset import make_demo
-from bids_synth.volume import read_volume
+from bids_synth.spatial.volume import read_volume
 
 CASE = Path(__file__).resolve().parents[2] / "shared/cases/blood-figures-as-fractions/bids"
 MAPS = ("T1w", "cbf", "cbv", "T2map", "T2starmap", "cmro2")

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from learn_toys import make_visit, minus_error, toy_recipe, toy_split
 
-from bids_synth.bids.prepared import find_prepared
-from bids_synth.bids.query import query
+from bids_synth.bids.derivatives.prepared import find_prepared
+from bids_synth.bids.raw.query import query
 from bids_synth.cli.main import run_command
-from bids_synth.learn.fit import fit_model
+from bids_synth.core.visit import Prepared
+from bids_synth.learn.fit.fit import fit_model
 from bids_synth.learn.synthesize import load_synthesizer
-from bids_synth.prepare.key import preparation_key
-from bids_synth.recipe import validate_recipe
-from bids_synth.visit import Prepared
-from bids_synth.volume import read_mask, read_volume
+from bids_synth.prepare.workflow.key import preparation_key
+from bids_synth.recipe.recipe import validate_recipe
+from bids_synth.spatial.volume import read_mask, read_volume
 
 CASES = Path(__file__).resolve().parent.parent.parent / "shared" / "cases"
 

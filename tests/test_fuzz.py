@@ -15,28 +15,28 @@ from bids_fixtures import make_dataset, make_prepared, make_synthetic
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bids_synth.bids.derivatives import (
+from bids_synth.bids.derivatives.dataset import open_output
+from bids_synth.bids.derivatives.prepared import MANIFEST
+from bids_synth.bids.derivatives.synthetic import (
     find_prepared,
     is_current,
     write_prepared,
     write_synthetic,
     written_synthetic,
 )
-from bids_synth.bids.filters import Filters, read_filters
-from bids_synth.bids.output import open_output
-from bids_synth.bids.prepared import MANIFEST
-from bids_synth.bids.traits import read_traits
+from bids_synth.bids.raw.filters import Filters, read_filters
+from bids_synth.bids.raw.traits import read_traits
 from bids_synth.cli.run_file import _words
+from bids_synth.core.split import Split, read_split
+from bids_synth.core.synthetic import Verdict
+from bids_synth.core.visit import Visit
 from bids_synth.errors import BidsSynthError, ModelError, RecipeError, UsageError, VisitError
-from bids_synth.grid import Grid
-from bids_synth.learn.model import _read_card
-from bids_synth.prepare.admit import read_scan
-from bids_synth.recipe import Recipe, load_recipe, recipe_names
-from bids_synth.split import Split, read_split
-from bids_synth.stage import dataset_name
-from bids_synth.synthetic import Verdict
-from bids_synth.visit import Visit
-from bids_synth.volume import Volume, write_volume
+from bids_synth.learn.model.model import _read_card
+from bids_synth.pipeline.discover import dataset_name
+from bids_synth.prepare.checks import read_scan
+from bids_synth.recipe.recipe import Recipe, load_recipe, recipe_names
+from bids_synth.spatial.grid import Grid
+from bids_synth.spatial.volume import Volume, write_volume
 
 FEW = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 MANY = settings(FEW, max_examples=200)

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prepare_phantom import make_scan, truth_mask
 
-from bids_synth.bids.masks import MaskFinder
-from bids_synth.grid import Grid
-from bids_synth.prepare.given_mask import fitting_mask, misplacement
-from bids_synth.prepare.resample import resample
-from bids_synth.visit import Scan, Visit
-from bids_synth.volume import Volume, write_volume
+from bids_synth.bids.raw.masks import MaskFinder
+from bids_synth.core.visit import Scan, Visit
+from bids_synth.prepare.brain.given_mask import fitting_mask, misplacement
+from bids_synth.spatial.grid import Grid
+from bids_synth.spatial.resample import resample
+from bids_synth.spatial.volume import Volume, write_volume
 
 SPACING = 4.0
 TRUTH = truth_mask(SPACING)

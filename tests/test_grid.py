@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import ORIENTATIONS, grids
 
-from bids_synth.grid import Grid, inverse, reorient
-from bids_synth.volume import Volume
+from bids_synth.spatial.grid import Grid, inverse, reorient
+from bids_synth.spatial.volume import Volume
 
 
 def numbered(grid: Grid) -> np.ndarray:

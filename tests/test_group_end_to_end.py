@@ -18,9 +18,9 @@ from safetensors.torch import save_file
 from bids_synth.cli.main import run_command
 from bids_synth.demo.dataset import make_demo
 from bids_synth.errors import VisitError
-from bids_synth.learn.model import load_model
-from bids_synth.learn.tune import journal_of
-from bids_synth.recipe import load_recipe
+from bids_synth.learn.fit.tune import journal_of
+from bids_synth.learn.model.model import load_model
+from bids_synth.recipe.recipe import load_recipe
 
 pytestmark = pytest.mark.slow
 VALUES = {
@@ -180,7 +180,7 @@ def test_absent_features_are_told_before_anything_is_prepared(
         message = "nothing may be prepared"
         raise VisitError(message)
 
-    monkeypatch.setattr("bids_synth.group.prepare_all", refused)
+    monkeypatch.setattr("bids_synth.pipeline.group.prepare_all", refused)
     absent = tmp_path / "absent.safetensors"
     run = command(place, tmp_path / "new", evaluation__features_from=str(absent))
     assert run_command(run) == 2
@@ -206,7 +206,7 @@ def test_a_fitted_model_is_scored_again_by_another_protocol_without_a_step(
     def never(*_: object, **__: object) -> None:
         pytest.fail("fitted again")
 
-    monkeypatch.setattr("bids_synth.learn.fit.fit_member", never)
+    monkeypatch.setattr("bids_synth.learn.fit.fit.fit_member", never)
     wanted = '["affine-free", "slices"]'
     assert run_command(group(place, out, evaluation__protocols=wanted)) == 0
     assert fitted_files(model) == before

@@ -15,8 +15,8 @@ from bad_scans import PIXDIM, QFORM_CODE, SFORM, SFORM_CODE, SLOPE, VALUES, refu
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bids_synth.prepare.admit import admit_header, read_scan
-from bids_synth.volume import read_grid, read_volume
+from bids_synth.prepare.checks import admit_header, read_scan
+from bids_synth.spatial.volume import read_grid, read_volume
 
 QUATERNION, OFFSET = 256, 268
 NO_SFORM = (SFORM_CODE, "h", 0)

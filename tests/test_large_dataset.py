@@ -11,8 +11,8 @@ import pytest
 from bids_fixtures import make_dataset
 
 from bids_synth.bids.plan_json import plan_json
-from bids_synth.bids.query import query
-from bids_synth.recipe import Recipe, load_recipe, validate_recipe
+from bids_synth.bids.raw.query import query
+from bids_synth.recipe.recipe import Recipe, load_recipe, validate_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 MANY = 10_000

@@ -14,17 +14,17 @@ from hypothesis import strategies as st
 from learn_toys import make_visit, minus_error, prepare_toys, toy_recipe, toy_split
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
-from bids_synth.fill import Filler
-from bids_synth.fingerprint import fingerprint, fingerprints
-from bids_synth.grid import Grid
-from bids_synth.leaks import Guard, leak, strangers
-from bids_synth.learn.card import Card, Origin, hash_label, hash_scan
-from bids_synth.learn.fit import fit_model
-from bids_synth.learn.model import Model, load_model
-from bids_synth.settings import Settings
-from bids_synth.split import Fold, Split
-from bids_synth.visit import Prepared
-from bids_synth.volume import Volume, read_volume, write_volume
+from bids_synth.core.fingerprint import fingerprint, fingerprints
+from bids_synth.core.settings import Settings
+from bids_synth.core.split import Fold, Split
+from bids_synth.core.visit import Prepared
+from bids_synth.evaluate.leaks import Guard, leak, strangers
+from bids_synth.learn.fit.fit import fit_model
+from bids_synth.learn.model.card import Card, Origin, hash_label, hash_scan
+from bids_synth.learn.model.model import Model, load_model
+from bids_synth.pipeline.synthesize_visit import Filler
+from bids_synth.spatial.grid import Grid
+from bids_synth.spatial.volume import Volume, read_volume, write_volume
 
 AXES = ("RAS", "LPS", "PSR", "ILA", "SAL")
 
@@ -193,7 +193,7 @@ def evaluated(house: House, place: Path, prepared: Prepared):
     filler = Filler(house.model.folder, house.recipe, settings)
     filler.expect([prepared.visit])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bids_synth.withheld.prepare_reduced", prepare_toys)
+        patch.setattr("bids_synth.pipeline.withheld.prepare_reduced", prepare_toys)
         result = filler.fill(prepared)
     return result, "\n".join(filler.tables([result]))
 

@@ -10,10 +10,10 @@ import pytest
 from learn_toys import make_visit, toy_recipe
 
 from bids_synth.errors import ModelError, UsageError, VisitError
-from bids_synth.learn.baselines import fit_baselines, load_baselines
-from bids_synth.learn.itk_affine import read_itk_affine
-from bids_synth.learn.store import scaled_image
-from bids_synth.volume import read_mask
+from bids_synth.learn.baselines.baselines import fit_baselines, load_baselines
+from bids_synth.learn.data.array_cache import scaled_image
+from bids_synth.spatial.itk import read_itk
+from bids_synth.spatial.volume import read_mask
 
 MODALITIES = ("T1w", "T2w", "PDw")
 
@@ -147,8 +147,8 @@ def test_faults_are_told(fitted, tmp_path):
     with pytest.raises(ModelError, match=r"baselines\.json"):
         load_baselines(tmp_path / "nowhere")
     people[0].template.with_name("bad.txt").write_text("Parameters: 1 2 3\n")
-    with pytest.raises(VisitError, match="one affine of 12 parameters"):
-        read_itk_affine(people[0].template.with_name("bad.txt"))
+    with pytest.raises(VisitError, match="transform with 12 parameters"):
+        read_itk(people[0].template.with_name("bad.txt"))
 
 
 def test_an_affine_is_read_as_ants_reads_it(tmp_path):
@@ -163,7 +163,7 @@ def test_an_affine_is_read_as_ants_reads_it(tmp_path):
         f"Parameters: {numbers}\nFixedParameters: {' '.join(repr(float(x)) for x in centre)}\n"
     )
     theirs = ants.read_transform(str(path))
-    ours = read_itk_affine(path)
+    ours = read_itk(path)
     for point in rng.normal(0, 50, (5, 3)):
         lps = point * [-1, -1, 1]
         expected = np.array(theirs.apply_to_point(lps.tolist())) * [-1, -1, 1]

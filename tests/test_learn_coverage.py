@@ -12,14 +12,15 @@ from hypothesis import strategies as st
 from learn_toys import SHAPE, make_visit, minus_error, toy_recipe, toy_split
 from scipy import ndimage
 
+from bids_synth.core.coverage import BLEND, parts_of, shared_mask, teaching
 from bids_synth.errors import VisitError
-from bids_synth.evaluate import on_native, scenarios, score_withheld, scored_mask
-from bids_synth.learn.coverage import BLEND, parts_of, shared_mask, teaching
-from bids_synth.learn.fit import fit_model, fitting_visits
-from bids_synth.learn.store import open_store
+from bids_synth.evaluate.scenarios import scenarios, scored_mask
+from bids_synth.evaluate.score import on_native, score_withheld
+from bids_synth.learn.data.array_cache import open_store
+from bids_synth.learn.data.training_statistics import figures
+from bids_synth.learn.fit.fit import fit_model, fitting_visits
 from bids_synth.learn.synthesize import load_synthesizer
-from bids_synth.learn.typical import figures
-from bids_synth.volume import Volume, read_mask, read_volume, write_volume
+from bids_synth.spatial.volume import Volume, read_mask, read_volume, write_volume
 
 
 @pytest.fixture(scope="module")

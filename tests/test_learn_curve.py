@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bids_synth.learn.networks.curve import LEAST_STEP, bend, matching_curve, straight_line
+from bids_synth.learn.networks.blocks.curve import LEAST_STEP, bend, matching_curve, straight_line
 
 SHARES = np.linspace(0.01, 0.99, 33)
 

@@ -11,12 +11,12 @@ from learn_toys import make_visit, toy_recipe
 from torch.utils.data import DataLoader
 
 from bids_synth.errors import UsageError
-from bids_synth.learn.augment import amplify, mirror
-from bids_synth.learn.dataset import EpochSampler, Patches
-from bids_synth.learn.patches import cut
-from bids_synth.learn.store import open_store
-from bids_synth.recipe import validate_recipe
-from bids_synth.volume import read_mask, read_volume
+from bids_synth.learn.data.array_cache import open_store
+from bids_synth.learn.data.augment import amplify, mirror
+from bids_synth.learn.data.dataset import EpochSampler, Patches
+from bids_synth.learn.data.patches import cut
+from bids_synth.recipe.recipe import validate_recipe
+from bids_synth.spatial.volume import read_mask, read_volume
 
 
 @pytest.fixture(scope="module")

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from learn_toys import images_of, make_visit, toy_recipe
 
-from bids_synth import physics
-from bids_synth.learn.closed_form import compute
-from bids_synth.learn.extras import Extras, extras_of, given_extras
-from bids_synth.learn.linear import add_grams, gram_of, gramian_of_inputs
-from bids_synth.learn.store import open_store, scaled_image
-from bids_synth.recipe import Recipe, load_recipe, validate_recipe
-from bids_synth.visit import Prepared
-from bids_synth.volume import read_mask
+from bids_synth.core.visit import Prepared
+from bids_synth.learn.baselines.linear import add_grams, gram_of, gramian_of_inputs
+from bids_synth.learn.data.array_cache import open_store, scaled_image
+from bids_synth.learn.data.auxiliary_inputs import Extras, extras_of, given_extras
+from bids_synth.physics import formulas as physics
+from bids_synth.physics.visit_maps import compute
+from bids_synth.recipe.recipe import Recipe, load_recipe, validate_recipe
+from bids_synth.spatial.volume import read_mask
 
 PEOPLE = "abcdef"
 

@@ -10,12 +10,12 @@ import torch
 from safetensors.torch import save_file
 from scipy.ndimage import correlate
 
+from bids_synth.core.scale import Scale
 from bids_synth.errors import ModelError
-from bids_synth.grid import Grid
-from bids_synth.learn.features import axial_slices, load_features
+from bids_synth.learn.features.extractor import axial_slices, load_features
 from bids_synth.measure.features import frechet_distance, perceptual_distance
-from bids_synth.scale import Scale
-from bids_synth.volume import Volume
+from bids_synth.spatial.grid import Grid
+from bids_synth.spatial.volume import Volume
 
 LAYERS = [
     {"kernel": 3, "kept": True, "pool": 2},
@@ -167,7 +167,7 @@ def test_a_file_that_is_absent_or_no_safetensors_is_refused(tmp_path, path, monk
     path.write_bytes(path.read_bytes()[:-8])
     with pytest.raises(ModelError, match="not a safetensors file"):
         load_features(path)
-    monkeypatch.setattr("bids_synth.learn.features.LARGEST", 100)
+    monkeypatch.setattr("bids_synth.learn.features.extractor.LARGEST", 100)
     with pytest.raises(ModelError, match="larger than"):
         load_features(path)
 

@@ -13,12 +13,12 @@ import pytest
 from learn_kill import PEOPLE, curve, fit_toys
 from learn_toys import make_visit, minus_error, toy_recipe, toy_split
 
+from bids_synth.core.scale import typical_scale
+from bids_synth.core.split import Fold, Split
 from bids_synth.errors import ModelError, UsageError
-from bids_synth.learn.fit import fit_key, fit_model, fitting_visits
-from bids_synth.learn.model import load_model
-from bids_synth.scale import typical_scale
-from bids_synth.split import Fold, Split
-from bids_synth.volume import sha256_of
+from bids_synth.learn.fit.fit import fit_key, fit_model, fitting_visits
+from bids_synth.learn.model.model import load_model
+from bids_synth.spatial.volume import sha256_of
 
 TESTS = Path(__file__).resolve().parent
 
@@ -72,8 +72,8 @@ def test_the_same_call_again_fits_nothing(undisturbed, monkeypatch):
     def never(*_, **__):
         pytest.fail("fitted again")
 
-    monkeypatch.setattr("bids_synth.learn.fit.fit_member", never)
-    monkeypatch.setattr("bids_synth.learn.fit.fit_baselines", never)
+    monkeypatch.setattr("bids_synth.learn.fit.fit.fit_member", never)
+    monkeypatch.setattr("bids_synth.learn.fit.fit.fit_baselines", never)
     again = fit_toys(folder)
     assert again.card == model.card
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from learn_toys import make_visit, minus_error, toy_recipe
 
-from bids_synth.learn.export import _put, member_name
-from bids_synth.learn.fit import fit_model
-from bids_synth.learn.model import load_model
-from bids_synth.split import Fold, Split
+from bids_synth.core.split import Fold, Split
+from bids_synth.learn.fit.fit import fit_model
+from bids_synth.learn.model.export import _put, member_name
+from bids_synth.learn.model.model import load_model
 
 SPLIT = Split(
     test=frozenset("z"),

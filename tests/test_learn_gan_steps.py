@@ -8,10 +8,10 @@ from learn_objective_toys import OBJECTIVES as TOYS
 from learn_objective_toys import toy_of
 
 from bids_synth.errors import RecipeError
-from bids_synth.learn.losses import masked_l1
 from bids_synth.learn.networks import build_network
 from bids_synth.learn.objectives import OBJECTIVES
-from bids_synth.recipe import validate_recipe
+from bids_synth.learn.objectives.losses import masked_l1
+from bids_synth.recipe.recipe import validate_recipe
 
 AVAILABLE = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]])
 SCORED = torch.tensor([[False, True, False], [True, False, False]])

@@ -11,10 +11,10 @@ from learn_objective_toys import toy_of
 from learn_toys import make_visit
 
 from bids_synth.errors import UsageError
-from bids_synth.learn.augment import amplify, mirror
-from bids_synth.learn.patches import cut
-from bids_synth.learn.store import open_store
-from bids_synth.learn.unpaired import UnpairedPatches
+from bids_synth.learn.data.array_cache import open_store
+from bids_synth.learn.data.augment import amplify, mirror
+from bids_synth.learn.data.patches import cut
+from bids_synth.learn.data.unpaired import UnpairedPatches
 
 
 @pytest.fixture(scope="module")

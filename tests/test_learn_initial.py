@@ -8,10 +8,10 @@ from torch import nn
 
 from bids_synth.errors import RecipeError
 from bids_synth.learn.networks import build_network, network_parameters
+from bids_synth.learn.networks.blocks.initial import draw_normal
 from bids_synth.learn.networks.discriminator import PatchDiscriminator
-from bids_synth.learn.networks.initial import draw_normal
 from bids_synth.learn.objectives.adversarial import build_discriminator
-from bids_synth.recipe import load_recipe
+from bids_synth.recipe.recipe import load_recipe
 
 CLASSICS = ("mmgan", "cyclegan", "pix2pix-ct")
 SMALL = {"network.filters": "16", "objective.discriminator.filters": "16"}

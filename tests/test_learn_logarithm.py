@@ -9,13 +9,13 @@ import torch
 from learn_toys import make_visit
 from torch import nn
 
-from bids_synth.learn.linear import counted, gram_of
-from bids_synth.learn.selection import selection_of
-from bids_synth.learn.store import open_store
-from bids_synth.modality import MODALITIES
-from bids_synth.recipe import Recipe, load_recipe
-from bids_synth.scale import fit_scale
-from bids_synth.visit import Prepared
+from bids_synth.core.modality import MODALITIES
+from bids_synth.core.scale import fit_scale
+from bids_synth.core.visit import Prepared
+from bids_synth.learn.baselines.linear import counted, gram_of
+from bids_synth.learn.data.array_cache import open_store
+from bids_synth.learn.fit.selection import selection_of
+from bids_synth.recipe.recipe import Recipe, load_recipe
 
 SHAPE = (28, 30, 26)
 MAPS = ("cbf", "cbv", "T2map", "T2starmap", "cmro2")

@@ -8,12 +8,12 @@ import torch
 from monai.metrics.regression import compute_ssim_and_cs
 from skimage.metrics import structural_similarity
 
-from bids_synth.learn.losses import masked_l1, masked_ssim, ssim_map
+from bids_synth.core.modality import MODALITIES
+from bids_synth.core.scale import fit_scale
+from bids_synth.learn.objectives.losses import masked_l1, masked_ssim, ssim_map
 from bids_synth.learn.objectives.paired import emphasis_of, gains_of, paired_loss
-from bids_synth.modality import MODALITIES
-from bids_synth.parts.objective import RegressionPart
-from bids_synth.recipe import load_recipe, validate_recipe
-from bids_synth.scale import fit_scale
+from bids_synth.recipe.recipe import load_recipe, validate_recipe
+from bids_synth.recipe.sections.objective import RegressionPart
 
 
 def pair(seed=0, shape=(1, 1, 20, 18, 22)):

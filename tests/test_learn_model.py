@@ -10,10 +10,10 @@ from learn_toys import make_visit, minus_error, toy_recipe, toy_split
 from safetensors.torch import load_file, save_file
 
 from bids_synth.errors import ModelError
-from bids_synth.learn.card import CARD_FORMAT
-from bids_synth.learn.fit import fit_model
-from bids_synth.learn.model import load_model
-from bids_synth.volume import sha256_of
+from bids_synth.learn.fit.fit import fit_model
+from bids_synth.learn.model.card import CARD_FORMAT
+from bids_synth.learn.model.model import load_model
+from bids_synth.spatial.volume import sha256_of
 
 WEIGHTS = "weights/fold-0_member-0.safetensors"
 

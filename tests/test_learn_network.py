@@ -11,12 +11,12 @@ import torch
 from learn_toys import toy_recipe
 from torch import nn
 
-from bids_synth.learn.linear import add_grams, gram_of
+from bids_synth.learn.baselines.linear import add_grams, gram_of
 from bids_synth.learn.networks import NETWORKS, build_network
-from bids_synth.learn.networks.convolution import SmallConv3d, hasten
+from bids_synth.learn.networks.blocks.convolution import SmallConv3d, hasten
 from bids_synth.learn.objectives.objective import update_average
-from bids_synth.parts.network import NetworkPart
-from bids_synth.recipe import load_recipe, recipe_names
+from bids_synth.recipe.recipe import load_recipe, recipe_names
+from bids_synth.recipe.sections.network import NetworkPart
 
 
 def filled_network():

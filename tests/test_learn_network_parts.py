@@ -13,13 +13,13 @@ from monai.networks.nets import PatchDiscriminator as MonaiDiscriminator
 from torch import nn
 
 from bids_synth.errors import RecipeError
-from bids_synth.learn.networks.absent import IMPUTATIONS, fill_absent, keep_available
-from bids_synth.learn.networks.depthwise import DepthwiseConv3d, PointwiseConv3d
+from bids_synth.learn.networks.blocks.absent import IMPUTATIONS, fill_absent, keep_available
+from bids_synth.learn.networks.blocks.depthwise import DepthwiseConv3d, PointwiseConv3d
+from bids_synth.learn.networks.blocks.layout import cropped, padded
+from bids_synth.learn.networks.blocks.parts import norm_of, output_of, parameter_count
+from bids_synth.learn.networks.blocks.space_attention import SpaceAttention
 from bids_synth.learn.networks.discriminator import PatchDiscriminator, receptive_field
 from bids_synth.learn.networks.excitation_unet import AttentionGate
-from bids_synth.learn.networks.layout import cropped, padded
-from bids_synth.learn.networks.parts import norm_of, output_of, parameter_count
-from bids_synth.learn.networks.space_attention import SpaceAttention
 from bids_synth.learn.networks.unet2d import DoubledConv2d, UNet2D
 
 AVAILABLE = torch.tensor([[1.0, 0, 1], [1, 1, 1], [0, 0, 0]])

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from bids_synth.errors import RecipeError
+from bids_synth.learn.networks.blocks.parts import parameter_count
 from bids_synth.learn.networks.excitation_unet import ExcitationUNet
-from bids_synth.learn.networks.parts import parameter_count
 from bids_synth.learn.networks.pix2pix_unet import Pix2PixUNet
 from bids_synth.learn.networks.residual_unet3d import ResidualUNet3D
 from bids_synth.learn.networks.resnet2d import ResNet2D

@@ -15,7 +15,7 @@ import torch
 from learn_kill import fit_toys
 from learn_objective_toys import OBJECTIVES as TOYS
 
-from bids_synth.learn import record
+from bids_synth.learn.fit import record
 from bids_synth.learn.objectives import OBJECTIVES
 from bids_synth.learn.objectives.cycle_gan import CycleGan
 from bids_synth.learn.objectives.objective import Objective

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from monai.inferers import SlidingWindowInferer
 
-from bids_synth.learn.patches import blend_weights, cut, slide, start_around, window_starts
+from bids_synth.learn.data.patches import blend_weights, cut, slide, start_around, window_starts
 
 CPU = torch.device("cpu")
 lengths = st.tuples(*[st.integers(3, 40)] * 3)

@@ -10,12 +10,12 @@ import torch
 from learn_objective_toys import toy_of
 from learn_toys import make_visit, minus_error, toy_recipe, toy_split
 
-from bids_synth.learn.fit import fit_model
-from bids_synth.learn.model import load_model
-from bids_synth.learn.preview import add_preview, middle_slice, read_preview
-from bids_synth.learn.proxy import ProxySelection, choose_selection
-from bids_synth.learn.selection import selection_of
-from bids_synth.learn.store import open_store
+from bids_synth.learn.data.array_cache import open_store
+from bids_synth.learn.fit.fit import fit_model
+from bids_synth.learn.fit.preview import add_preview, middle_slice, read_preview
+from bids_synth.learn.fit.selection import selection_of
+from bids_synth.learn.fit.unpaired_score import ProxySelection, choose_selection
+from bids_synth.learn.model.model import load_model
 
 
 def look(value):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bids_synth.learn.proxy import SHARES, proxy_score
+from bids_synth.learn.fit.unpaired_score import SHARES, proxy_score
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from bids_synth.learn.scenarios import draw_scenario, each_target
-from bids_synth.recipe import load_recipe, validate_recipe
+from bids_synth.learn.data.scenarios import draw_scenario, each_target
+from bids_synth.recipe.recipe import load_recipe, validate_recipe
 
 NAMES = ["T1w", "T2w", "PDw", "FLAIR", "ct"]
 

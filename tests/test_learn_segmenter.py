@@ -11,17 +11,17 @@ import torch
 from learn_toys import field, make_visit, toy_recipe, toy_split
 from safetensors.torch import load_file, save_file
 
+from bids_synth.core.modality import MODALITIES
 from bids_synth.errors import RecipeError, UsageError
-from bids_synth.learn import segmenter as module
-from bids_synth.learn.features import load_features
-from bids_synth.learn.fit import fit_key, fit_model
+from bids_synth.learn.data.array_cache import Stored
+from bids_synth.learn.features import segmenter as module
+from bids_synth.learn.features.extractor import load_features
+from bids_synth.learn.features.loss import SliceFeatures
+from bids_synth.learn.features.segmenter import Segmenter, fit_segmenter, kept_segmenter, limits_of
+from bids_synth.learn.fit.fit import fit_key, fit_model
 from bids_synth.learn.objectives.paired import paired_loss
 from bids_synth.learn.objectives.regression import Regression
-from bids_synth.learn.segmenter import Segmenter, fit_segmenter, kept_segmenter, limits_of
-from bids_synth.learn.slice_features import SliceFeatures
-from bids_synth.learn.store import Stored
-from bids_synth.modality import MODALITIES
-from bids_synth.recipe import load_recipe, validate_recipe
+from bids_synth.recipe.recipe import load_recipe, validate_recipe
 
 SIDE = 24
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from learn_toys import make_visit, minus_error, toy_recipe, toy_split
 
-from bids_synth.learn.fit import fit_model
+from bids_synth.learn.fit.fit import fit_model
 
 PEOPLE = "abce"
 

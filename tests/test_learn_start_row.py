@@ -13,17 +13,17 @@ from learn_toys import SHAPE, field, make_visit, minus_error, toy_recipe, toy_sp
 from safetensors.numpy import save_file
 
 from bids_synth.errors import ModelError
-from bids_synth.evaluate import score_withheld
-from bids_synth.learn.baselines import fit_baselines, load_baselines
-from bids_synth.learn.closed_form import compute
-from bids_synth.learn.fit import fit_model
-from bids_synth.learn.model import load_model
+from bids_synth.evaluate.score import score_withheld
+from bids_synth.learn.baselines.baselines import fit_baselines, load_baselines
+from bids_synth.learn.fit.fit import fit_model
+from bids_synth.learn.model.model import load_model
 from bids_synth.learn.synthesize import load_start, load_synthesizer
 from bids_synth.measure.table import summarise
 from bids_synth.measure.terminal import format_table
-from bids_synth.recipe import load_recipe, validate_recipe
-from bids_synth.report.score_tables import score_tables, score_tiles
-from bids_synth.volume import read_mask, sha256_of
+from bids_synth.physics.visit_maps import compute
+from bids_synth.recipe.recipe import load_recipe, validate_recipe
+from bids_synth.report.pages.score_tables import score_tables, score_tiles
+from bids_synth.spatial.volume import read_mask, sha256_of
 
 
 def fit(folder, people, recipe, **more):

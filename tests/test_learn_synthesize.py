@@ -7,12 +7,12 @@ import pytest
 import torch
 from learn_toys import SHAPE, make_visit, minus_error, toy_recipe, toy_split
 
+from bids_synth.core.scale import Scale
 from bids_synth.errors import UsageError, VisitError
 from bids_synth.learn.device import resolve_device
-from bids_synth.learn.fit import fit_model
+from bids_synth.learn.fit.fit import fit_model
 from bids_synth.learn.synthesize import load_synthesizer
-from bids_synth.scale import Scale
-from bids_synth.volume import Volume, read_mask, read_volume, write_volume
+from bids_synth.spatial.volume import Volume, read_mask, read_volume, write_volume
 
 
 def fitted(folder, **fit):

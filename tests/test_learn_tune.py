@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from learn_toys import make_visit, minus_error, toy_recipe, toy_split
 
+from bids_synth.core.settings import Settings
+from bids_synth.core.visit import Prepared
 from bids_synth.errors import UsageError
-from bids_synth.learn import tune as searching
-from bids_synth.learn.tune import Trial, Tuned, journal_of, tune
-from bids_synth.recipe import Recipe, load_recipe, validate_recipe
-from bids_synth.report.tune_figures import write_tune_figures
-from bids_synth.settings import Settings
-from bids_synth.tuning import trial_rows, tune_and_report, tuned_recipe
-from bids_synth.visit import Prepared
+from bids_synth.learn.fit import tune as searching
+from bids_synth.learn.fit.tune import Trial, Tuned, journal_of, tune
+from bids_synth.pipeline.tune import trial_rows, tune_and_report, tuned_recipe
+from bids_synth.recipe.recipe import Recipe, load_recipe, validate_recipe
+from bids_synth.report.figures.tune import write_tune_figures
 
 SPACE = {
     "fit.learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},

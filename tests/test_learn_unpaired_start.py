@@ -8,11 +8,11 @@ import torch
 from learn_toys import SHAPE, field, make_visit
 
 from bids_synth.errors import RecipeError
-from bids_synth.learn.baselines import fit_baselines
-from bids_synth.learn.linear import Gramian, gramian_of_means
+from bids_synth.learn.baselines.baselines import fit_baselines
+from bids_synth.learn.baselines.linear import Gramian, gramian_of_means
+from bids_synth.learn.data.mean_image import population_of
 from bids_synth.learn.networks import build_network, start_linear
-from bids_synth.learn.population import population_of
-from bids_synth.recipe import load_recipe, validate_recipe
+from bids_synth.recipe.recipe import load_recipe, validate_recipe
 
 NAMES = ("T1w", "T2w")
 SLOPE = -0.35

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bids_synth.core.split import Fold, Split
 from bids_synth.errors import UsageError
-from bids_synth.measure.folds import check_split, draw_split
-from bids_synth.split import Fold, Split
+from bids_synth.learn.split.folds import check_split, draw_split
 
 LABELS = st.sets(st.text("abcXYZ0123", min_size=1, max_size=4), min_size=7, max_size=60)
 TEST = st.sampled_from([0.0, 0.1, 0.2, 0.45])

@@ -10,12 +10,12 @@ from scipy import ndimage, stats
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from bids_synth.errors import VisitError
-from bids_synth.grid import Grid
 from bids_synth.measure import metrics
 from bids_synth.measure.catalogue import METRICS
 from bids_synth.measure.protocol import PROTOCOLS, prepared_score
 from bids_synth.measure.protocols.masked3d import masked3d
-from bids_synth.volume import Volume
+from bids_synth.spatial.grid import Grid
+from bids_synth.spatial.volume import Volume
 
 RNG = np.random.default_rng(3)
 SHAPE = (20, 24, 18)

@@ -8,14 +8,14 @@ from scipy import ndimage
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from bids_synth.errors import VisitError
-from bids_synth.grid import Grid
 from bids_synth.measure.catalogue import METRICS, scores
 from bids_synth.measure.protocol import PROTOCOLS, UNITS, applies
 from bids_synth.measure.protocols.affine_free import affine_free
 from bids_synth.measure.protocols.masked3d import masked3d
 from bids_synth.measure.protocols.slices import slices
 from bids_synth.measure.protocols.synthrad import synthrad
-from bids_synth.volume import Volume
+from bids_synth.spatial.grid import Grid
+from bids_synth.spatial.volume import Volume
 
 RNG = np.random.default_rng(8)
 SHAPE = (24, 26, 20)

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from scipy import ndimage, stats
 
 from bids_synth.errors import VisitError
-from bids_synth.grid import Grid
 from bids_synth.measure.agreement import agreement, identity_line, mean_values, scatter
 from bids_synth.measure.regions import bland_altman, contrast_to_noise, intraclass, region_means
-from bids_synth.volume import Volume
+from bids_synth.spatial.grid import Grid
+from bids_synth.spatial.volume import Volume
 
 RNG = np.random.default_rng(2)
 SHAPE = (8, 9, 7)

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bids_synth.bids.query import Discovery
-from bids_synth.group import dataset_split
-from bids_synth.measure.folds import draw_split
-from bids_synth.measure.strata import strata_of
-from bids_synth.recipe import load_recipe
-from bids_synth.settings import Settings
-from bids_synth.split import Split
-from bids_synth.visit import Scan, Visit
+from bids_synth.bids.raw.query import Discovery
+from bids_synth.core.settings import Settings
+from bids_synth.core.split import Split
+from bids_synth.core.visit import Scan, Visit
+from bids_synth.learn.split.folds import draw_split
+from bids_synth.learn.split.strata import strata_of
+from bids_synth.pipeline.group import dataset_split
+from bids_synth.recipe.recipe import load_recipe
 
 BY = ("site", "sex", "age")
 
@@ -148,8 +148,8 @@ def test_two_sessions_of_a_participant_fall_together(tmp_path: Path) -> None:
 
 
 def test_a_split_file_that_parts_the_sessions_of_a_participant_is_refused(tmp_path: Path) -> None:
+    from bids_synth.core.split import read_split
     from bids_synth.errors import UsageError
-    from bids_synth.split import read_split
 
     path = tmp_path / "split.tsv"
     rows = ["sub-1\tses-a\ttraining", "sub-1\tses-b\ttest", "sub-2\tses-a\tvalidation"]

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prepare_phantom import make_scan, truth_mask
 
-from bids_synth.measure.verdict import judge
-from bids_synth.prepare.similarity import mutual_information
+from bids_synth.evaluate.verdict import judge
+from bids_synth.spatial.similarity import mutual_information
 
 QUALITY = {
     "registration_T2w": 1.12, "template_correlation": 0.8, "mask_volume": 1450.0,

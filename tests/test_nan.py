@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from learn_toys import make_visit, minus_error, toy_recipe, toy_split
 
 from bids_synth.errors import FitError, VisitError
-from bids_synth.grid import Grid
-from bids_synth.learn.fit import fit_model
+from bids_synth.learn.fit.fit import fit_model
+from bids_synth.learn.fit.unpaired_score import SHARES, proxy_score
 from bids_synth.learn.objectives.regression import Regression
-from bids_synth.learn.proxy import SHARES, proxy_score
 from bids_synth.measure import features, metrics, multiscale
 from bids_synth.measure.protocol import PROTOCOLS, prepared_score
 from bids_synth.measure.table import summarise, write_rows
-from bids_synth.volume import Volume, json_text, write_volume
+from bids_synth.spatial.grid import Grid
+from bids_synth.spatial.volume import Volume, json_text, write_volume
 
 PEOPLE = "abce"
 BAD = st.sampled_from([np.nan, np.inf, -np.inf])

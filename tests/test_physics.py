@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bids_synth.physics import (
+from bids_synth.physics.formulas import (
     arterial_oxygen,
     blood_frequency,
     cmro2,

@@ -11,9 +11,9 @@ import pytest
 import torch
 from learn_kill import curve, fit_toys
 
+from bids_synth.learn.fit.selection import Selection
 from bids_synth.learn.objectives.objective import Objective
-from bids_synth.learn.selection import Selection
-from bids_synth.signals import Preempted, held, obeying, released
+from bids_synth.system.signals import Preempted, held, obeying, released
 
 CASES = [
     ("regression", signal.SIGTERM),
@@ -41,7 +41,7 @@ def asking(function: Callable, nth: int, number: int) -> Callable:
 
 
 def weights_of(folder: Path) -> list[str]:
-    from bids_synth.learn.model import load_model
+    from bids_synth.learn.model.model import load_model
 
     return [w.sha256 for w in load_model(folder / "models" / "toy").card.weights]
 

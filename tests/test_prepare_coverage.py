@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prepare_phantom import make_scan, truth_mask
 
-from bids_synth.grid import Grid, inverse
-from bids_synth.parts.preparation import PreparationPart
 from bids_synth.prepare.coverage import coverage, share_of
-from bids_synth.prepare.itk import write_itk
-from bids_synth.prepare.steps import resample_scan
-from bids_synth.volume import Volume, read_mask, write_volume
+from bids_synth.prepare.workflow.steps import resample_scan
+from bids_synth.recipe.sections.preparation import PreparationPart
+from bids_synth.spatial.grid import Grid, inverse
+from bids_synth.spatial.itk import write_itk
+from bids_synth.spatial.volume import Volume, read_mask, write_volume
 
 SPACING = 4.0
 MASK = truth_mask(SPACING)

@@ -10,12 +10,12 @@ import pytest
 from prepare_phantom import dice, make_scan, truth_mask
 from scipy.spatial.transform import Rotation
 
-from bids_synth.grid import Grid
-from bids_synth.prepare.admit import read_scan
-from bids_synth.prepare.region import world_copy
-from bids_synth.prepare.resample import resample
-from bids_synth.prepare.template_mask import mask_by_template
-from bids_synth.volume import Volume, read_mask
+from bids_synth.prepare.brain.region import world_copy
+from bids_synth.prepare.brain.template_mask import mask_by_template
+from bids_synth.prepare.checks import read_scan
+from bids_synth.spatial.grid import Grid
+from bids_synth.spatial.resample import resample
+from bids_synth.spatial.volume import Volume, read_mask
 
 CASES = Path(__file__).resolve().parent.parent.parent / "shared" / "cases"
 SPACING = 3.0

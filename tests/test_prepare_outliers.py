@@ -13,10 +13,10 @@ from prepare_phantom import make_scan
 from scipy import ndimage
 
 from bids_synth.errors import VisitError
-from bids_synth.grid import Grid
-from bids_synth.prepare.admit import look_at_voxels, read_scan
+from bids_synth.prepare.checks import look_at_voxels, read_scan
 from bids_synth.prepare.outliers import mend, outliers
-from bids_synth.volume import Volume, read_volume, write_volume
+from bids_synth.spatial.grid import Grid
+from bids_synth.spatial.volume import Volume, read_volume, write_volume
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 REAL = sorted((SHARED / "data").glob("*/sub-*/**/*.nii.gz"))

@@ -9,15 +9,15 @@ import pytest
 from prepare_phantom import dice, make_scan, motion, rms_error, truth_mask
 
 from bids_synth.errors import UsageError, VisitError
-from bids_synth.grid import Grid
-from bids_synth.prepare import external
 from bids_synth.prepare.bias import correct_bias, estimate_bias
-from bids_synth.prepare.external import check_skull_strip, strip_with_tool
-from bids_synth.prepare.find_brain import find_brain
-from bids_synth.prepare.region import brain_of_stripped, head_mask, is_stripped
-from bids_synth.prepare.resample import resample
-from bids_synth.prepare.template_mask import align_brain, mask_by_template
-from bids_synth.volume import Volume, read_volume, write_volume
+from bids_synth.prepare.brain import external
+from bids_synth.prepare.brain.external import check_skull_strip, strip_with_tool
+from bids_synth.prepare.brain.find_brain import find_brain
+from bids_synth.prepare.brain.region import brain_of_stripped, head_mask, is_stripped
+from bids_synth.prepare.brain.template_mask import align_brain, mask_by_template
+from bids_synth.spatial.grid import Grid
+from bids_synth.spatial.resample import resample
+from bids_synth.spatial.volume import Volume, read_volume, write_volume
 
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 PATHS = {

@@ -9,13 +9,13 @@ import pytest
 from prepare_phantom import make_scan, motion, rms_error, truth_mask
 
 from bids_synth.errors import VisitError
-from bids_synth.grid import Grid
-from bids_synth.prepare.ants_runtime import from_image, to_image
-from bids_synth.prepare.itk import read_itk
-from bids_synth.prepare.resample import resample
-from bids_synth.prepare.rigid import register_rigid
-from bids_synth.prepare.similarity import correlation, mutual_information
-from bids_synth.volume import Volume, read_volume
+from bids_synth.prepare.registration.ants_runtime import from_image, to_image
+from bids_synth.prepare.registration.rigid import register_rigid
+from bids_synth.spatial.grid import Grid
+from bids_synth.spatial.itk import read_itk
+from bids_synth.spatial.resample import resample
+from bids_synth.spatial.similarity import correlation, mutual_information
+from bids_synth.spatial.volume import Volume, read_volume
 
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 MOVED = motion((3.0, -4.0, 2.5), (4.0, -3.0, 5.0))
@@ -118,7 +118,7 @@ def test_real_scans_agree_with_the_published_transforms(session, modality):
 
 
 def brain_of(reference: Volume) -> Volume:
-    from bids_synth.prepare.template_mask import mask_by_template
+    from bids_synth.prepare.brain.template_mask import mask_by_template
 
     return mask_by_template(reference, seed=1)[0]
 

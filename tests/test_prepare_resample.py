@@ -15,16 +15,16 @@ from nibabel.processing import resample_from_to
 from scipy import ndimage
 from strategies import blob, centre_of, directions, grids, rigid_maps
 
+from bids_synth.core.scale import Scale
+from bids_synth.core.visit import Prepared, Visit
 from bids_synth.errors import VisitError
-from bids_synth.grid import Grid
-from bids_synth.parts.preparation import GridPart
-from bids_synth.prepare.ants_runtime import ants
-from bids_synth.prepare.itk import itk_text, parse_itk, read_itk, write_itk
 from bids_synth.prepare.native import from_native, prepared_grid, to_native
-from bids_synth.prepare.resample import crop_pad, resample, same_voxels
-from bids_synth.scale import Scale
-from bids_synth.visit import Prepared, Visit
-from bids_synth.volume import Volume, write_volume
+from bids_synth.prepare.registration.ants_runtime import ants
+from bids_synth.recipe.sections.preparation import GridPart
+from bids_synth.spatial.grid import Grid
+from bids_synth.spatial.itk import itk_text, parse_itk, read_itk, write_itk
+from bids_synth.spatial.resample import crop_pad, resample, same_voxels
+from bids_synth.spatial.volume import Volume, write_volume
 
 NOWHERE = Path("nowhere")
 

@@ -16,19 +16,19 @@ from scipy import ndimage
 from scipy.spatial.distance import cdist
 from strategies import directions, grids
 
-from bids_synth.evaluate import real_on_native
-from bids_synth.grid import Grid
-from bids_synth.learn.population import empty_population
-from bids_synth.parts.preparation import GridPart, PreparationPart
+from bids_synth.core.scale import Scale
+from bids_synth.core.settings import OutputSpace
+from bids_synth.core.visit import Prepared, Scan, Visit
+from bids_synth.evaluate.truth import real_on_native
+from bids_synth.learn.data.mean_image import empty_population
 from bids_synth.prepare.native import from_native, prepared_grid, to_native
-from bids_synth.prepare.resample import resample
-from bids_synth.prepare.steps import place_mask, resample_scan
 from bids_synth.prepare.to_template import to_template
-from bids_synth.prepare.within import resample_within
-from bids_synth.scale import Scale
-from bids_synth.settings import OutputSpace
-from bids_synth.visit import Prepared, Scan, Visit
-from bids_synth.volume import Volume, read_mask, read_volume, write_volume
+from bids_synth.prepare.workflow.steps import place_mask, resample_scan
+from bids_synth.recipe.sections.preparation import GridPart, PreparationPart
+from bids_synth.spatial.grid import Grid
+from bids_synth.spatial.masked_resample import resample_within
+from bids_synth.spatial.resample import resample
+from bids_synth.spatial.volume import Volume, read_mask, read_volume, write_volume
 
 LEVEL, AIR = 640.0, -1024.0
 

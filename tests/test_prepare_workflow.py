@@ -14,23 +14,24 @@ import numpy as np
 import pytest
 from prepare_phantom import dice, make_scan, make_visit, motion, rms_error, truth_mask
 
+from bids_synth.core.visit import Prepared, Scan, Visit
 from bids_synth.errors import UsageError, VisitError
-from bids_synth.parts.preparation import PreparationPart
-from bids_synth.prepare import admit, steps
-from bids_synth.prepare.itk import read_itk
-from bids_synth.prepare.key import preparation_key
+from bids_synth.prepare import checks as admit
+from bids_synth.prepare.brain.region import core
 from bids_synth.prepare.native import to_native
-from bids_synth.prepare.region import core
-from bids_synth.prepare.workflow import (
+from bids_synth.prepare.workflow import steps
+from bids_synth.prepare.workflow.key import preparation_key
+from bids_synth.prepare.workflow.workflow import (
     TO_FIND,
     TO_REGISTER,
     TO_RESAMPLE,
     init_prepare_wf,
     prepare_visits,
 )
-from bids_synth.recipe import load_recipe
-from bids_synth.visit import Prepared, Scan, Visit
-from bids_synth.volume import Volume, read_grid, read_mask, read_volume, write_volume
+from bids_synth.recipe.recipe import load_recipe
+from bids_synth.recipe.sections.preparation import PreparationPart
+from bids_synth.spatial.itk import read_itk
+from bids_synth.spatial.volume import Volume, read_grid, read_mask, read_volume, write_volume
 
 SPACING = 4.0
 MOVED = motion((4.0, -3.0, 2.0), (3.0, -2.0, 4.0))
@@ -248,9 +249,9 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from bids_synth.prepare import admit, steps
-from bids_synth.prepare.workflow import prepare_visits
-from bids_synth.recipe import load_recipe
-from bids_synth.visit import Scan, Visit
+from bids_synth.prepare.workflow.workflow import prepare_visits
+from bids_synth.recipe.recipe import load_recipe
+from bids_synth.core.visit import Scan, Visit
 
 def killed(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -295,7 +296,7 @@ def test_importing_the_workflow_asks_no_server(tmp_path):
         "import socket\n"
         "def never(*a, **k): raise SystemExit('network')\n"
         "socket.socket.connect = socket.getaddrinfo = never\n"
-        "import bids_synth.prepare.workflow as w\n"
+        "import bids_synth.prepare.workflow.workflow as w\n"
         "from nipype.interfaces.utility import IdentityInterface\n"
         "IdentityInterface(fields=['a'])\n"
         "w._quiet(stop=False)\n"

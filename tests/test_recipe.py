@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bids_synth.errors import RecipeError
-from bids_synth.recipe import load_recipe, recipe_names
+from bids_synth.recipe.recipe import load_recipe, recipe_names
 
 
 @pytest.mark.parametrize("name", recipe_names())

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bids_synth.errors import RecipeError
-from bids_synth.parts.tune import flat_keys
-from bids_synth.recipe import Recipe, load_recipe, validate_recipe
+from bids_synth.recipe.recipe import Recipe, load_recipe, validate_recipe
+from bids_synth.recipe.sections.tune import flat_keys
 
 
 def with_space(space: dict) -> Recipe:

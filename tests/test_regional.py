@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_synth.evaluate import Scored
-from bids_synth.prepare.itk import write_itk
-from bids_synth.prepare.tissue_labels import tissue_labels
-from bids_synth.regional import Regional
-from bids_synth.synthetic import Synthetic
-from bids_synth.template import template_mask, template_tissue
-from bids_synth.visit import Prepared, Scan, Visit
-from bids_synth.volume import Volume, write_volume
+from bids_synth.core.synthetic import Synthetic
+from bids_synth.core.visit import Prepared, Scan, Visit
+from bids_synth.evaluate.regional import Regional
+from bids_synth.evaluate.score import Scored
+from bids_synth.prepare.brain.tissue_labels import tissue_labels
+from bids_synth.spatial.itk import write_itk
+from bids_synth.spatial.template import template_mask, template_tissue
+from bids_synth.spatial.volume import Volume, write_volume
 
 SHIFT = np.array([12.0, -8.0, 4.0])
 

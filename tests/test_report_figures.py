@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bids_synth.grid import Grid, reorient
-from bids_synth.report.planes import choose_planes, limits, sample
-from bids_synth.report.scan_figures import draw_flicker, draw_scans
-from bids_synth.report.synthetic_figures import (
+from bids_synth.report.figures.planes import choose_planes, limits, sample
+from bids_synth.report.figures.scan import draw_flicker, draw_scans
+from bids_synth.report.figures.synthetic import (
     Shown,
     draw_histogram,
     draw_spread,
     draw_synthetic,
 )
-from bids_synth.volume import Volume, read_volume
+from bids_synth.spatial.grid import Grid, reorient
+from bids_synth.spatial.volume import Volume, read_volume
 
 SHAPE = (20, 26, 22)
 UPRIGHT = Grid(SHAPE, np.array([[2, 0, 0, -20], [0, 2, 0, -26], [0, 0, 2, -22], [0, 0, 0, 1.0]]))

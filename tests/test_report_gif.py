@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from bids_synth.errors import ModelError
-from bids_synth.report.gif import DPI, END, SIZE, main, write_gif
+from bids_synth.report.figures.gif import DPI, END, SIZE, main, write_gif
 
 EPOCHS = 4
 TABLE = "fold\tmember\tepoch\tstep\tloss\tvalidation_score\n" + "".join(

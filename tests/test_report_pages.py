@@ -10,19 +10,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bids_synth.core.scale import Scale
+from bids_synth.core.split import Fold, Split
+from bids_synth.core.synthetic import Synthetic, Verdict
+from bids_synth.core.visit import Prepared, Scan, Visit
 from bids_synth.errors import Problem
-from bids_synth.grid import Grid
-from bids_synth.recipe import load_recipe, validate_recipe
-from bids_synth.report.group_figures import draw_curves, draw_scores
-from bids_synth.report.group_page import Example, write_group_report
-from bids_synth.report.participant_page import write_participant_report
-from bids_synth.report.synthetic_figures import Shown
-from bids_synth.report.visit_report import VisitReport, write_visit_figures
-from bids_synth.scale import Scale
-from bids_synth.split import Fold, Split
-from bids_synth.synthetic import Synthetic, Verdict
-from bids_synth.visit import Prepared, Scan, Visit
-from bids_synth.volume import Volume, write_volume
+from bids_synth.recipe.recipe import load_recipe, validate_recipe
+from bids_synth.report.figures.group import draw_curves, draw_scores
+from bids_synth.report.figures.synthetic import Shown
+from bids_synth.report.pages.group import Example, write_group_report
+from bids_synth.report.pages.participant import write_participant_report
+from bids_synth.report.pages.visit import VisitReport, write_visit_figures
+from bids_synth.spatial.grid import Grid
+from bids_synth.spatial.volume import Volume, write_volume
 
 EVIL = "<script>alert(1)</script>"
 SHAPE = (18, 20, 16)

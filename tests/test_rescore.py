@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from learn_toys import make_visit, minus_error, toy_recipe, toy_split
 
+from bids_synth.core.split import Fold, Split
 from bids_synth.errors import RecipeError
-from bids_synth.learn import renew
-from bids_synth.learn.fit import fit_key, fit_model
-from bids_synth.learn.model import Model, load_model
-from bids_synth.parts.taught import UNTAUGHT
-from bids_synth.recipe import Recipe, load_recipe, recipe_names, validate_recipe
-from bids_synth.split import Fold, Split
+from bids_synth.learn.fit import renew
+from bids_synth.learn.fit.fit import fit_key, fit_model
+from bids_synth.learn.model.model import Model, load_model
+from bids_synth.recipe.recipe import Recipe, load_recipe, recipe_names, validate_recipe
+from bids_synth.recipe.sections.taught import UNTAUGHT
 
 PEOPLE = "abce"
 OTHER = {
@@ -71,7 +71,7 @@ def test_another_evaluation_takes_no_step_and_is_what_the_folder_says(
     def never(*_: object, **__: object) -> None:
         pytest.fail("fitted again")
 
-    monkeypatch.setattr("bids_synth.learn.fit.fit_member", never)
+    monkeypatch.setattr("bids_synth.learn.fit.fit.fit_member", never)
     changed = model.recipe.with_values(OTHER)
     split = Split(frozenset("yz"), (Fold(frozenset("abc"), frozenset("e")),))
     again = fit(first, changed, split)

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bids_synth.core.modality import MODALITIES
+from bids_synth.core.scale import SUVR, Scale, fit_scale, typical_scale
 from bids_synth.errors import RecipeError
-from bids_synth.modality import MODALITIES
-from bids_synth.recipe import load_recipe
-from bids_synth.scale import SUVR, Scale, fit_scale, typical_scale
+from bids_synth.recipe.recipe import load_recipe
 
 finite = st.floats(-1e4, 1e4, width=32)
 

@@ -9,17 +9,17 @@ from pathlib import Path, PurePosixPath
 import pytest
 from bids_fixtures import make_dataset, make_prepared, make_synthetic
 
-from bids_synth.bids.derivatives import find_prepared, write_prepared, write_synthetic
-from bids_synth.bids.prepared import MANIFEST
-from bids_synth.bids.sidecars import refuse_shadow
+from bids_synth.bids.derivatives.prepared import MANIFEST
+from bids_synth.bids.derivatives.sidecars import refuse_shadow
+from bids_synth.bids.derivatives.synthetic import find_prepared, write_prepared, write_synthetic
 from bids_synth.cli.folders import link_problems, work_problems
 from bids_synth.cli.logs import shown
 from bids_synth.cli.main import run_command
+from bids_synth.core.synthetic import Verdict
+from bids_synth.core.visit import Visit
 from bids_synth.errors import VisitError
-from bids_synth.stage import dataset_name
-from bids_synth.synthetic import Verdict
-from bids_synth.visit import Visit
-from bids_synth.volume import stays_inside, write_text
+from bids_synth.pipeline.discover import dataset_name
+from bids_synth.spatial.volume import stays_inside, write_text
 
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only the superuser gives files away")
 STRANGER = 54321

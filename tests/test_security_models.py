@@ -16,13 +16,13 @@ from learn_toys import make_visit, minus_error, toy_recipe, toy_split
 from safetensors.numpy import load_file, save_file
 
 from bids_synth.errors import ModelError, RecipeError
-from bids_synth.learn.budget import MOST_KEPT, MOST_WEIGHTS, size_problems, tensors_of
-from bids_synth.learn.fit import fit_model
-from bids_synth.learn.model import load_model
+from bids_synth.learn.fit.fit import fit_model
+from bids_synth.learn.model.integrity import LARGEST_TEXT
+from bids_synth.learn.model.model import load_model
+from bids_synth.learn.model.size_limits import MOST_KEPT, MOST_WEIGHTS, size_problems, tensors_of
 from bids_synth.learn.networks import build_network
-from bids_synth.learn.sealed import LARGEST_TEXT
-from bids_synth.recipe import load_recipe, recipe_names, validate_recipe
-from bids_synth.volume import sha256_of
+from bids_synth.recipe.recipe import load_recipe, recipe_names, validate_recipe
+from bids_synth.spatial.volume import sha256_of
 
 WEIGHTS = "weights/fold-0_member-0.safetensors"
 BASELINES = "weights/baselines.safetensors"

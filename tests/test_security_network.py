@@ -12,7 +12,7 @@ import pytest
 from learn_toys import make_visit, minus_error, toy_recipe, toy_split
 
 from bids_synth.demo.dataset import make_demo
-from bids_synth.learn.fit import fit_model
+from bids_synth.learn.fit.fit import fit_model
 
 ROOT = Path(__file__).resolve().parent.parent
 HOOK = """

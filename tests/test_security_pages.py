@@ -12,16 +12,16 @@ import pandas as pd
 import pytest
 from bids_fixtures import make_prepared, make_synthetic
 
+from bids_synth.core.synthetic import Verdict
+from bids_synth.core.visit import Scan, Visit
 from bids_synth.errors import Problem, VisitError
-from bids_synth.recipe import load_recipe
-from bids_synth.report.fragments import methods_html, scores_html, summary_html
-from bids_synth.report.group_page import write_group_report
-from bids_synth.report.participant_page import write_participant_report
-from bids_synth.report.templates import page
-from bids_synth.report.visit_report import VisitReport, write_visit_figures
-from bids_synth.synthetic import Verdict
-from bids_synth.visit import Scan, Visit
-from bids_synth.volume import write_text
+from bids_synth.recipe.recipe import load_recipe
+from bids_synth.report.pages.fragments import methods_html, scores_html, summary_html
+from bids_synth.report.pages.group import write_group_report
+from bids_synth.report.pages.participant import write_participant_report
+from bids_synth.report.pages.templates import page
+from bids_synth.report.pages.visit import VisitReport, write_visit_figures
+from bids_synth.spatial.volume import write_text
 
 HOSTILE = (
     "<pwned>", "</td></table><pwned src=x pwned=1>", '"><pwned pwned="', "'><pwned pwned='",

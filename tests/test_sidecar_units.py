@@ -12,21 +12,21 @@ from bids_fixtures import HEAD, make_dataset, make_prepared, volume
 from prepare_phantom import make_scan, truth_mask
 from prepare_phantom import make_visit as make_phantom
 
-from bids_synth.bids.output import open_output
-from bids_synth.bids.prepared import find_prepared, write_prepared
-from bids_synth.bids.query import Discovery, query
-from bids_synth.bids.sidecar_units import UnitReader
+from bids_synth.bids.derivatives.dataset import open_output
+from bids_synth.bids.derivatives.prepared import find_prepared, write_prepared
+from bids_synth.bids.raw.query import Discovery, query
+from bids_synth.bids.raw.sidecar_units import UnitReader
+from bids_synth.core.units import UNTOLD, Conversion
+from bids_synth.core.visit import Visit
 from bids_synth.errors import VisitError
-from bids_synth.evaluate import real_on_native
-from bids_synth.prepare.admit import read_scan
-from bids_synth.prepare.key import preparation_key
-from bids_synth.prepare.steps import resample_scan
-from bids_synth.prepare.workflow import prepare_visits
-from bids_synth.recipe import load_recipe
-from bids_synth.stage import unit_notes
-from bids_synth.units import UNTOLD, Conversion
-from bids_synth.visit import Visit
-from bids_synth.volume import Volume, read_volume, write_volume
+from bids_synth.evaluate.truth import real_on_native
+from bids_synth.pipeline.prepare_visits import unit_notes
+from bids_synth.prepare.checks import read_scan
+from bids_synth.prepare.workflow.key import preparation_key
+from bids_synth.prepare.workflow.steps import resample_scan
+from bids_synth.prepare.workflow.workflow import prepare_visits
+from bids_synth.recipe.recipe import load_recipe
+from bids_synth.spatial.volume import Volume, read_volume, write_volume
 
 CMRO2, PET, SUV, CT = (load_recipe(name) for name in ("cmro2", "pet", "mri2pet", "ct"))
 MAPS = ("anat/{0}_T1w", "anat/{0}_T2map", "anat/{0}_T2starmap", "perf/{0}_cbf", "perf/{0}_cbv")

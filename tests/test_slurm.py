@@ -22,8 +22,8 @@ from small_job import Job, apart
 from test_distributed import TOLERANCE, distance
 
 from bids_synth.demo.dataset import make_demo
-from bids_synth.learn import member
-from bids_synth.learn.selection import Selection
+from bids_synth.learn.fit import member
+from bids_synth.learn.fit.selection import Selection
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parent.parent

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bids_synth.core.split import PARTS, Fold, Split, read_split
 from bids_synth.errors import UsageError
-from bids_synth.split import PARTS, Fold, Split, read_split
 
 labels = st.text("0123456789abcAB", min_size=1, max_size=5)
 

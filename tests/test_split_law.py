@@ -8,14 +8,14 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from bids_synth.bids.query import Discovery
+from bids_synth.bids.raw.query import Discovery
+from bids_synth.core.settings import Settings
+from bids_synth.core.split import Fold, Split
+from bids_synth.core.visit import Scan, Visit
 from bids_synth.errors import Problem, UsageError
-from bids_synth.group import dataset_split
-from bids_synth.measure.folds import check_prepared, check_split, draw_split, shortages
-from bids_synth.recipe import load_recipe
-from bids_synth.settings import Settings
-from bids_synth.split import Fold, Split
-from bids_synth.visit import Scan, Visit
+from bids_synth.learn.split.folds import check_prepared, check_split, draw_split, shortages
+from bids_synth.pipeline.group import dataset_split
+from bids_synth.recipe.recipe import load_recipe
 
 LABELS = st.text("abcXYZ0123456789", min_size=1, max_size=5)
 PLAN = {"test": 0.2, "validation": 0.15}

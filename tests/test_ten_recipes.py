@@ -18,14 +18,15 @@ import torch
 from bids_synth.cli.main import run_command
 from bids_synth.cli.parser import build_parser
 from bids_synth.cli.resolve import resolve
+from bids_synth.core.modality import MODALITIES
 from bids_synth.demo.dataset import make_demo
-from bids_synth.evaluate import score_withheld
-from bids_synth.learn.model import load_model
+from bids_synth.evaluate.score import score_withheld
+from bids_synth.learn.model.model import load_model
 from bids_synth.learn.networks import build_network
 from bids_synth.learn.synthesize import load_synthesizer
-from bids_synth.modality import MODALITIES
-from bids_synth.recipe import load_recipe, recipe_names
-from bids_synth.stage import discover, prepare_all
+from bids_synth.pipeline.discover import discover
+from bids_synth.pipeline.prepare_visits import prepare_all
+from bids_synth.recipe.recipe import load_recipe, recipe_names
 
 pytestmark = pytest.mark.slow
 SCANS = ("T1w", "T2w", "FLAIR", "ct", "pet", "cbf", "cbv", "T2map", "T2starmap", "cmro2")

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bids_synth.core.modality import MODALITIES
+from bids_synth.core.units import UNTOLD, Conversion, canonical, conversion_of, told_conversion
 from bids_synth.errors import VisitError
-from bids_synth.grid import Grid
-from bids_synth.modality import MODALITIES
-from bids_synth.prepare.admit import read_scan
-from bids_synth.units import UNTOLD, Conversion, canonical, conversion_of, told_conversion
-from bids_synth.uptake import half_life, suv_per_bq
-from bids_synth.volume import Volume, write_volume
+from bids_synth.physics.uptake import half_life, suv_per_bq
+from bids_synth.prepare.checks import read_scan
+from bids_synth.spatial.grid import Grid
+from bids_synth.spatial.volume import Volume, write_volume
 
 HEAD = Grid((8, 8, 8), np.diag([10.0, 10.0, 10.0, 1.0]))
 LEVEL = {

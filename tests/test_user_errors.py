@@ -14,7 +14,7 @@ import pytest
 from bids_fixtures import HEAD, make_dataset, volume
 
 from bids_synth.cli.main import run_command
-from bids_synth.volume import write_volume
+from bids_synth.spatial.volume import write_volume
 
 PEOPLE = ("01", "02", "03", "04")
 Setting = Callable[[Path], object]
@@ -73,7 +73,7 @@ def model(place: Path, **changes: object) -> None:
     """A folder that looks like a model, with a card that is no card."""
     folder = place / "out/models/impute"
     folder.mkdir(parents=True)
-    from bids_synth.recipe import load_recipe
+    from bids_synth.recipe.recipe import load_recipe
 
     (folder / "recipe.toml").write_text(load_recipe("impute").to_toml())
     (folder / "model.json").write_text(json.dumps({"format": 1, **changes}))

@@ -20,15 +20,15 @@ from bids_fixtures import make_dataset
 from faults_house import LACKING, light_region, light_steps, make_house
 from ready_dataset import MODALITIES, fit_options, make_ready
 
-from bids_synth import group
 from bids_synth.cli.main import run_command
 from bids_synth.cli.parser import build_parser
 from bids_synth.cli.resolve import resolve
+from bids_synth.core.settings import Settings
 from bids_synth.errors import VisitError
-from bids_synth.learn.model import load_model
-from bids_synth.recipe import load_recipe
-from bids_synth.settings import Settings
-from bids_synth.stage import chosen_recipe, discover
+from bids_synth.learn.model.model import load_model
+from bids_synth.pipeline import group
+from bids_synth.pipeline.discover import chosen_recipe, discover
+from bids_synth.recipe.recipe import load_recipe
 
 PACKAGE = Path(group.__file__).parent
 PLANNED = (

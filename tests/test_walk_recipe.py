@@ -24,31 +24,31 @@ from safetensors.torch import save_file
 from torch.utils.data import DataLoader
 
 import bids_synth
+from bids_synth.core.settings import Settings
+from bids_synth.core.visit import Scan, Visit
 from bids_synth.errors import RecipeError
-from bids_synth.learn.dataset import Patches
-from bids_synth.learn.extras import extras_of
-from bids_synth.learn.fit import fit_model
-from bids_synth.learn.model import Model
+from bids_synth.learn.data.array_cache import Stored, open_store
+from bids_synth.learn.data.auxiliary_inputs import extras_of
+from bids_synth.learn.data.dataset import Patches
+from bids_synth.learn.data.unpaired import UnpairedPatches
+from bids_synth.learn.features.loss import features_of
+from bids_synth.learn.fit.fit import fit_model
+from bids_synth.learn.fit.tune import _suggest
+from bids_synth.learn.model.model import Model
 from bids_synth.learn.networks import build_network
 from bids_synth.learn.objectives import OBJECTIVES
-from bids_synth.learn.schedule import schedule_of
-from bids_synth.learn.slice_features import features_of
-from bids_synth.learn.store import Stored, open_store
+from bids_synth.learn.objectives.schedule import schedule_of
+from bids_synth.learn.split.folds import draw_split
 from bids_synth.learn.synthesize import load_synthesizer
-from bids_synth.learn.tune import _suggest
-from bids_synth.learn.unpaired import UnpairedPatches
-from bids_synth.measure.folds import draw_split
 from bids_synth.measure.table import read_rows
-from bids_synth.parts.network import NetworkPart
-from bids_synth.parts.objective import ObjectivePart
-from bids_synth.parts.tune import SearchPart
-from bids_synth.prepare import steps
-from bids_synth.recipe import Recipe, load_recipe, validate_recipe
-from bids_synth.report.boilerplate import boilerplate
-from bids_synth.scoring import score_and_report
-from bids_synth.settings import Settings
-from bids_synth.visit import Scan, Visit
-from bids_synth.volume import read_mask, read_volume, write_volume
+from bids_synth.pipeline.score import score_and_report
+from bids_synth.prepare.workflow import steps
+from bids_synth.recipe.recipe import Recipe, load_recipe, validate_recipe
+from bids_synth.recipe.sections.network import NetworkPart
+from bids_synth.recipe.sections.objective import ObjectivePart
+from bids_synth.recipe.sections.tune import SearchPart
+from bids_synth.report.pages.boilerplate import boilerplate
+from bids_synth.spatial.volume import read_mask, read_volume, write_volume
 
 UNIONS = {"network": NetworkPart, "objective": ObjectivePart}
 JUDGE = {"filters": 4, "layers": 2, "tail": 1, "learning_rate": 1e-2}

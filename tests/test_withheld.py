@@ -12,24 +12,25 @@ from learn_toys import make_visit as make_toy
 from learn_toys import minus_error
 from prepare_phantom import make_scan, make_visit, motion, rms_error, truth_mask
 
-from bids_synth.evaluate import on_native, scenarios, score_withheld
-from bids_synth.fill import Filler
-from bids_synth.grid import Grid, inverse
-from bids_synth.learn.baselines import load_baselines
-from bids_synth.learn.fit import fit_model
-from bids_synth.learn.model import Model
+from bids_synth.core.settings import Settings
+from bids_synth.core.split import Fold, Split
+from bids_synth.core.visit import Prepared, Visit
+from bids_synth.evaluate.scenarios import scenarios
+from bids_synth.evaluate.score import on_native, score_withheld
+from bids_synth.learn.baselines.baselines import load_baselines
+from bids_synth.learn.fit.fit import fit_model
+from bids_synth.learn.model.model import Model
 from bids_synth.learn.synthesize import load_synthesizer
 from bids_synth.measure.table import read_rows
-from bids_synth.prepare.itk import read_itk
-from bids_synth.prepare.resample import resample
-from bids_synth.recipe import Recipe, load_recipe, validate_recipe
-from bids_synth.scoring import score_and_report
-from bids_synth.settings import Settings
-from bids_synth.split import Fold, Split
-from bids_synth.stage import prepare_all
-from bids_synth.visit import Prepared, Visit
-from bids_synth.volume import Volume, read_mask, read_volume, write_volume
-from bids_synth.withheld import Withheld
+from bids_synth.pipeline.prepare_visits import prepare_all
+from bids_synth.pipeline.score import score_and_report
+from bids_synth.pipeline.synthesize_visit import Filler
+from bids_synth.pipeline.withheld import Withheld
+from bids_synth.recipe.recipe import Recipe, load_recipe, validate_recipe
+from bids_synth.spatial.grid import Grid, inverse
+from bids_synth.spatial.itk import read_itk
+from bids_synth.spatial.resample import resample
+from bids_synth.spatial.volume import Volume, read_mask, read_volume, write_volume
 
 SPACING = 4.0
 MOVED = motion((4.0, -3.0, 2.0), (3.0, -2.0, 4.0))
@@ -261,7 +262,7 @@ def test_sources_that_are_withheld_give_no_reference_either(tmp_path: Path) -> N
         return {v.label: replace(prepared, visit=v) for v in visits}, ()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bids_synth.withheld.prepare_reduced", note)
+        patch.setattr("bids_synth.pipeline.withheld.prepare_reduced", note)
         withheld = Withheld(recipe, Settings(tmp_path, tmp_path, "group", tmp_path))
         withheld.prepare((prepared, t, s) for t, s in scenarios(prepared, recipe))
     kept = {tuple(v.scans) for v in asked}

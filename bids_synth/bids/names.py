@@ -9,7 +9,7 @@ from pathlib import PurePath, PurePosixPath
 from types import MappingProxyType
 from typing import Any
 
-from bids_synth.modality import MODALITIES
+from bids_synth.core.modality import MODALITIES
 
 ENTITIES: Mapping[str, str] = MappingProxyType(
     {

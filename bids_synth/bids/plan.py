@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from bids_synth.bids.closed_forms import computed_of
-from bids_synth.recipe import Recipe
-from bids_synth.visit import Visit
+from bids_synth.bids.derivatives.closed_forms import computed_of
+from bids_synth.core.visit import Visit
+from bids_synth.recipe.recipe import Recipe
 
 Action = Literal["synthesise", "evaluate", "compute", "complete", "prepare only", "skipped"]
 

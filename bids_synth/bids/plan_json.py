@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bids_synth.bids.content import is_away, size_away
-from bids_synth.bids.outputs import sidecar_of
+from bids_synth.bids.derivatives.file_names import sidecar_of
 from bids_synth.bids.plan import PlanRow, plan
-from bids_synth.bids.query import Discovery
+from bids_synth.bids.raw.content import is_away, size_away
+from bids_synth.bids.raw.query import Discovery
+from bids_synth.core.visit import Visit
 from bids_synth.errors import Problem
-from bids_synth.recipe import Recipe
-from bids_synth.visit import Visit
-from bids_synth.volume import json_text
+from bids_synth.recipe.recipe import Recipe
+from bids_synth.spatial.volume import json_text
 
 TABLES = ("dataset_description.json", "participants.tsv", "participants.json")
 """Files of the whole dataset that every run reads."""

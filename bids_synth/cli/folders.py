@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from bids_synth.volume import stays_inside
+from bids_synth.spatial.volume import stays_inside
 
 
 def work_problems(work: Path, output: Path) -> list[str]:

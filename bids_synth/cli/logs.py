@@ -7,7 +7,7 @@ import logging
 import sys
 from pathlib import Path
 
-from bids_synth.machine import explained
+from bids_synth.system.os_errors import explained
 
 _FORMAT = "%(asctime)s %(name)s %(levelname)s: %(message)s"
 

@@ -19,12 +19,12 @@ from bids_synth.cli.habits import notes
 from bids_synth.cli.logs import shown, write_anything
 from bids_synth.cli.parser import build_parser
 from bids_synth.errors import BidsSynthError, UsageError
-from bids_synth.machine import REFUSALS, explained
-from bids_synth.signals import EX_TEMPFAIL, Preempted, obeying
+from bids_synth.system.os_errors import REFUSALS, explained
+from bids_synth.system.signals import EX_TEMPFAIL, Preempted, obeying
 
 if TYPE_CHECKING:
-    from bids_synth.settings import Settings
-    from bids_synth.summary import RunSummary
+    from bids_synth.core.settings import Settings
+    from bids_synth.core.summary import RunSummary
 
 EX_SOFTWARE = 70
 CACHES: Mapping[str, str] = {
@@ -81,7 +81,7 @@ def run_command(arguments: Sequence[str]) -> int:
 def _together(settings: Settings, parsed: argparse.Namespace) -> int:
     contain_caches(settings.work)
     from bids_synth.learn.device import use_threads
-    from bids_synth.learn.follower import run_together
+    from bids_synth.learn.fit.follower import run_together
 
     def lead() -> int:
         return _run(settings, parsed)
@@ -132,10 +132,10 @@ def _post_mortem(error: Exception) -> None:
 
 def _start(settings: Settings) -> RunSummary:
     if settings.level == "group":
-        from bids_synth.group import run_group
+        from bids_synth.pipeline.group import run_group
 
         return run_group(settings)
-    from bids_synth.participant import run_participant
+    from bids_synth.pipeline.participant import run_participant
 
     return run_participant(settings)
 

@@ -254,7 +254,7 @@ class _ListRecipes(argparse.Action):
         super().__init__(option_strings, dest, nargs=0, help=help)
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from bids_synth.recipe import load_recipe, recipe_names
+        from bids_synth.recipe.recipe import load_recipe, recipe_names
 
         for name in recipe_names():
             recipe = load_recipe(name)

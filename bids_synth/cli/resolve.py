@@ -16,8 +16,8 @@ import psutil
 from bids_synth import __version__
 from bids_synth.cli.folders import link_problems, work_problems
 from bids_synth.cli.spaces import output_spaces
+from bids_synth.core.settings import Settings
 from bids_synth.errors import UsageError, raise_all
-from bids_synth.settings import Settings
 
 _UNITS = {"K": 1e-6, "M": 1e-3, "G": 1.0, "T": 1e3}
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import tomli_w
 
+from bids_synth.core.settings import Settings
 from bids_synth.errors import UsageError, raise_all
-from bids_synth.settings import Settings
-from bids_synth.volume import write_text
+from bids_synth.spatial.volume import write_text
 
 NAME = "bids_synth.toml"
 SECTIONS: Mapping[str, tuple[str, ...]] = {

@@ -7,12 +7,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from bids_synth.settings import OutputSpace
+from bids_synth.core.settings import OutputSpace
 
 NATIVE = ("native", "anat", "T1w")
 """Names of the reference scan's own grid."""
 EMBEDDED = "MNI152NLin2009aSym"
-"""`bids_synth.template.SPACE`, told here so that no array library is loaded (a test)."""
+"""`bids_synth.spatial.template.SPACE`, told here so that no array library is loaded (a test)."""
 RESOLUTIONS = ("1", "2")
 """Voxel sizes, mm, of the embedded template; TemplateFlow's labels for others."""
 

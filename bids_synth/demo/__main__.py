@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bids_synth.demo.dataset import make_demo
-from bids_synth.demo.sequence import DEFAULT, SEQUENCES
+from bids_synth.demo.scanner.sequence import DEFAULT, SEQUENCES
 from bids_synth.errors import BidsSynthError
 
 

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from bids_synth.demo.anatomy import Template, build_template
-from bids_synth.demo.individual import Individual, draw_individual
+from bids_synth.core.modality import MODALITIES
+from bids_synth.demo.head.anatomy import Template, build_template
+from bids_synth.demo.head.individual import Individual, draw_individual
 from bids_synth.demo.plan import PlannedVisit, plan_visits
-from bids_synth.demo.render import SEGMENTS
-from bids_synth.demo.resampling import itk_text
-from bids_synth.demo.sequence import choose
+from bids_synth.demo.scanner.render import SEGMENTS
+from bids_synth.demo.scanner.resampling import itk_text
+from bids_synth.demo.scanner.sequence import choose
 from bids_synth.demo.sidecar import (
     IGNORED,
     README,
@@ -28,8 +29,7 @@ from bids_synth.demo.sidecar import (
 )
 from bids_synth.demo.visit_images import Truth, make_visit
 from bids_synth.errors import UsageError
-from bids_synth.modality import MODALITIES
-from bids_synth.volume import Volume, write_text, write_volume
+from bids_synth.spatial.volume import Volume, write_text, write_volume
 
 COLUMNS = ("participant_id", "age", "sex", "site", "rs6971", "Hct", "O2sat")
 FINEST, COARSEST = 1.0, 4.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bids_synth.visit import visit_label
+from bids_synth.core.visit import visit_label
 
 BLOCK = 12
 """The pattern of sessions and missing images repeats every so many participants."""

@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 from bids_synth import __version__
-from bids_synth.demo.individual import SITES, Individual
-from bids_synth.demo.sequence import SEQUENCES
-from bids_synth.modality import MODALITIES
+from bids_synth.core.modality import MODALITIES
+from bids_synth.demo.head.individual import SITES, Individual
+from bids_synth.demo.scanner.sequence import SEQUENCES
 
 TRACER = "PBR28"
 NOTE = "Digital phantom: computed, no human being was scanned."

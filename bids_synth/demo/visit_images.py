@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bids_synth.demo.anatomy import Template
-from bids_synth.demo.appearance import Blood, image, weights
-from bids_synth.demo.individual import Individual
-from bids_synth.demo.render import SEGMENTS, Head, render
-from bids_synth.demo.resampling import inverse, resample, rigid
-from bids_synth.demo.scan import noiseless, stored
-from bids_synth.demo.scanner import ScanPlan, acquire, draw_motion, draw_plan
-from bids_synth.demo.sequence import SEQUENCES, unit
-from bids_synth.demo.shapes import Array
-from bids_synth.demo.tissue import TISSUES
-from bids_synth.grid import Affine, Grid
-from bids_synth.volume import Volume
+from bids_synth.demo.head.anatomy import Template
+from bids_synth.demo.head.appearance import Blood, image, weights
+from bids_synth.demo.head.individual import Individual
+from bids_synth.demo.head.shapes import Array
+from bids_synth.demo.head.tissue import TISSUES
+from bids_synth.demo.scanner.render import SEGMENTS, Head, render
+from bids_synth.demo.scanner.resampling import inverse, resample, rigid
+from bids_synth.demo.scanner.scan import noiseless, stored
+from bids_synth.demo.scanner.scanner import ScanPlan, acquire, draw_motion, draw_plan
+from bids_synth.demo.scanner.sequence import SEQUENCES, unit
+from bids_synth.spatial.grid import Affine, Grid
+from bids_synth.spatial.volume import Volume
 
 MARGIN_LOW, MARGIN_HIGH = np.array([20.0, 20.0, 30.0]), np.array([20.0, 40.0, 22.0])
 """mm of field of view around the brain: left, posterior, inferior; right, anterior, superior."""

@@ -12,20 +12,20 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from bids_synth.core.coverage import Part, parts_of
+from bids_synth.core.modality import MODALITIES
+from bids_synth.core.scale import Scale
+from bids_synth.core.synthetic import Synthetic
+from bids_synth.core.visit import Prepared
 from bids_synth.errors import UsageError, VisitError
-from bids_synth.learn.coverage import Part, parts_of
+from bids_synth.learn.data.array_cache import scaled_image
+from bids_synth.learn.data.auxiliary_inputs import Extras, given_extras
+from bids_synth.learn.data.patches import slide
 from bids_synth.learn.device import resolve_device
-from bids_synth.learn.extras import Extras, given_extras
-from bids_synth.learn.model import Model
-from bids_synth.learn.patches import slide
-from bids_synth.learn.selection import blocks_of
-from bids_synth.learn.shortage import is_shortage
-from bids_synth.learn.store import scaled_image
-from bids_synth.modality import LEAST, MODALITIES
-from bids_synth.scale import Scale
-from bids_synth.synthetic import Synthetic
-from bids_synth.visit import Prepared
-from bids_synth.volume import Volume, hold_to_bounds, read_mask
+from bids_synth.learn.fit.selection import blocks_of
+from bids_synth.learn.model.model import Model
+from bids_synth.learn.out_of_memory import is_shortage
+from bids_synth.spatial.volume import LEAST, Volume, hold_to_bounds, read_mask
 
 LOG = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ import pandas as pd
 from bids_synth.errors import VisitError
 from bids_synth.measure.protocols.comparable import require_comparable, scoring
 from bids_synth.measure.regions import bland_altman, intraclass, region_means
-from bids_synth.volume import Volume
+from bids_synth.spatial.volume import Volume
 
 KEYS = ("visit", "participant", "target", "sources", "method")
 """What names one synthetic image, as in the table of scores."""

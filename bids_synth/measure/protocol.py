@@ -13,7 +13,7 @@ from bids_synth.measure.protocols.affine_free import affine_free
 from bids_synth.measure.protocols.masked3d import masked3d
 from bids_synth.measure.protocols.slices import slices
 from bids_synth.measure.protocols.synthrad import synthrad
-from bids_synth.volume import Volume
+from bids_synth.spatial.volume import Volume
 
 Protocol = Callable[[Volume, Volume, Volume], dict[str, float]]
 """(real, synthetic, mask) -> every metric of the catalogue, NaN where it is not defined."""

@@ -15,7 +15,7 @@ from bids_synth.errors import UsageError
 from bids_synth.measure.bootstrap import interval
 from bids_synth.measure.catalogue import CATALOGUE, HIGHER_IS_BETTER, METRICS
 from bids_synth.measure.features import Seen, frechet_rows
-from bids_synth.volume import write_text
+from bids_synth.spatial.volume import write_text
 
 KEYS = ("visit", "participant", "target", "sources", "method", "protocol")
 COLUMNS = (*KEYS, *METRICS)

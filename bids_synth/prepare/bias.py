@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bids_synth.prepare.ants_runtime import bias_field
-from bids_synth.prepare.region import head_mask
-from bids_synth.prepare.resample import resample
-from bids_synth.prepare.within import resample_within
-from bids_synth.volume import Volume
+from bids_synth.prepare.brain.region import head_mask
+from bids_synth.prepare.registration.ants_runtime import bias_field
+from bids_synth.spatial.masked_resample import resample_within
+from bids_synth.spatial.resample import resample
+from bids_synth.spatial.volume import Volume
 
 SPACING = 4.0
 """Voxel size, mm, of the copy on which the field is estimated: it is smooth."""

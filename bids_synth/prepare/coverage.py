@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from bids_synth.grid import Affine, Grid
-from bids_synth.prepare.resample import resample
-from bids_synth.volume import Volume
+from bids_synth.spatial.grid import Affine, Grid
+from bids_synth.spatial.resample import resample
+from bids_synth.spatial.volume import Volume
 
 Where = npt.NDArray[np.bool_]
 

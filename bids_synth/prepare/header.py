@@ -11,9 +11,9 @@ import numpy as np
 from nibabel.imageglobals import LoggingOutputSuppressor
 from nibabel.spatialimages import HeaderDataError
 
-from bids_synth.grid import Affine
-from bids_synth.placement import Placement, placement, raw_header
-from bids_synth.volume import readable
+from bids_synth.spatial.grid import Affine
+from bids_synth.spatial.placement import Placement, placement, raw_header
+from bids_synth.spatial.volume import readable
 
 _METRE, _MICROMETRE = 1, 3
 _UNITS = {_METRE: "metre", _MICROMETRE: "micrometre"}

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from bids_synth.core.visit import Prepared
 from bids_synth.errors import VisitError
-from bids_synth.grid import Grid
-from bids_synth.parts.preparation import GridPart
-from bids_synth.prepare.within import resample_within
-from bids_synth.visit import Prepared
-from bids_synth.volume import Volume, read_mask
+from bids_synth.recipe.sections.preparation import GridPart
+from bids_synth.spatial.grid import Grid
+from bids_synth.spatial.masked_resample import resample_within
+from bids_synth.spatial.volume import Volume, read_mask
 
 NEAR = 0.01
 """Relative difference of voxel size below which the scanner's own voxels are kept."""

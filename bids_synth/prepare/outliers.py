@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from bids_synth.volume import Volume
+from bids_synth.spatial.volume import Volume
 
 ROBUST = (0.5, 99.5)
 """Percentiles between which an image is believed."""

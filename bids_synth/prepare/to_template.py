@@ -6,15 +6,15 @@ from functools import cache
 
 import numpy as np
 
-from bids_synth.grid import Affine, Grid, inverse
-from bids_synth.prepare.itk import read_itk
+from bids_synth.core.settings import OutputSpace
+from bids_synth.core.visit import Prepared
+from bids_synth.prepare.brain.template_mask import align_brain
 from bids_synth.prepare.native import require_grid
-from bids_synth.prepare.template_mask import align_brain
-from bids_synth.prepare.within import resample_within
-from bids_synth.settings import OutputSpace
-from bids_synth.template import template_t1w
-from bids_synth.visit import Prepared
-from bids_synth.volume import Volume, read_grid, read_mask, read_volume
+from bids_synth.spatial.grid import Affine, Grid, inverse
+from bids_synth.spatial.itk import read_itk
+from bids_synth.spatial.masked_resample import resample_within
+from bids_synth.spatial.template import template_t1w
+from bids_synth.spatial.volume import Volume, read_grid, read_mask, read_volume
 
 
 def to_template(

@@ -10,17 +10,17 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from bids_synth.learn.linear import Gramian
-from bids_synth.learn.networks.curve import matching_curve
+from bids_synth.learn.baselines.linear import Gramian
+from bids_synth.learn.networks.blocks.curve import matching_curve
+from bids_synth.learn.networks.blocks.initial import draw_normal
 from bids_synth.learn.networks.excitation_unet import ExcitationUNet
-from bids_synth.learn.networks.initial import draw_normal
 from bids_synth.learn.networks.pix2pix_unet import Pix2PixUNet
 from bids_synth.learn.networks.residual_unet import ResidualUNet
 from bids_synth.learn.networks.residual_unet3d import ResidualUNet3D
 from bids_synth.learn.networks.resnet2d import ResNet2D
 from bids_synth.learn.networks.two_way import TwoWay
 from bids_synth.learn.networks.unet2d import UNet2D
-from bids_synth.recipe import Recipe
+from bids_synth.recipe.recipe import Recipe
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "residual-unet": ResidualUNet,

@@ -9,9 +9,9 @@ from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from bids_synth.errors import RecipeError
-from bids_synth.learn.networks.initial import draw_normal
-from bids_synth.learn.networks.layout import as_slices
-from bids_synth.learn.networks.parts import level_widths, norm_of
+from bids_synth.learn.networks.blocks.initial import draw_normal
+from bids_synth.learn.networks.blocks.layout import as_slices
+from bids_synth.learn.networks.blocks.parts import level_widths, norm_of
 
 KERNEL = 4
 """Voxels of each convolution along each axis."""

@@ -8,10 +8,10 @@ import torch
 from monai.networks.blocks import ChannelSELayer
 from torch import nn
 
-from bids_synth.learn.networks.absent import fill_absent
-from bids_synth.learn.networks.convolution import hasten
-from bids_synth.learn.networks.layout import cropped, padded
-from bids_synth.learn.networks.parts import GROUPS, level_widths, output_of
+from bids_synth.learn.networks.blocks.absent import fill_absent
+from bids_synth.learn.networks.blocks.convolution import hasten
+from bids_synth.learn.networks.blocks.layout import cropped, padded
+from bids_synth.learn.networks.blocks.parts import GROUPS, level_widths, output_of
 
 
 class ExcitationUNet(nn.Module):

@@ -6,9 +6,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from bids_synth.learn.networks.absent import fill_absent
-from bids_synth.learn.networks.layout import as_slices, cropped, padded
-from bids_synth.learn.networks.parts import level_widths, norm_of, output_of
+from bids_synth.learn.networks.blocks.absent import fill_absent
+from bids_synth.learn.networks.blocks.layout import as_slices, cropped, padded
+from bids_synth.learn.networks.blocks.parts import level_widths, norm_of, output_of
 
 DROPOUT_FROM = 5
 """Level, counted from 1, whose decoder drops values; the deepest one does not."""

@@ -9,8 +9,8 @@ import torch
 from monai.networks.nets import SegResNet
 from torch import nn
 
-from bids_synth.learn.networks.convolution import hasten
-from bids_synth.learn.networks.curve import bend, straight_line
+from bids_synth.learn.networks.blocks.convolution import hasten
+from bids_synth.learn.networks.blocks.curve import bend, straight_line
 
 
 class ResidualUNet(nn.Module):

@@ -9,12 +9,12 @@ from math import gcd
 import torch
 from torch import nn
 
-from bids_synth.learn.networks.absent import fill_absent
-from bids_synth.learn.networks.convolution import hasten
-from bids_synth.learn.networks.depthwise import DepthwiseConv3d, PointwiseConv3d
-from bids_synth.learn.networks.layout import cropped, padded
-from bids_synth.learn.networks.parts import output_of
-from bids_synth.learn.networks.space_attention import SpaceAttention
+from bids_synth.learn.networks.blocks.absent import fill_absent
+from bids_synth.learn.networks.blocks.convolution import hasten
+from bids_synth.learn.networks.blocks.depthwise import DepthwiseConv3d, PointwiseConv3d
+from bids_synth.learn.networks.blocks.layout import cropped, padded
+from bids_synth.learn.networks.blocks.parts import output_of
+from bids_synth.learn.networks.blocks.space_attention import SpaceAttention
 
 
 class ResidualUNet3D(nn.Module):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from bids_synth.learn.networks.absent import fill_absent
-from bids_synth.learn.networks.layout import as_slices, cropped, padded
-from bids_synth.learn.networks.parts import output_of
+from bids_synth.learn.networks.blocks.absent import fill_absent
+from bids_synth.learn.networks.blocks.layout import as_slices, cropped, padded
+from bids_synth.learn.networks.blocks.parts import output_of
 
 
 class ResNet2D(nn.Module):

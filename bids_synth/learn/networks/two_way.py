@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from bids_synth.errors import RecipeError
-from bids_synth.learn.networks.absent import spread
+from bids_synth.learn.networks.blocks.absent import spread
 from bids_synth.learn.networks.resnet2d import ResNet2D
 
 

@@ -7,9 +7,9 @@ from torch import nn
 from torch.nn import functional
 
 from bids_synth.errors import RecipeError
-from bids_synth.learn.networks.absent import fill_absent, keep_available
-from bids_synth.learn.networks.layout import as_slices, cropped, padded
-from bids_synth.learn.networks.parts import level_widths, output_of
+from bids_synth.learn.networks.blocks.absent import fill_absent, keep_available
+from bids_synth.learn.networks.blocks.layout import as_slices, cropped, padded
+from bids_synth.learn.networks.blocks.parts import level_widths, output_of
 
 DROPOUT_FROM = 4
 """Level, counted from 1, from which an encoder drops values."""

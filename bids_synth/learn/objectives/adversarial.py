@@ -12,11 +12,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from bids_synth.learn.distributed import divisor
+from bids_synth.learn.fit.distributed import divisor
 from bids_synth.learn.networks import laid_out
 from bids_synth.learn.networks.discriminator import PatchDiscriminator
-from bids_synth.parts.objective import DiscriminatorPart
-from bids_synth.recipe import Recipe
+from bids_synth.recipe.recipe import Recipe
+from bids_synth.recipe.sections.objective import DiscriminatorPart
 
 LOG = logging.getLogger(__name__)
 DEAD = {"lsgan": 0.25, "vanilla": log(2)}

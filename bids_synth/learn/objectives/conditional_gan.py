@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from bids_synth.learn.dataset import Item
+from bids_synth.learn.data.dataset import Item
 from bids_synth.learn.objectives.adversarial import (
     Health,
     build_discriminator,
@@ -20,7 +20,7 @@ from bids_synth.learn.objectives.adversarial import (
 )
 from bids_synth.learn.objectives.objective import Objective, Player, player_of
 from bids_synth.learn.objectives.paired import emphasis_of, frozen_features, gains_of, paired_loss
-from bids_synth.parts.objective import AdversarialPart
+from bids_synth.recipe.sections.objective import AdversarialPart
 
 
 @dataclass(frozen=True, eq=False)

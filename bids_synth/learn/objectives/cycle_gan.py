@@ -8,8 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from bids_synth.learn.dataset import Item
-from bids_synth.learn.losses import masked_l1
+from bids_synth.learn.data.dataset import Item
 from bids_synth.learn.networks.two_way import TwoWay
 from bids_synth.learn.objectives.adversarial import (
     Health,
@@ -18,10 +17,11 @@ from bids_synth.learn.objectives.adversarial import (
     gradient_penalty,
     resting,
 )
+from bids_synth.learn.objectives.losses import masked_l1
 from bids_synth.learn.objectives.objective import Objective, Player, player_of
 from bids_synth.learn.objectives.pool import Pool
 from bids_synth.learn.objectives.structure import structure_loss
-from bids_synth.parts.objective import CycleGanPart
+from bids_synth.recipe.sections.objective import CycleGanPart
 
 
 class CycleGan(Objective):

@@ -12,12 +12,12 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import nn
 
-from bids_synth.learn.dataset import Item
-from bids_synth.learn.distributed import agreed, average_gradients, rank
-from bids_synth.learn.finite import require_step
+from bids_synth.learn.data.dataset import Item
+from bids_synth.learn.fit.distributed import agreed, average_gradients, rank
+from bids_synth.learn.fit.finite import require_step
 from bids_synth.learn.networks import laid_out
-from bids_synth.learn.schedule import averaging_decay, rate_factor
-from bids_synth.recipe import Recipe
+from bids_synth.learn.objectives.schedule import averaging_decay, rate_factor
+from bids_synth.recipe.recipe import Recipe
 
 CLIP = 1.0
 """Largest norm of the gradients of one player."""

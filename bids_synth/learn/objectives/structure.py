@@ -7,7 +7,7 @@ from math import exp
 import torch
 from torch.nn import functional
 
-from bids_synth.learn.distributed import divisor
+from bids_synth.learn.fit.distributed import divisor
 
 SIGMA = 0.5
 """Width in voxels of the Gaussian over a neighbourhood."""

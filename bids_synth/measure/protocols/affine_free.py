@@ -12,7 +12,7 @@ from bids_synth.measure.metrics import mutual_information
 from bids_synth.measure.multiscale import ms_ssim
 from bids_synth.measure.protocols.comparable import of_whole_images, require_comparable, scoring
 from bids_synth.measure.protocols.masked3d import masked3d, real_scale
-from bids_synth.volume import Volume
+from bids_synth.spatial.volume import Volume
 
 
 @of_whole_images

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from bids_synth.errors import VisitError
 from bids_synth.measure.catalogue import scores
-from bids_synth.volume import Volume
+from bids_synth.spatial.volume import Volume
 
 
 def require_comparable(

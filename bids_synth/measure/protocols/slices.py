@@ -10,7 +10,7 @@ from bids_synth.errors import VisitError
 from bids_synth.measure.catalogue import scores
 from bids_synth.measure.metrics import WINDOW
 from bids_synth.measure.protocols.comparable import of_whole_images, require_comparable
-from bids_synth.volume import Volume
+from bids_synth.spatial.volume import Volume
 
 MOST_PSNR = 100.0
 """dB given to a slice without error, as in the system it is compared with."""

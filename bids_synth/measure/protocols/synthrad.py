@@ -11,7 +11,7 @@ from bids_synth.measure.catalogue import scores
 from bids_synth.measure.metrics import WINDOW, bounding_box, mae, psnr, rmse
 from bids_synth.measure.multiscale import WEIGHTS, moments
 from bids_synth.measure.protocols.comparable import of_whole_images, require_comparable, scoring
-from bids_synth.volume import Volume
+from bids_synth.spatial.volume import Volume
 
 AIR, DENSEST = -1024.0, 3000.0
 """HU between which images are compared."""

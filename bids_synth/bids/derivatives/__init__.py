@@ -1,0 +1,1 @@
+"""Derivatives: the output dataset, written and read back."""

@@ -1,0 +1,87 @@
+"""Sidecars: what is said of a derivative beside it, and how it gets to its place."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from bids_synth.bids.derivatives.dataset import refuse_raw_folder
+from bids_synth.bids.derivatives.file_names import sidecar_of
+from bids_synth.bids.names import parse_name
+from bids_synth.core.visit import Visit
+from bids_synth.errors import UsageError, VisitError
+from bids_synth.spatial.grid import Grid
+from bids_synth.spatial.volume import LEAST, json_text, stays_inside, write_text
+from bids_synth.system.atomic import aside
+
+
+def write_sidecar(image: PurePosixPath, content: Mapping[str, Any], output: Path) -> Path:
+    """Write the JSON beside an image of the output and return its path."""
+    text = json_text(content) + "\n"
+    return write_text(text, output / sidecar_of(image))
+
+
+def read_sidecar(image: Path) -> dict[str, Any] | None:
+    """The JSON beside an image; None where it is absent or broken."""
+    path = image.with_name(image.name.split(".", 1)[0] + ".json")
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return data if isinstance(data, dict) else None
+
+
+def held_block(held: int, unit: str) -> dict[str, Any]:
+    """The key `HeldToBounds` where voxels were below what the unit can be; else nothing."""
+    told = {"Minimum": LEAST.get(unit), "Voxels": held, "Grid": "prepared"}
+    return {"HeldToBounds": told} if held else {}
+
+
+def resolution_text(grid: Grid) -> str:
+    """The `Resolution` key of an image whose name has `res-`."""
+    size = " x ".join(f"{mm:.4g}" for mm in grid.spacing)
+    shape = " x ".join(str(n) for n in grid.shape)
+    return f"{size} mm, {shape} voxels, cropped around the mask"
+
+
+def refuse_shadow(path: PurePosixPath, visit: Visit, output: Path, dataset: Path) -> None:
+    """Raise VisitError where a derivative would overwrite or be taken for an acquired image."""
+    try:
+        refuse_raw_folder(output, dataset)
+    except UsageError as error:
+        raise VisitError(str(error)) from error
+    if not stays_inside((output / path).parent, output):
+        message = f"{(output / path).parent}: is a link out of the output; make it a folder there"
+        raise VisitError(message)
+    raw_names = {scan.path.name for scan in visit.scans.values()}
+    marked = "desc" in parse_name(path).entities or path.name.endswith("_xfm.txt")
+    if not marked or path.name in raw_names or (dataset / path).exists():
+        message = f"{output / path}: is the name of an acquired image; expected one with desc-"
+        raise VisitError(message)
+
+
+def copy_into(source: Path, target: Path) -> Path:
+    """Copy a file by rename, whole or not at all, compressing where only the target is .gz."""
+    if source.absolute() == target.absolute():
+        return target
+    with aside(target) as part, source.open("rb") as plain, part.open("wb") as made:
+        if target.suffix == ".gz" and source.suffix != ".gz":
+            # Neither name nor date: two jobs that copy the same image write the same bytes.
+            with gzip.GzipFile("", "wb", 6, made, mtime=0) as packed:
+                shutil.copyfileobj(plain, packed)
+        else:
+            shutil.copyfileobj(plain, made)
+    return target
+
+
+def withdraw(image: PurePosixPath, content: Mapping[str, Any], output: Path) -> None:
+    """Remove an image of whom something else is about to be said.
+
+    A kill between its sidecar and itself would leave an old image with the words of a new one.
+    """
+    if read_sidecar(output / image) != json.loads(json_text(content)):
+        (output / image).unlink(missing_ok=True)

@@ -1,0 +1,167 @@
+"""Derivatives: synthetic images with sidecars that say what they are and whence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path, PurePath
+from typing import Any
+
+import numpy as np
+
+from bids_synth.bids.derivatives.dataset import open_output
+from bids_synth.bids.derivatives.file_names import OutputNames, Region
+from bids_synth.bids.derivatives.prepared import find_prepared, write_prepared
+from bids_synth.bids.derivatives.sidecars import (
+    held_block,
+    read_sidecar,
+    refuse_shadow,
+    withdraw,
+    write_sidecar,
+)
+from bids_synth.bids.derivatives.uris import bids_uri, bids_uris
+from bids_synth.bids.names import parse_name
+from bids_synth.core.modality import MODALITIES
+from bids_synth.core.synthetic import Synthetic, Verdict
+from bids_synth.core.visit import Prepared, Visit
+from bids_synth.spatial.volume import hold_to_bounds, read_mask, write_volume
+
+__all__ = [
+    "find_prepared",
+    "is_current",
+    "open_output",
+    "write_prepared",
+    "write_synthetic",
+    "written_synthetic",
+]
+
+
+def write_synthetic(
+    synthetic: Synthetic,
+    prepared: Prepared,
+    output: Path,
+    *,
+    dataset: Path,
+    model: Mapping[str, Any],
+    verdict: Verdict,
+    region: Region = "brain",
+) -> list[Path]:
+    """Write a synthetic image, its uncertainty map and their sidecars, sidecars first.
+
+    The image lies on `prepared.native` in the modality's unit; `model` is the block
+    `SynthesisModel` of the sidecar (with `Tracer` it names the `trc-` of a PET image).
+    Returns the paths, the image first. Raises VisitError rather than touch or imitate raw data.
+    """
+    modality = MODALITIES[synthetic.modality]
+    if synthetic.image.unit != "SUVR" or modality.datatype != "pet":
+        synthetic.image.require_unit(modality.unit)
+    if not synthetic.image.grid.matches(prepared.native):
+        message = f"the synthetic {modality.name} is not on the reference's native grid"
+        raise ValueError(message)
+    names = OutputNames(prepared.visit, prepared.reference)
+    tracer = model.get("Tracer")
+    image = names.synthetic(modality.name, tracer=tracer)
+    spread = names.uncertainty(modality.name, tracer=tracer)
+    for path in (image, spread):
+        refuse_shadow(path, prepared.visit, output, dataset)
+    common = _common(synthetic, prepared, output, dataset, region)
+    uncertainty = _uncertainty(synthetic, prepared, f"bids::{spread}", model)
+    block = {
+        "Description": f"SYNTHETIC {modality.name}, made from {', '.join(synthetic.sources)}; "
+        "not acquired",
+        **common,
+        "SynthesisModel": dict(model),
+        "PreparationKey": prepared.key,
+        **_coverage(synthetic, prepared),
+        **held_block(synthetic.held, synthetic.image.unit),
+        "Uncertainty": uncertainty,
+        "QualityVerdict": {"Level": verdict.level, "Reasons": list(verdict.reasons)},
+    }
+    written = []
+    withdraw(image, block, output)
+    if synthetic.spread is not None:
+        about = {"Description": f"Uncertainty of the synthetic {modality.name}", **common}
+        about |= {"Sources": [f"bids::{image}"], "Method": uncertainty["Method"]}
+        withdraw(spread, about, output)
+        sidecar = write_sidecar(spread, about, output)
+        doubt = synthetic.spread.with_array(np.maximum(synthetic.spread.array, 0))
+        written = [write_volume(doubt, output / spread), sidecar]
+    sidecar = write_sidecar(image, block, output)
+    made = hold_to_bounds(synthetic.image)[0]  # Interpolation rounds.
+    return [write_volume(made, output / image), sidecar, *written]
+
+
+def written_synthetic(
+    visit: Visit, reference: Prepared | str, target: str, output: Path
+) -> tuple[Path, dict[str, Any]] | None:
+    """The synthetic image of a target that the output holds, with its sidecar; else None."""
+    if isinstance(reference, Prepared):
+        reference = reference.reference
+    expected = OutputNames(visit, reference).synthetic(target)
+    ending = f"_desc-synth_{MODALITIES[target].suffix}.nii.gz"
+    for path in sorted((output / expected.parent).glob(f"*{ending}")):
+        sidecar = read_sidecar(path)
+        if _but_tracer(path) == _but_tracer(expected) and (sidecar or {}).get("Synthetic") is True:
+            return path, dict(sidecar or {})
+    return None
+
+
+def _but_tracer(path: PurePath) -> dict[str, str]:
+    """Entities without the tracer, which a model may have named."""
+    return {key: label for key, label in parse_name(path).entities.items() if key != "trc"}
+
+
+def is_current(sidecar: Mapping[str, Any], *, key: str, model: Mapping[str, Any]) -> bool:
+    """Whether a synthetic image was made by these weights from this preparation.
+
+    The sidecar of the image against `Prepared.key` and the `SynthesisModel` block.
+    """
+    block = sidecar.get("SynthesisModel")
+    if not isinstance(block, dict):
+        return False
+    compared = ("WeightsSHA256", "SourceModalities")
+    now = json.loads(json.dumps({name: model.get(name) for name in compared}))
+    same = all(block.get(name) == now[name] for name in compared)
+    return same and sidecar.get("PreparationKey") == key
+
+
+def _common(
+    synthetic: Synthetic, prepared: Prepared, output: Path, dataset: Path, region: Region
+) -> dict[str, Any]:
+    scans = prepared.visit.scans
+    inputs = [scans[m].path for m in synthetic.sources]
+    transforms = [prepared.transforms[m] for m in synthetic.sources if m in prepared.transforms]
+    inputs += [*transforms, prepared.mask]
+    return {
+        "Sources": bids_uris(inputs, output, dataset),
+        "SpatialReference": bids_uri(scans[prepared.reference].path, output, dataset),
+        "SkullStripped": prepared.stripped or region == "brain",
+        "Units": synthetic.image.unit,
+        "Synthetic": True,
+    }
+
+
+def _coverage(synthetic: Synthetic, prepared: Prepared) -> dict[str, Any]:
+    """The shares of the mask that each source covers and that was made, where one is partial."""
+    shares = {m: prepared.quality.get(f"coverage_{m}", 1.0) for m in synthetic.sources}
+    if synthetic.made_in is None and not prepared.coverage.keys() & shares.keys():
+        return {}
+    made = 1.0
+    if synthetic.made_in is not None:
+        inside = read_mask(prepared.native_mask).array > 0
+        made = float((synthetic.made_in.array[inside] > 0).mean())
+    rounded = {m: round(share, 4) for m, share in shares.items()}
+    return {"Coverage": {"Synthesised": round(made, 4), "Sources": rounded}}
+
+
+def _uncertainty(
+    synthetic: Synthetic, prepared: Prepared, uri: str, model: Mapping[str, Any]
+) -> dict[str, Any]:
+    if synthetic.spread is None:
+        return {"Map": None, "Method": "none: the model is a single network"}
+    mask = (synthetic.made_in or read_mask(prepared.native_mask)).array.astype(bool)
+    inside = synthetic.spread.array[mask]
+    mean = float(np.mean(inside, dtype=np.float64)) if inside.size else None
+    members = {"Members": model["Members"]} if "Members" in model else {}
+    method = "standard deviation over the networks of the ensemble, not calibrated"
+    return {"Map": uri, "Method": method, **members, "MeanInMask": mean}

@@ -1,0 +1,1 @@
+"""Core: the nouns of the program: modality, scale, unit, visit, split, settings."""

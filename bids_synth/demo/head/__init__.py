@@ -1,0 +1,1 @@
+"""Head: the anatomy of a digital participant."""

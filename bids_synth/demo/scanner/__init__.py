@@ -1,0 +1,1 @@
+"""Scanner: images of a digital head, as sequences would show it."""

@@ -1,0 +1,1 @@
+"""Evaluate: what is withheld and scored, and how far an image is to be trusted."""

@@ -1,0 +1,64 @@
+"""Scenarios: which targets of a visit are withheld, from what they are made, and where scored."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from itertools import combinations
+
+import numpy as np
+
+from bids_synth.core.synthetic import Synthetic
+from bids_synth.core.visit import Prepared
+from bids_synth.errors import VisitError
+from bids_synth.prepare.native import part_on_native
+from bids_synth.recipe.recipe import Recipe
+from bids_synth.spatial.volume import Volume, read_mask
+
+LOG = logging.getLogger(__name__)
+
+
+SCORED = 0.5
+"""Share of the mask that a real scan must cover to be scored against."""
+
+
+def scenarios(prepared: Prepared, recipe: Recipe) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Pairs of a withheld target and the sources that remain, as the recipe evaluates."""
+    present = [m for m in recipe.modalities if m in prepared.images]
+    for target in (m for m in recipe.targets if m in present and shows_enough(prepared, m)):
+        others = [m for m in recipe.sources if m in present and m != target]
+        fewest = recipe.minimum if recipe.evaluation.scenarios == "all" else len(others)
+        for size in range(len(others), max(fewest, recipe.minimum) - 1, -1):
+            yield from ((target, chosen) for chosen in combinations(others, size))
+
+
+def shows_enough(prepared: Prepared, target: str) -> bool:
+    """Whether a real scan covers enough of the mask to be scored against; a warning if not."""
+    share = prepared.quality.get(f"coverage_{target}", 1.0)
+    if share < SCORED:
+        told = "%s: the %s covers %.0f %% of the mask and is not scored"
+        LOG.warning(told, prepared.label, target, 100 * share)
+    return share >= SCORED
+
+
+def scored_mask(made: Synthetic, prepared: Prepared) -> Volume:
+    """uint8 on the native grid: the mask, where the target was made and really acquired.
+
+    `made` lies on the prepared grid. A warning says where that is not the whole mask.
+    """
+    mask = read_mask(prepared.native_mask)
+    real = prepared.coverage.get(made.modality)
+    parts = [made.made_in] if made.made_in else []
+    parts += [read_mask(real)] if real else []
+    if not parts:
+        return mask
+    inside = mask.array
+    for part in parts:
+        inside = inside * part_on_native(part, prepared).astype(np.uint8)
+    if not inside.any():
+        message = f"{prepared.label}: nothing of the {made.modality} can be scored"
+        raise VisitError(message)
+    told = "%s: %s is scored in %.0f %% of the mask, where it was both acquired and made"
+    share = 100 * inside.sum() / max(1, mask.array.sum())
+    LOG.warning(told, prepared.label, made.modality, share)
+    return mask.with_array(inside)

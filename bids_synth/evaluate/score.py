@@ -1,0 +1,183 @@
+"""Score a model and the baselines on visits whose target exists but was withheld."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from bids_synth.core.modality import MODALITIES
+from bids_synth.core.scale import Scale
+from bids_synth.core.synthetic import Synthetic
+from bids_synth.core.visit import Prepared
+from bids_synth.errors import VisitError
+from bids_synth.evaluate.scenarios import scored_mask
+from bids_synth.evaluate.truth import real_on_native
+from bids_synth.learn.baselines.baselines import Baselines
+from bids_synth.learn.features.extractor import FeatureNetwork, axial_slices, load_features
+from bids_synth.learn.model.model import Model
+from bids_synth.measure.features import Seen, perceptual_distance
+from bids_synth.measure.protocol import PROTOCOLS, applies
+from bids_synth.measure.protocols.masked3d import real_scale
+from bids_synth.measure.table import START
+from bids_synth.physics.visit_maps import compute
+from bids_synth.prepare.native import part_on_native, to_native
+from bids_synth.recipe.recipe import Recipe
+from bids_synth.spatial.volume import Volume, read_mask
+
+LOG = logging.getLogger(__name__)
+Vectors = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One withheld target of a visit: what was made of it, the real scan and the scores."""
+
+    synthetic: Synthetic
+    """On the reference's native grid."""
+    real: Volume
+    """The withheld scan on the same grid."""
+    rows: pd.DataFrame
+    """Tidy scores of the model and of every baseline."""
+    seen: Seen | None = None
+    """Feature vectors of all methods, where the recipe gives a network for them."""
+    mask: Volume | None = None
+    """uint8 on the native grid: where it was scored; None where that is the whole mask."""
+
+    def where(self, prepared: Prepared) -> Volume:
+        """uint8 on the native grid: the voxels that were scored."""
+        return self.mask or read_mask(prepared.native_mask)
+
+
+def score_withheld(
+    made: Synthetic,
+    model: Model,
+    baselines: Baselines | None,
+    prepared: Prepared,
+    features: FeatureNetwork | None = None,
+    *,
+    start: Synthetic | None = None,
+) -> Scored:
+    """Score what a model made of a withheld target, beside every baseline where they are given.
+
+    `prepared` is what `Withheld.of` gives: a preparation to which the target gave nothing.
+    `made` lies on the prepared grid in the model's own scale, and so does `start`, the answer
+    that its fit began from, which has a row of its own where there is one. The gain of an image in
+    arbitrary units cannot be known from other images: there, and only there, answers are
+    brought to the real scan's own scale, model and baselines alike, and so are uptake ratios.
+    """
+    modality = MODALITIES[made.modality]
+    scale = prepared.scales[made.modality]
+    own = model.scales[made.modality]
+    inside = (made.made_in or read_mask(prepared.mask)).array > 0
+    answers = {"model": _rescaled(made.image, made.modality, own, scale, inside)}
+    if start is not None:
+        answers[START] = _rescaled(start.image, made.modality, own, scale, inside)
+    if baselines is not None:
+        for name in baselines.names(made.modality, made.sources):
+            answers[name] = baselines.estimate(
+                name, prepared, made.modality, sources=made.sources, scale=scale
+            )
+    real = real_on_native(prepared, made.modality)
+    mask = scored_mask(made, prepared)
+    native = {
+        name: to_native(image, prepared, background=modality.background, part=made.made_in)
+        for name, image in answers.items()
+    }
+    rows = [
+        {
+            "visit": prepared.label,
+            "participant": prepared.visit.participant,
+            "target": made.modality,
+            "sources": "+".join(made.sources),
+            "method": name,
+            "protocol": protocol,
+            **PROTOCOLS[protocol](real, image, mask),
+        }
+        for protocol in model.recipe.evaluation.protocols
+        if applies(protocol, modality.unit)
+        for name, image in native.items()
+    ]
+    seen = None
+    if features is not None:
+        distances, vectors = compare_features(features, real, native, mask)
+        for row in rows:
+            row["perceptual"] = distances[str(row["method"])]
+        sources = "+".join(made.sources)
+        seen = Seen(prepared.visit.participant, made.modality, sources, vectors)
+    # Scales differ where the unit is arbitrary or a ratio, and there they are linear.
+    gain = scale.gain / own.gain
+    spread = made.spread.with_array(made.spread.array * gain) if made.spread else None
+    synthetic = replace(made, image=answers["model"], spread=spread)
+    return Scored(on_native(synthetic, prepared), real, pd.DataFrame(rows), seen, mask)
+
+
+def evaluation_features(recipe: Recipe) -> FeatureNetwork | None:
+    """The network of `evaluation.features_from`; ModelError where the file cannot be used."""
+    path = recipe.evaluation.features_from
+    return load_features(Path(path)) if path else None
+
+
+def compare_features(
+    features: FeatureNetwork, real: Volume, images: Mapping[str, Volume], mask: Volume
+) -> tuple[dict[str, float], dict[str, tuple[Vectors, Vectors]]]:
+    """Method -> perceptual distance, the mean over axial slices, and -> vectors of the slices.
+
+    The real image's percentiles inside the mask are 0 and 1 for all. VisitError where the
+    masked slices are smaller than the network can see.
+    """
+    scale = real_scale(real.array[mask.array > 0])
+    truth = axial_slices(real, mask, scale)
+    if min(truth.shape[1:]) < features.stack.reduction:
+        message = (
+            f"slices of {truth.shape[1]} x {truth.shape[2]} voxels are too small for the network "
+            f"of evaluation.features_from; it needs {features.stack.reduction}"
+        )
+        raise VisitError(message)
+    wanted = features.vectors(truth)
+    distances, vectors = {}, {}
+    for method, image in images.items():
+        answer = axial_slices(image, mask, scale)
+        vectors[method] = (wanted, features.vectors(answer))
+        each = [
+            perceptual_distance(features.maps(a), features.maps(b), features.linear)
+            for a, b in zip(truth, answer, strict=True)
+        ]
+        distances[method] = float(np.mean(each))
+    return distances, vectors
+
+
+def on_native(made: Synthetic, prepared: Prepared) -> Synthetic:
+    """A synthetic image and its spread, from the prepared to the reference's native grid."""
+    background = MODALITIES[made.modality].background
+    part = made.made_in
+    image = to_native(made.image, prepared, background=background, part=part)
+    spread = None
+    if made.spread is not None:
+        spread = to_native(made.spread, prepared, order=1, part=part)
+    if part is None:
+        return replace(made, image=image, spread=spread)
+    known = part_on_native(part, prepared)
+    made_in = image.with_array(known.astype(np.uint8))
+    return replace(made, image=image, spread=spread, made_in=made_in)
+
+
+def closed_form_image(quantity: str, prepared: Prepared) -> Volume:
+    """CMRO2 or OEF of a visit by physics alone, on the prepared grid, as it comes out."""
+    values = compute(quantity, prepared, read_mask(prepared.mask).array)
+    unit = MODALITIES[quantity].unit if quantity in MODALITIES else "fraction"
+    return Volume(values, prepared.grid, unit)
+
+
+def _rescaled(
+    image: Volume, modality: str, old: Scale, new: Scale, inside: npt.NDArray[np.bool_]
+) -> Volume:
+    """The same answer in another scale, inside the mask; the background stays."""
+    array = np.where(inside, new.invert(old.apply(image.array)), image.array)
+    return Volume(array, image.grid, MODALITIES[modality].unit)

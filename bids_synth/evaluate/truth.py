@@ -1,0 +1,38 @@
+"""Truth: the acquired scan of a target on the grid on which answers are compared."""
+
+from __future__ import annotations
+
+import logging
+
+from bids_synth.core.modality import MODALITIES
+from bids_synth.core.visit import Prepared
+from bids_synth.prepare.checks import read_again
+from bids_synth.prepare.native import to_native
+from bids_synth.prepare.workflow.steps import scan_on_grid
+from bids_synth.spatial.itk import read_itk
+from bids_synth.spatial.volume import Volume, read_mask, read_volume
+
+LOG = logging.getLogger(__name__)
+
+
+def truth_on_native(prepared: Prepared, target: str) -> Volume:
+    """A scan of `prepared.truths` on the reference's native grid, resampled once."""
+    scan = prepared.visit.scans[target]
+    mask = Volume(read_mask(prepared.native_mask).array, prepared.native)
+    transform = read_itk(prepared.transforms[target])
+    return scan_on_grid(scan.path, target, mask, transform, scan.conversion)
+
+
+def real_on_native(prepared: Prepared, target: str) -> Volume:
+    """The acquired scan of `target` on the reference's native grid, in its own unit.
+
+    One that is not the reference is sent the way of every answer, inside the mask alone.
+    """
+    modality = MODALITIES[target]
+    if target in prepared.truths:
+        return truth_on_native(prepared, target)
+    if target == prepared.reference:
+        scan = prepared.visit.scans[target]
+        return read_again(scan.path, target, prepared.conversions.get(target, scan.conversion))
+    resampled = read_volume(prepared.images[target], unit=modality.unit)
+    return to_native(resampled, prepared, background=modality.background)

@@ -1,0 +1,1 @@
+"""Baselines: the plain answers that a model must beat."""

@@ -1,0 +1,1 @@
+"""Data: what a network is shown, from prepared visits."""

@@ -1,0 +1,165 @@
+"""Patches: cutting a volume into windows and blending windows into a volume."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from bids_synth.learn.out_of_memory import is_shortage, let_go
+from bids_synth.spatial.grid import Shape
+
+LOG = logging.getLogger(__name__)
+Start = tuple[int, int, int]
+Slices = tuple[slice, slice, slice]
+Blocks = Callable[[torch.Tensor], torch.Tensor]
+
+TOGETHER = 2**17
+"""Voxels that are shown to a network at a time: single slices would leave it idle."""
+SIGMA = 0.125
+"""Width of the blending Gaussian as a fraction of the patch (Isensee 2021, nnU-Net)."""
+
+
+def cut(array: npt.NDArray[Any], start: Sequence[int], patch: Shape) -> npt.NDArray[Any]:
+    """The window of length `patch` at `start` on the last three axes; zeros beyond the edge.
+
+    >>> cut(np.ones((1, 1, 3)), (0, 0, 1), (1, 1, 4)).tolist()
+    [[[1.0, 1.0, 0.0, 0.0]]]
+    """
+    result = np.zeros((*array.shape[:-3], *patch), dtype=array.dtype)
+    (i, j, k), (a, b, c) = _overlap(array.shape[-3:], start, patch)
+    result[..., a, b, c] = array[..., i, j, k]
+    return result
+
+
+def start_around(centre: Sequence[int], shape: Sequence[int], patch: Shape) -> Start:
+    """The window that has `centre` in its middle, moved inside the volume where it fits.
+
+    >>> start_around((1, 9, 5), (10, 10, 4), (4, 4, 8))
+    (0, 6, -2)
+    """
+    i, j, k = (_inside(c - p // 2, n, p) for c, n, p in zip(centre, shape, patch, strict=True))
+    return i, j, k
+
+
+def window_starts(mask: npt.NDArray[Any], patch: Shape, overlap: float) -> list[Start]:
+    """Windows that cover every voxel of the mask, evenly spread over its bounding box.
+
+    Neighbours share at least `overlap` of their length. Windows that hold no voxel of the
+    mask are left out.
+    """
+    if not mask.any():
+        return []
+    axes = []
+    for axis, length in enumerate(mask.shape):
+        others = tuple(n for n in range(3) if n != axis)
+        held = np.flatnonzero(mask.any(axis=others))
+        axes.append(_spread(int(held[0]), int(held[-1]) + 1, length, patch[axis], overlap))
+    starts = product(axes[0], axes[1], axes[2])
+    return [start for start in starts if cut(mask, start, patch).any()]
+
+
+def blend_weights(patch: Shape) -> npt.NDArray[np.float32]:
+    """Gaussian weights of a window, about 1 in its middle, never below 0.001 (as MONAI)."""
+    axes = [np.arange(n) - (n - 1) / 2 for n in patch]
+    curves = [np.exp(-0.5 * (x / (SIGMA * n)) ** 2) for x, n in zip(axes, patch, strict=True)]
+    weights = np.einsum("i,j,k->ijk", *curves)
+    return np.asarray(np.maximum(weights, 1e-3), dtype=np.float32)
+
+
+def slide(
+    blocks: Blocks,
+    images: npt.NDArray[np.float32],
+    mask: npt.NDArray[Any],
+    *,
+    patch: Shape,
+    overlap: float,
+    device: torch.device,
+    part: npt.NDArray[Any] | None = None,
+) -> npt.NDArray[np.float32]:
+    """Apply `blocks`, (N, S, *patch) -> (N, T, *patch), to every window and blend: (T, I, J, K).
+
+    Voxels that no window covers are 0; no voxel of the mask is among them. With `part`, only the
+    windows that hold a voxel of it are shown, and its voxels are as without. Where memory does
+    not suffice for the windows that are shown together, half of them are, and so on; raises
+    what torch raises where it does not suffice for one.
+    """
+    weights = torch.from_numpy(blend_weights(patch))
+    total = torch.zeros(images.shape[-3:])
+    blended: torch.Tensor | None = None
+    starts = window_starts(mask, patch, overlap)
+    if part is not None:
+        starts = [start for start in starts if cut(part, start, patch).any()]
+    for start, result in _windows(blocks, images, starts, patch, device):
+        if blended is None:
+            blended = torch.zeros(result.shape[0], *images.shape[-3:])
+        (i, j, k), window = _overlap(images.shape[-3:], start, patch)
+        blended[:, i, j, k] += (result * weights)[:, *window]
+        total[i, j, k] += weights[window]
+    if blended is None:
+        message = "the mask is empty: no window to apply the network to"
+        raise ValueError(message)
+    return (blended / total.clamp_min(1e-12)).numpy()
+
+
+def _windows(
+    blocks: Blocks,
+    images: npt.NDArray[np.float32],
+    starts: Sequence[Start],
+    patch: Shape,
+    device: torch.device,
+) -> Iterator[tuple[Start, torch.Tensor]]:
+    count = min(len(starts), max(1, TOGETHER // int(np.prod(patch))))
+    first = 0
+    while first < len(starts):
+        group = starts[first : first + count]
+        windows = np.stack([cut(images, start, patch) for start in group])
+        results = _shown(blocks, windows, device)
+        if results is None:
+            count = (len(group) + 1) // 2
+            told = "%s has too little memory for %d windows at a time; going on with %d"
+            LOG.warning(told, device, len(group), count)
+            continue
+        yield from zip(group, results, strict=True)
+        first += len(group)
+
+
+def _shown(
+    blocks: Blocks, windows: npt.NDArray[np.float32], device: torch.device
+) -> torch.Tensor | None:
+    """What the network makes of windows; None where several are too much for the memory."""
+    try:
+        with torch.inference_mode():
+            return blocks(torch.from_numpy(windows).to(device)).float().cpu()
+    except (RuntimeError, MemoryError) as error:
+        if len(windows) == 1 or not is_shortage(error):
+            raise
+    let_go(device)  # Here the frames that held the tensors are gone.
+    return None
+
+
+def _overlap(shape: Sequence[int], start: Sequence[int], patch: Shape) -> tuple[Slices, Slices]:
+    lows = [max(0, a) for a in start]
+    highs = [min(n, a + p) for n, a, p in zip(shape, start, patch, strict=True)]
+    i, j, k = (slice(a, max(a, b)) for a, b in zip(lows, highs, strict=True))
+    a, b, c = (slice(s.start - n, s.stop - n) for s, n in zip((i, j, k), start, strict=True))
+    return (i, j, k), (a, b, c)
+
+
+def _inside(start: int, length: int, patch: int) -> int:
+    if length <= patch:
+        return -((patch - length) // 2)
+    return min(max(start, 0), length - patch)
+
+
+def _spread(low: int, high: int, length: int, patch: int, overlap: float) -> list[int]:
+    if high - low <= patch:
+        return [_inside((low + high - patch) // 2, length, patch)]
+    stride = max(1.0, patch * (1 - overlap))
+    count = int(np.ceil((high - low - patch) / stride)) + 1
+    return [int(a) for a in np.floor(np.linspace(low, high - patch, count))]

@@ -1,0 +1,89 @@
+"""Unpaired: patches of two modalities, each from a visit drawn for it alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from bids_synth.errors import UsageError
+from bids_synth.learn.data.array_cache import Stored
+from bids_synth.learn.data.augment import Change, amplify, draw_change, mirror
+from bids_synth.learn.data.dataset import Item
+from bids_synth.learn.data.patches import Start, cut, start_around
+from bids_synth.recipe.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Half:
+    """Everything that chance decides about the patch of one modality."""
+
+    visit: int
+    """Position of the visit among the training visits."""
+    start: Start
+    """First voxel of the patch."""
+    change: Change
+    """Flip and gains."""
+
+
+class UnpairedPatches(Dataset[Item]):
+    """Item number n of a fit without pairs: sources (2, I, J, K) and mask (2, I, J, K), float32.
+
+    Row 0 is of the recipe's first modality, row 1 of its second, each from a visit, a place and
+    a change of its own. A visit that has one of them alone is used for that one. Within each
+    modality every participant comes equally often.
+    """
+
+    def __init__(self, recipe: Recipe, visits: Sequence[Stored], *, seed: int, total: int) -> None:
+        self.recipe = recipe
+        self.visits = list(visits)
+        self.seed = seed
+        self.total = total
+        self._people = [self._having(modality) for modality in recipe.sources]
+
+    def __len__(self) -> int:
+        return self.total
+
+    def __getitem__(self, index: int) -> Item:
+        rows = [self.apply(row, self.draw(row, index)) for row in range(2)]
+        images, masks = zip(*rows, strict=True)
+        return {
+            "sources": torch.from_numpy(np.stack(images)),
+            "mask": torch.from_numpy(np.stack(masks)),
+        }
+
+    def draw(self, row: int, index: int) -> Half:
+        """The chance of one row of item `index`: a function of seed, row and number alone."""
+        people = self._people[row]
+        passed, place = divmod(index, len(people))
+        order = np.random.default_rng([self.seed, 2, row, passed]).permutation(len(people))
+        rng = np.random.default_rng([self.seed, 3, row, index])
+        number = int(rng.choice(people[order[place]]))
+        visit = self.visits[number]
+        flat = int(visit.centres[rng.integers(len(visit.centres))])
+        centre = [int(n) for n in np.unravel_index(flat, visit.mask.shape)]
+        start = start_around(centre, visit.mask.shape, self.recipe.fit.patch)
+        return Half(number, start, draw_change(self.recipe, rng))
+
+    def apply(self, row: int, half: Half) -> tuple[np.ndarray, np.ndarray]:
+        """Image and mask (I, J, K) of one row."""
+        visit, patch = self.visits[half.visit], self.recipe.fit.patch
+        image = cut(visit.images[self.recipe.sources[row]], half.start, patch)
+        louder = amplify(image[None], [half.change.gains[row]])[0]
+        mask = cut(visit.mask, half.start, patch).astype(np.float32)
+        return mirror(louder, half.change), mirror(mask, half.change)
+
+    def _having(self, modality: str) -> list[list[int]]:
+        """Visits with this modality by participant; UsageError where there is none."""
+        having = [n for n, visit in enumerate(self.visits) if modality in visit.present]
+        if not having:
+            message = (
+                f"no training visit has a {modality}; without pairs, recipe {self.recipe.name} "
+                "still needs visits of each of its modalities"
+            )
+            raise UsageError(message)
+        people = sorted({self.visits[n].participant for n in having})
+        return [[n for n in having if self.visits[n].participant == p] for p in people]

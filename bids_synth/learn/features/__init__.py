@@ -1,0 +1,1 @@
+"""Features: what other networks see in images, to compare them by."""

@@ -1,0 +1,1 @@
+"""Fit: from prepared visits, a split and a recipe to weights."""

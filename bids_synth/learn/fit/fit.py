@@ -1,0 +1,271 @@
+"""Fit: prepared visits, a split and a recipe to a model folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from bids_synth.core.coverage import teaching
+from bids_synth.core.split import Split
+from bids_synth.core.visit import Prepared
+from bids_synth.errors import ModelError, UsageError
+from bids_synth.learn.baselines.baselines import fit_baselines
+from bids_synth.learn.baselines.linear import Gramian, gramian_of_inputs, gramian_of_means
+from bids_synth.learn.data.array_cache import Stored, open_store
+from bids_synth.learn.data.auxiliary_inputs import extras_of, known_traits
+from bids_synth.learn.data.mean_image import population_of
+from bids_synth.learn.data.quantiles import quantiles_of
+from bids_synth.learn.device import resolve_device
+from bids_synth.learn.features.loss import features_digest, features_of
+from bids_synth.learn.fit.distributed import ranks
+from bids_synth.learn.fit.member import Member, fit_member, initial_network
+from bids_synth.learn.fit.renew import keep_aside, renewed
+from bids_synth.learn.fit.selection import Score
+from bids_synth.learn.fit.unpaired_score import choose_selection
+from bids_synth.learn.model.export import Fitted, export, member_name, population_scales
+from bids_synth.learn.model.model import Model, load_model
+from bids_synth.learn.networks import Quantiles
+from bids_synth.recipe.recipe import Recipe
+from bids_synth.system.locks import my_turn
+
+VERSION = 6
+"""Changes when the same inputs would give other weights, so that fits are not taken up."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a fit keeps what."""
+
+    folder: Path
+    """The model folder; its `logs` grow while fitting, the rest appears at the end."""
+    work: Path
+    """The work directory."""
+
+    def member(self, recipe: Recipe, key: str, seed: int, fold: int, number: int) -> Member:
+        """One member with its folders under the work directory and its logs."""
+        name = member_name(fold, number)
+        own = hashlib.sha256(f"{key}:{fold}:{number}".encode()).hexdigest()
+        place = self.work / "fit" / f"{self.folder.name}-{key[:12]}" / name
+        return Member(recipe, fold, number, seed, own, place, self.folder / "logs" / name)
+
+
+def fit_model(
+    recipe: Recipe,
+    prepared: Sequence[Prepared],
+    split: Split,
+    score: Score,
+    *,
+    folder: Path,
+    work: Path,
+    seed: int,
+    device: str = "auto",
+    resume: bool = True,
+    fold: int | None = None,
+    init_from: Path | None = None,
+    dataset: str = "",
+    version: str = "",
+    quiet: bool = False,
+    overwrite: bool = False,
+) -> Model:
+    """Fit every member of every fold (or of `fold`) and write the model folder.
+
+    Only visits of training and validation participants are ever opened; those of test
+    participants and strangers are dropped before anything else. Killed at any moment and
+    called again, it goes on and ends at the same weights; called again with nothing changed but
+    what decides no weights (`parts.taught`), it writes that into the folder and returns at once.
+    With `fold`, the folder holds all folds that are finished by then. A model of another fit in
+    the folder is moved aside, and named, unless `overwrite`.
+
+    Raises UsageError where the data cannot teach the recipe, the fold or the device does not
+    exist; ModelError where `init_from` is no fitting model.
+    """
+    where = resolve_device(device)
+    folds = _folds(split, fold)
+    visits = fitting_visits(prepared, split)
+    key = fit_key(recipe, visits, split, seed=seed, init_from=init_from)
+    if resume and (model := _finished(folder, key, recipe, folds)):
+        return renewed(model, recipe, split)
+    aside = None if overwrite else keep_aside(folder, key if resume else "")
+    if aside and init_from is not None and init_from.resolve() == folder.resolve():
+        init_from = aside
+    places = Places(folder, work)
+    training = [p for p in visits if any(_is_in(p, f.training) for f in split.folds)]
+    population_scales(recipe, training)
+    numbers = range(recipe.fit.members)
+    for k in folds:
+        members = [places.member(recipe, key, seed, k, n) for n in numbers]
+        if not resume:
+            _forget(members)
+        fit_fold(members, visits, split, score, where, init_from, quiet=quiet)
+    every = [
+        places.member(recipe, key, seed, k, n) for k in range(len(split.folds)) for n in numbers
+    ]
+    done = [m for m in every if m.fitted() is not None]
+    baselines = fit_baselines(recipe, training)
+    logs = folder / "logs"
+    start = load_model(init_from).card if init_from else None
+    fitted = Fitted(
+        recipe, split, key, done, training, baselines, logs, dataset, version, visits, start
+    )
+    if not overwrite:
+        keep_aside(folder, key)  # Another job may have put one there meanwhile.
+    return export(fitted, folder)
+
+
+def fitting_visits(prepared: Sequence[Prepared], split: Split) -> list[Prepared]:
+    """Visits of training and validation participants, by label; nobody else's.
+
+    Without the scans that show too little of the mask to teach.
+    """
+    kept = [teaching(p) for p in prepared if p.visit.participant in split.fitted]
+    if any(p.visit.participant in split.test for p in kept):
+        message = "a test participant is among those that fit or select the model"
+        raise UsageError(message)
+    return sorted(kept, key=lambda p: p.label)
+
+
+def fit_key(
+    recipe: Recipe,
+    visits: Sequence[Prepared],
+    split: Split,
+    *,
+    seed: int,
+    init_from: Path | None = None,
+) -> str:
+    """sha256 of all that decides the weights of a fit, and of nothing else.
+
+    Whoever could not be prepared, or is only tested, is not in it.
+    """
+    start = load_model(init_from).sha256 if init_from else ""
+    parts = {
+        "version": VERSION,
+        "recipe": recipe.taught(),
+        "visits": [
+            (p.label, p.key, known_traits(recipe, p.visit), _parts(split, p)) for p in visits
+        ],
+        "seed": seed,
+        "start": start,
+    }
+    if digest := features_digest(recipe):
+        parts["features"] = digest
+    if ranks() > 1:
+        parts["ranks"] = ranks()
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _parts(split: Split, prepared: Prepared) -> list[str | None]:
+    folds = range(len(split.folds))
+    return [split.part(prepared.visit.participant, fold) for fold in folds]
+
+
+def fit_fold(
+    members: Sequence[Member],
+    visits: Sequence[Prepared],
+    split: Split,
+    score: Score,
+    device: torch.device,
+    init_from: Path | None,
+    *,
+    quiet: bool,
+    watch: Callable[[int, float], None] | None = None,
+) -> None:
+    """Fit the members of one fold on its training visits, each from where it was left.
+
+    `watch` is told epoch and validation score after each look, and may raise to end the fit.
+    A fold that another job fits in the same work directory is waited for and taken over.
+    """
+    turns = members[0].place.parent / "turns"
+    with my_turn({f"fold-{members[0].fold}"}, turns, does="fits"):
+        if all(member.fitted() is not None for member in members):
+            return
+        recipe, fold = members[0].recipe, split.folds[members[0].fold]
+        work = members[0].place.parents[2]
+        chosen = [p for p in visits if _is_in(p, fold.training)]
+        extras, modalities = extras_of(recipe, chosen), tuple(recipe.modalities)
+        training = open_store(chosen, modalities, work, extras)
+        validation = open_store(
+            [p for p in visits if _is_in(p, fold.validation)], modalities, work, extras
+        )
+        selection = choose_selection(recipe, training, validation, score, device)
+        gramian = cache(partial(_gramian, recipe, chosen, training))
+        place, key = members[0].place, members[0].key
+        kept = place.with_name(f"fold-{members[0].fold}_segmenter.safetensors")
+        features = features_of(recipe, training, kept, key=key, seed=members[0].own_seed)
+        for member in members:
+            initial = _initial(member, gramian, partial(quantiles_of, training), init_from)
+            fit_member(
+                member,
+                training,
+                selection,
+                initial,
+                quiet=quiet,
+                features=features,
+                fitted_before=init_from is not None,
+                watch=watch,
+            )
+
+
+def _gramian(recipe: Recipe, chosen: Sequence[Prepared], training: Sequence[Stored]) -> Gramian:
+    if recipe.unpaired:
+        return gramian_of_means(
+            tuple(recipe.modalities), population_of(chosen, tuple(recipe.modalities))
+        )
+    return gramian_of_inputs(recipe, training)
+
+
+def _forget(members: Sequence[Member]) -> None:
+    for member in members:
+        (member.place / "key.txt").unlink(missing_ok=True)
+        (member.place / "fitted.json").unlink(missing_ok=True)
+
+
+def _initial(
+    member: Member, gramian: Callable[[], Gramian], quantiles: Quantiles, init_from: Path | None
+) -> Callable[[], nn.Module]:
+    if init_from is None:
+        return lambda: initial_network(member, gramian, quantiles)
+    return lambda: _network_of(load_model(init_from), member)
+
+
+def _network_of(model: Model, member: Member) -> nn.Module:
+    recipe = member.recipe
+    if (model.recipe.modalities, model.recipe.network) != (recipe.modalities, recipe.network):
+        message = (
+            f"--init-from {model.folder}: its modalities and network "
+            f"({', '.join(model.recipe.modalities)}; {model.recipe.network}) are not those of "
+            f"the recipe ({', '.join(recipe.modalities)}; {recipe.network})"
+        )
+        raise ModelError(message)
+    networks = model.networks()
+    return networks[member.number % len(networks)].requires_grad_(requires_grad=True)
+
+
+def _finished(folder: Path, key: str, recipe: Recipe, folds: Sequence[int]) -> Model | None:
+    try:
+        model = load_model(folder)
+    except ModelError:
+        return None
+    there = {(w.fold, w.member) for w in model.card.weights}
+    wanted = {(k, n) for k in folds for n in range(recipe.fit.members)}
+    return model if model.card.fit == key and wanted <= there else None
+
+
+def _folds(split: Split, fold: int | None) -> Sequence[int]:
+    count = len(split.folds)
+    if fold is None:
+        return range(count)
+    if not 0 <= fold < count:
+        message = f"--fold {fold}: the split has folds 0 to {count - 1}"
+        raise UsageError(message)
+    return [fold]
+
+
+def _is_in(prepared: Prepared, participants: frozenset[str]) -> bool:
+    return prepared.visit.participant in participants

@@ -1,0 +1,1 @@
+"""Model: a fitted recipe as one portable folder, written, checked and read."""

@@ -1,0 +1,1 @@
+"""Split: which participants fit, select and test a model."""

@@ -1,1 +1,0 @@
-"""Parts of a recipe: validated data, one file for each thing that a recipe decides."""

@@ -1,0 +1,1 @@
+"""Physics: formulas, and what they give for the maps of a visit."""

@@ -1,0 +1,1 @@
+"""Pipeline: the paths of the two levels, and their steps."""

@@ -1,0 +1,99 @@
+"""Discover: the recipe and the visits that were asked for."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from bids_synth.bids.raw.query import Discovery, query, read_filters
+from bids_synth.core.settings import Settings
+from bids_synth.errors import UsageError
+from bids_synth.pipeline.admission import admitted
+from bids_synth.prepare.brain.external import check_skull_strip
+from bids_synth.recipe.recipe import Recipe, load_recipe
+
+LOG = logging.getLogger(__name__)
+
+
+SLOPPY = {
+    "grid.spacing": "4.0",
+    "preparation.registration_spacing": "4.0",
+    "network.filters": "8",
+    "fit.steps": "20",
+    "fit.steps_per_epoch": "10",
+    "evaluation.bootstrap": "200",
+}
+"""What `--sloppy` overrides: enough to run every line of code, useless as a model."""
+
+
+def chosen_recipe(settings: Settings) -> Recipe:
+    """The recipe that was asked for, with `--sloppy`, `--set` and `--modalities` applied."""
+    name = settings.recipe or "impute"
+    recipe = load_recipe(name, settings.overrides)
+    if settings.sloppy:
+        patch = str(recipe.least_patch)
+        recipe = load_recipe(name, {**SLOPPY, "fit.patch": patch, **settings.overrides})
+    return limited(recipe, settings.modalities)
+
+
+def limited(recipe: Recipe, modalities: Sequence[str]) -> Recipe:
+    """The recipe with only `modalities` (all where empty); UsageError names strangers."""
+    if strangers := [m for m in modalities if m not in recipe.modalities]:
+        message = (
+            f"--modalities {' '.join(strangers)}: not in recipe {recipe.name}; "
+            f"allowed: {', '.join(recipe.modalities)}"
+        )
+        raise UsageError(message)
+    if not modalities:
+        return recipe
+    pairs = {(s, t) for s in recipe.sources for t in recipe.targets if s != t}
+    if not any({*pair} <= set(modalities) for pair in pairs):
+        message = (
+            f"--modalities {' '.join(modalities)}: leaves recipe {recipe.name} nothing to make "
+            f"from another; name at least two, a source ({', '.join(recipe.sources)}) and another "
+            f"as target ({', '.join(recipe.targets)})"
+        )
+        raise UsageError(message)
+    return recipe.limited_to(modalities)
+
+
+def discover(settings: Settings, recipe: Recipe) -> Discovery:
+    """The visits that were asked for; UsageError where there is none.
+
+    Visits with a scan whose header is refused are among the problems. UsageError also where
+    the tool of `--skull-strip` is not installed: before hours of work.
+    """
+    check_skull_strip(settings.skull_strip)
+    found = query(
+        settings.dataset,
+        recipe,
+        participants=settings.participants,
+        sessions=settings.sessions,
+        filters=read_filters(settings.filter_file) if settings.filter_file else None,
+        derivatives=settings.derivatives,
+        database=settings.database,
+        wipe_database=settings.wipe_database,
+    )
+    found = admitted(found, planning=settings.dry_run)
+    for note in found.notes:
+        LOG.warning("%s", note)
+    if not found.visits and not found.problems:
+        message = (
+            f"{settings.dataset}: no visit has any of {', '.join(recipe.modalities)}; "
+            "check bids_dir, --participant-label, --session-label and --bids-filter-file"
+        )
+        raise UsageError(message)
+    return found
+
+
+def dataset_name(dataset: Path) -> str:
+    """Name of a dataset by its description, else by its folder; one line of printable text."""
+    try:
+        description = json.loads((dataset / "dataset_description.json").read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        description = None
+    name = description.get("Name") if isinstance(description, dict) else None
+    words = " ".join(str(name or dataset.name).split())
+    return "".join(letter if letter.isprintable() else "?" for letter in words)[:500]

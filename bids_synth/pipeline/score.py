@@ -1,0 +1,139 @@
+"""Score a fitted model on its test participants and write the page of the group."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from bids_synth.core.settings import Settings
+from bids_synth.core.visit import Prepared
+from bids_synth.evaluate.ablation import WHOLE, Ablation, withheld_sets
+from bids_synth.evaluate.regional import Regional
+from bids_synth.evaluate.scenarios import scenarios
+from bids_synth.evaluate.score import Scored, evaluation_features, score_withheld
+from bids_synth.learn.model.model import Model
+from bids_synth.learn.synthesize import Synthesizer, load_start, load_synthesizer
+from bids_synth.measure.features import Seen
+from bids_synth.measure.table import COLUMNS, read_rows, summarise, with_frechet, write_rows
+from bids_synth.measure.terminal import format_table
+from bids_synth.pipeline.withheld import Task, Withheld
+from bids_synth.recipe.recipe import Recipe
+from bids_synth.report.figures.synthetic import Shown
+from bids_synth.report.pages.group import Example, write_group_report
+from bids_synth.spatial.volume import read_mask, read_volume
+
+LOG = logging.getLogger(__name__)
+EXAMPLES = 6
+"""Most examples on the page of the group."""
+
+
+def score_and_report(
+    model: Model, held_out: Sequence[Prepared], settings: Settings
+) -> tuple[str, Path]:
+    """The printed table and the page; tables of scores in the model folder.
+
+    They are `metrics.tsv`, `summary.tsv`, where the recipe withholds sources in turn
+    `ablation.tsv`, and for targets with a physical unit `regions.tsv` and `agreement.tsv`.
+    """
+    metrics = model.folder / "metrics.tsv"
+    regional, seen = Regional(), list[Seen]()
+    withheld = Withheld(model.recipe, settings)
+    withheld.prepare(_tasks(held_out, model.recipe))
+    rows, examples, ablation = _score(model, held_out, withheld, regional, seen)
+    write_rows(rows, metrics)
+    summary = summarise(
+        read_rows(metrics), resamples=model.recipe.evaluation.bootstrap, seed=settings.seed
+    )
+    summary = with_frechet(summary, seen)
+    write_rows(summary, model.folder / "summary.tsv")
+    shown = ablation.shown(model.recipe)
+    if shown is not None:
+        write_rows(shown.rows, model.folder / "ablation.tsv")
+    for name, table in zip(("regions", "agreement"), regional.tables() or (), strict=False):
+        write_rows(table, model.folder / f"{name}.tsv")
+    page = write_group_report(
+        settings.output,
+        model_folder=model.folder,
+        recipe=model.recipe,
+        summary=summary,
+        rows=rows,
+        examples=examples,
+        ablation=shown,
+    )
+    return "\n".join([format_table(summary), *withheld.missed]), page
+
+
+def _tasks(held_out: Sequence[Prepared], recipe: Recipe) -> Iterator[Task]:
+    """All that is scored: every scenario, and the largest of a target without what is ablated."""
+    for prepared in held_out:
+        whole: dict[str, tuple[str, ...]] = {}
+        for target, sources in scenarios(prepared, recipe):
+            whole.setdefault(target, sources)
+            yield prepared, target, sources
+        for target, sources in whole.items():
+            for _, left in withheld_sets(recipe, target, sources):
+                yield prepared, target, left
+
+
+def _score(
+    model: Model,
+    held_out: Sequence[Prepared],
+    withheld: Withheld,
+    regional: Regional,
+    seen: list[Seen],
+) -> tuple[pd.DataFrame, list[Example], Ablation]:
+    synthesizer = load_synthesizer(model, withheld.settings.device)
+    baselines, start = model.baselines(), load_start(synthesizer)
+    features = evaluation_features(model.recipe)
+    rows: list[pd.DataFrame] = []
+    examples: list[Example] = []
+    ablation = Ablation()
+    for visit in held_out:
+        whole: dict[str, tuple[str, ...]] = {}
+        for target, sources in scenarios(visit, model.recipe):
+            first = whole.setdefault(target, sources) == sources
+            prepared = withheld.of(visit, target, sources)
+            if prepared is None:
+                continue
+            LOG.info("scoring %s: %s from %s", prepared.label, target, " + ".join(sources))
+            made = synthesizer.synthesize(prepared, target, sources=sources)
+            begun = start.synthesize(prepared, target, sources=sources) if start else None
+            scored = score_withheld(made, model, baselines, prepared, features, start=begun)
+            seen += [scored.seen] if scored.seen else []
+            rows.append(scored.rows)
+            regional.add(scored, prepared)
+            if len(examples) < EXAMPLES:
+                examples.append(_example(prepared, scored))
+            if first:
+                ablation.add(WHOLE, scored, prepared)
+        for target, sources in whole.items():
+            _withhold(ablation, synthesizer, withheld, (visit, target, sources))
+    if not rows:
+        LOG.warning("no test visit has a target beside its sources: nothing could be scored")
+        return pd.DataFrame(columns=[*COLUMNS]), examples, ablation
+    return pd.concat(rows, ignore_index=True), examples, ablation
+
+
+def _withhold(
+    ablation: Ablation, synthesizer: Synthesizer, withheld: Withheld, task: Task
+) -> None:
+    """Make and score a target without every set of sources that the recipe withholds."""
+    model, (visit, target, sources) = synthesizer.model, task
+    for label, left in withheld_sets(model.recipe, target, sources):
+        prepared = withheld.of(visit, target, left)
+        if prepared is None:
+            continue
+        LOG.info("ablation %s: %s %s", prepared.label, target, label)
+        made = synthesizer.synthesize(prepared, target, sources=left)
+        ablation.add(label, score_withheld(made, model, None, prepared), prepared)
+
+
+def _example(prepared: Prepared, scored: Scored) -> Example:
+    made = scored.synthetic
+    sources = {m: read_volume(prepared.images[m]) for m in made.sources}
+    mask = read_mask(prepared.native_mask)
+    shown = Shown(made.modality, sources, made.image, mask, scored.real, made.spread)
+    return Example(prepared.label, shown)

@@ -1,0 +1,1 @@
+"""Brain: its mask, whatever the image shows around it."""

@@ -1,0 +1,85 @@
+"""Find the brain: by another pipeline's mask, an image without skull, a tool or the template."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from bids_synth.core.settings import SkullStrip
+from bids_synth.errors import VisitError
+from bids_synth.prepare.brain.external import strip_with_tool
+from bids_synth.prepare.brain.given_mask import fitting_mask
+from bids_synth.prepare.brain.region import brain_of_stripped, head_mask, is_stripped
+from bids_synth.prepare.brain.template_mask import align_brain, mask_by_template
+from bids_synth.spatial.grid import Affine, inverse
+from bids_synth.spatial.resample import resample
+from bids_synth.spatial.similarity import correlation
+from bids_synth.spatial.template import template_t1w
+from bids_synth.spatial.volume import Volume
+
+NOT_USED = "is not used as the brain mask"
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Where the brain (or head) is in a reference scan."""
+
+    mask: Volume
+    """uint8 on the scan's grid."""
+    template: Affine
+    """RAS+ mm of the template -> the scan."""
+    stripped: bool
+    """True where the scan came without skull."""
+    correlation: float
+    """Absolute correlation of the scan with the template inside the mask."""
+    notes: tuple[str, ...] = ()
+    """What was given and not used, and why."""
+
+
+def find_brain(
+    reference: Volume,
+    path: Path,
+    *,
+    option: SkullStrip,
+    region: Literal["brain", "head"],
+    given: Path | None,
+    seed: int,
+) -> Found:
+    """The mask of a reference scan and its affine to the template.
+
+    `auto` takes `given` (a mask in the scan's space) where it fits the scan, else recognises an
+    image without skull, else uses the template. `skip` takes the head. Raises VisitError
+    where nothing is found.
+    """
+    stripped, template = is_stripped(reference), None
+    fitting, notes = _given(given, reference) if option == "auto" else (None, ())
+    if option in ("synthstrip", "hd-bet"):
+        brain = resample(strip_with_tool(path, option), reference.grid, order=0)
+    elif fitting is not None:
+        brain = fitting
+    elif stripped and option != "template":
+        brain = brain_of_stripped(reference)
+    elif option == "skip":
+        brain = head_mask(reference)
+    else:
+        brain = None
+    if brain is None:
+        brain, template = mask_by_template(reference, seed=seed)
+    mask = head_mask(reference) if region == "head" else brain
+    if not mask.array.any() or not brain.array.any():
+        message = f"{path}: no {region} was found in it; look at the scan, or give a mask (-d)"
+        raise VisitError(message)
+    if template is None:
+        template = align_brain(reference, brain, seed=seed)
+    alike = resample(template_t1w(), reference.grid, transform=inverse(template))
+    agreement = correlation(reference.array, alike.array, brain.array)
+    return Found(mask, template, stripped, agreement, notes)
+
+
+def _given(path: Path | None, reference: Volume) -> tuple[Volume | None, tuple[str, ...]]:
+    """Another pipeline's mask where it is that of the scan, and why it is not used else."""
+    if path is None:
+        return None, ()
+    mask, fault = fitting_mask(path, reference)
+    return mask, (f"{path} {NOT_USED}: {fault}",) if fault else ()

@@ -1,0 +1,1 @@
+"""Registration: scans of a visit to its reference."""

@@ -1,0 +1,106 @@
+"""Rigid registration of a visit's scans to its reference."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+from bids_synth.errors import VisitError
+from bids_synth.prepare.registration.ants_runtime import Stage, register
+from bids_synth.spatial.grid import Affine
+from bids_synth.spatial.resample import resample
+from bids_synth.spatial.similarity import mutual_information
+from bids_synth.spatial.volume import Volume
+
+COARSE = (Stage("Rigid[0.25]", (50, 25), (2, 1), (1, 0)),)
+FINE = (Stage("Rigid[0.1]", (15,), (1,), (0,), "Regular,0.05"),)
+FACTOR = 2.0
+"""How much coarser the copies of the first pass are."""
+REACH = 15.0
+"""Distance around the mask, mm, that the second pass sees: the skull helps, jaw and neck move."""
+LEAST = 0.2
+"""Fraction of the mask that must lie in the other image's field of view."""
+DOUBTFUL = 1.03
+"""Normalised mutual information below which a second start is tried."""
+
+
+def register_rigid(
+    reference: Volume, moving: Volume, mask: Volume, *, spacing: float, seed: int
+) -> Affine:
+    """4x4 rigid, RAS+ mm of `reference` -> `moving`, by Mattes mutual information.
+
+    A first pass on coarse copies sees the whole head; a second on copies of `spacing` mm
+    (never finer than the scans) sees the box of the mask and 15 mm around it. `mask` lies on
+    the grid of `reference`. Starts from the scanner's coordinates, and where the answer is
+    doubtful also from aligned centres of mass; the better one by mutual information is kept.
+    Raises VisitError where the images do not overlap or ANTs gives up.
+    """
+    pair = _copy(reference, spacing), _copy(moving, spacing)
+    around = resample(mask, pair[0].grid, order=0)
+    best = _from(np.eye(4), pair, around, spacing, seed)
+    if best is None or best[0] < DOUBTFUL:
+        other = _from(_centred(*pair), pair, around, spacing, seed)
+        best = max((b for b in (best, other) if b is not None), key=lambda b: b[0], default=None)
+    if best is None:
+        message = (
+            "does not overlap the reference scan, or could not be registered to it; check that "
+            "it shows the same head"
+        )
+        raise VisitError(message)
+    return best[1]
+
+
+def _from(
+    start: Affine, pair: tuple[Volume, Volume], mask: Volume, spacing: float, seed: int
+) -> tuple[float, Affine] | None:
+    fixed, moving = pair
+    if _overlap(start, moving, mask) < LEAST:
+        return None
+    coarse = [_copy(v, FACTOR * spacing) for v in pair]
+    try:
+        first = register(coarse[0], coarse[1], COARSE, start=start, seed=seed).linear
+        found = register(_boxed(fixed, mask), moving, FINE, start=first, seed=seed).linear
+    except RuntimeError:
+        return None
+    if _overlap(found, moving, mask) < LEAST:
+        return None
+    there = resample(moving, fixed.grid, transform=found)
+    return mutual_information(fixed.array, there.array, mask.array), found
+
+
+def _boxed(volume: Volume, mask: Volume) -> Volume:
+    """The part of a volume within REACH of the box of its mask."""
+    inside, reach = np.argwhere(mask.array > 0), REACH / np.asarray(volume.grid.spacing)
+    start = np.maximum(inside.min(0) - reach, 0).astype(int)
+    stop = np.minimum(inside.max(0) + 1 + reach, volume.grid.shape).astype(int)
+    return resample(volume, volume.grid.crop(start.tolist(), stop.tolist()))
+
+
+def _overlap(transform: Affine, moving: Volume, mask: Volume) -> float:
+    """Fraction of the mask that lies in the field of view of the moving image."""
+    seen = resample(
+        moving.with_array(np.ones(moving.grid.shape, np.uint8)),
+        mask.grid,
+        transform=transform,
+        order=0,
+    )
+    inside = mask.array > 0
+    return float((seen.array[inside] > 0).mean()) if inside.any() else 0.0
+
+
+def _centred(fixed: Volume, moving: Volume) -> Affine:
+    shift = np.eye(4)
+    shift[:3, 3] = _centre(moving) - _centre(fixed)
+    return shift
+
+
+def _centre(volume: Volume) -> np.ndarray:
+    positive = np.clip(volume.array - np.median(volume.array), 0, None)
+    if not positive.any():
+        return volume.grid.to_mm((np.asarray(volume.grid.shape) - 1) / 2)
+    return volume.grid.to_mm(ndimage.center_of_mass(positive))
+
+
+def _copy(volume: Volume, spacing: float) -> Volume:
+    wanted = [max(spacing, s) for s in volume.grid.spacing]
+    return resample(volume, volume.grid.with_spacing(wanted))

@@ -1,0 +1,1 @@
+"""Workflow: the steps of preparation, from file to file, wired by nipype."""

@@ -1,0 +1,1 @@
+"""Recipe: a synthesis task as validated data, one TOML file."""

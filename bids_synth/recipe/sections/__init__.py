@@ -1,0 +1,1 @@
+"""Sections of a recipe: validated data, one file for each thing that a recipe decides."""

@@ -1,0 +1,142 @@
+"""Network: the generators that recipes may name, each with its own keys."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from bids_synth.recipe.sections.base import Part
+
+Output = Literal["linear", "relu", "sigmoid", "tanh"]
+"""What a network does to its last maps; `tanh` is brought to [0, 1]."""
+Initial = Literal["usual", "normal"]
+"""First weights: PyTorch's, or those of pix2pix, CycleGAN and MM-GAN, from N(0, 0.02)."""
+
+
+class ResidualUNetPart(Part):
+    """3D residual U-Net that adds to a linear answer (ours)."""
+
+    name: Literal["residual-unet"] = "residual-unet"
+    filters: int = Field(16, ge=4, le=128, multiple_of=4)
+    """Feature maps at full resolution; they double at every level."""
+    blocks: tuple[Annotated[int, Field(ge=1, le=8)], ...] = Field(
+        (1, 1, 1, 1), min_length=1, max_length=6
+    )
+    """Residual blocks per level going down; the number of levels is its length."""
+    knots: Literal[0] | Annotated[int, Field(ge=2, le=257)] = 0
+    """Without pairs, begin at a curve through so many quantiles; 0 for a line."""
+
+    @property
+    def divisor(self) -> int:
+        """What every length of a patch must be a multiple of."""
+        return int(2 ** (len(self.blocks) - 1))
+
+
+class UNet2DPart(Part):
+    """2D U-Net of MM-GAN."""
+
+    name: Literal["unet-2d"] = "unet-2d"
+    filters: int = Field(64, ge=4, le=128)
+    depth: int = Field(6, ge=3, le=8)
+    """Levels; the published ones are 6 and 8."""
+    imputation: Literal["zeros", "noise", "average"] = "zeros"
+    """What stands in for an absent source."""
+    output: Output = "relu"
+    """Last activation; `relu` as published."""
+    dropout: float = Field(0.2, ge=0.0, lt=1.0)
+    """Chance of dropping a value, from the fourth level down."""
+    initial: Initial = "usual"
+
+    @property
+    def divisor(self) -> int:
+        """What every length of a patch must be a multiple of."""
+        return int(2**self.depth)
+
+
+class Pix2PixUNetPart(Part):
+    """2D U-Net of pix2pix."""
+
+    name: Literal["pix2pix-unet"] = "pix2pix-unet"
+    filters: int = Field(64, ge=4, le=128)
+    downs: int = Field(8, ge=4, le=8)
+    """Halvings of the slice; the published ones are 7 and 8."""
+    norm: Literal["instance", "group"] = "instance"
+    """Each looks at one item alone; the published BatchNorm mixes a batch."""
+    output: Output = "linear"
+    """Last activation; the published `tanh` cannot leave [0, 1]."""
+    dropout: float = Field(0.5, ge=0.0, lt=1.0)
+    """Chance of dropping a value in the deep levels of the decoder, while fitting."""
+    initial: Initial = "usual"
+
+    @property
+    def divisor(self) -> int:
+        """What every length of a patch must be a multiple of."""
+        return int(2**self.downs)
+
+
+class ResNet2DPart(Part):
+    """2D residual generator of CycleGAN."""
+
+    name: Literal["resnet-2d"] = "resnet-2d"
+    filters: int = Field(64, ge=4, le=128)
+    blocks: int = Field(9, ge=1, le=12)
+    """Residual blocks; the published ones are 6 and 9, the T1w-T2w system's 6 and 7."""
+    output: Output = "linear"
+    """Last activation; the published `tanh` cannot leave [0, 1]."""
+    initial: Initial = "usual"
+
+    @property
+    def divisor(self) -> int:
+        """What every length of a patch must be a multiple of."""
+        return 4
+
+
+class AttentionUNetPart(Part):
+    """3D residual U-Net with attention over space of MRI2PET."""
+
+    name: Literal["attention-unet"] = "attention-unet"
+    filters: int = Field(32, ge=8, le=128, multiple_of=8)
+    levels: int = Field(4, ge=2, le=5)
+    depthwise: bool = True
+    """Depthwise-separable convolutions."""
+    output: Output = "sigmoid"
+    """Last activation; `sigmoid` as published."""
+
+    @property
+    def divisor(self) -> int:
+        """What every length of a patch must be a multiple of."""
+        return int(2 ** (self.levels - 1))
+
+
+class ExcitationUNetPart(Part):
+    """3D U-Net with residual blocks, attention gates and squeeze-excitation."""
+
+    name: Literal["excitation-unet"] = "excitation-unet"
+    filters: int = Field(16, ge=4, le=128, multiple_of=4)
+    levels: int = Field(4, ge=2, le=5)
+    """Levels with the bottleneck."""
+    output: Output = "linear"
+    """Last activation."""
+
+    @property
+    def divisor(self) -> int:
+        """What every length of a patch must be a multiple of."""
+        return int(2 ** (self.levels - 1))
+
+
+NetworkPart = Annotated[
+    ResidualUNetPart
+    | UNet2DPart
+    | Pix2PixUNetPart
+    | ResNet2DPart
+    | AttentionUNetPart
+    | ExcitationUNetPart,
+    Field(discriminator="name"),
+]
+MOST_INPUTS = 16
+"""Sources and extras of a residual-unet, whose linear table doubles with each of them."""
+MOST_ATTENDING = 2**15
+"""Voxels of the deepest maps of an attention-unet, which all look at one another."""
+PLANAR = ("unet-2d", "pix2pix-unet", "resnet-2d")
+"""Networks that see one axial slice: patches one voxel high."""

@@ -1,0 +1,1 @@
+"""Figures: what was made, from what, as SVG."""

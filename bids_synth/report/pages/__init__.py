@@ -1,0 +1,1 @@
+"""Pages: the reports of participants and of models, as HTML."""

@@ -1,0 +1,213 @@
+"""Fragments: the words and tables of a visit's report, as escaped HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from types import MappingProxyType
+from typing import Any
+
+import pandas as pd
+
+import bids_synth
+from bids_synth.core.scale import HIGH, LOW
+from bids_synth.core.synthetic import Synthetic, Verdict
+from bids_synth.core.visit import Prepared, Visit
+from bids_synth.report.pages.templates import render
+from bids_synth.spatial.grid import Grid
+from bids_synth.spatial.volume import Volume, read_grid
+
+Made = Sequence[tuple[Synthetic, Verdict, Volume | None]]
+METRICS: Mapping[str, tuple[str, int, bool]] = {
+    "psnr": ("PSNR, dB", 1, True),
+    "ssim": ("SSIM", 3, True),
+    "ms_ssim": ("MS-SSIM", 3, True),
+    "mae": ("MAE, image unit", 3, False),
+    "rmse": ("RMSE, image unit", 3, False),
+    "nmae": ("MAE, of range", 3, False),
+    "pearson": ("correlation", 3, True),
+    "perceptual": ("perceptual distance", 3, False),
+}
+"""Column -> words, digits and whether higher is better."""
+_FACTS = {
+    "name": "name",
+    "version": "fitted with bids_synth",
+    "recipe": "recipe",
+    "weightssha256": "weights sha256",
+    "sha256": "sha256",
+    "created": "fitted",
+    "dataset": "training dataset",
+    "trainingdataset": "training dataset",
+    "participants": "training participants",
+    "folds": "folds",
+    "members": "networks",
+    "networks": "networks",
+    "licence": "licence",
+    "intendeduse": "intended use",
+}
+_LIBRARIES = ("antspyx", "nipype", "torch", "monai", "nibabel", "numpy", "scipy", "scikit-image")
+
+
+def summary_html(visit: Visit, prepared: Prepared, made: Made, model: Mapping[str, Any]) -> str:
+    """What was present, what was made of it, with which model, and the verdicts."""
+    cards = [
+        {
+            "modality": synthetic.modality,
+            "sources": ", ".join(synthetic.sources),
+            "level": verdict.level,
+            "reasons": verdict.reasons,
+            "real": real is not None,
+        }
+        for synthetic, verdict, real in made
+    ]
+    withheld = {synthetic.modality for synthetic, _, real in made if real is not None}
+    scans = [_scan_row(visit, prepared, modality, withheld) for modality in visit.scans]
+    return render("summary.html", made=cards, scans=scans, model=plain_facts(model))
+
+
+def scores_html(scores: pd.DataFrame | None) -> str:
+    """The table of one visit's scores; empty where nothing was scored."""
+    if scores is None or scores.empty:
+        return ""
+    shown = [m for m in METRICS if m in scores and scores[m].notna().any()]
+    rows = []
+    for _, group in scores.groupby(["target", "sources", "protocol"], sort=False):
+        best = {m: group[m].max() if METRICS[m][2] else group[m].min() for m in shown}
+        for record in group.to_dict("records"):
+            values = [_score(record[m], METRICS[m][1], best[m]) for m in shown]
+            rows.append({**record, "scores": values})
+    return render("scores.html", metrics=[METRICS[m][0] for m in shown], rows=rows)
+
+
+def methods_html(
+    visit: Visit,
+    prepared: Prepared,
+    made: Made,
+    model: Mapping[str, Any],
+    reduced: Mapping[str, Prepared] = MappingProxyType({}),
+) -> str:
+    """What was done, in words that may go into a paper, with the versions that did it."""
+    paragraphs = [_preparation(visit, prepared)]
+    if made:
+        paragraphs.append(_synthesis(prepared, made, model))
+    paragraphs += [
+        f"The {target} was made from the visit as it is prepared without that scan, with the "
+        f"{left.reference} as reference, and compared on the native grid of the {left.reference}."
+        for target, left in reduced.items()
+    ]
+    versions = [("bids_synth", bids_synth.__version__), *_versions()]
+    return render("methods.html", paragraphs=paragraphs, versions=versions)
+
+
+def plain_facts(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What a reader wants to know of a model's card, in words; other entries are left out.
+
+    Keys may be spelled as in the card or as in a sidecar.
+
+    >>> plain_facts({"Name": "impute", "WeightsSHA256": "ab", "salt": "x", "members": 2})
+    [('name', 'impute'), ('weights sha256', 'ab'), ('networks', '2')]
+    """
+    spelled = {key.lower().replace("_", ""): value for key, value in facts.items()}
+    return [
+        (words, str(spelled[key]))
+        for key, words in _FACTS.items()
+        if isinstance(spelled.get(key), str | int | float) and str(spelled[key])
+    ]
+
+
+def _scan_row(
+    visit: Visit, prepared: Prepared, modality: str, withheld: Collection[str]
+) -> dict[str, str]:
+    path = visit.scans[modality].path
+    grid = prepared.native if modality == prepared.reference else read_grid(path)
+    role = "reference" if modality == prepared.reference else ""
+    if not role and modality in prepared.images:
+        role = "registered to the reference"
+    if modality in withheld:
+        role += f"{', ' if role else ''}compared with the synthetic {modality}"
+    if modality in prepared.coverage:
+        share = 100 * prepared.quality[f"coverage_{modality}"]
+        role += f"{', ' if role else ''}covers {share:.0f} % of the mask"
+    alignment = prepared.quality.get(f"registration_{modality}")
+    return {
+        "modality": modality,
+        "file": path.name,
+        "shape": " × ".join(str(n) for n in grid.shape),
+        "spacing": _spacing(grid),
+        "role": role or "not used",
+        "alignment": "" if alignment is None else f"{alignment:.3f}",
+    }
+
+
+def _spacing(grid: Grid) -> str:
+    return " × ".join(f"{s:.3g}" for s in grid.spacing)
+
+
+def _score(value: float, digits: int, best: float) -> dict[str, Any]:
+    text = "n/a" if pd.isna(value) else f"{value:.{digits}f}"
+    return {"text": text, "best": bool(value == best)}
+
+
+def _preparation(visit: Visit, prepared: Prepared) -> str:
+    others = [m for m in prepared.images if m != prepared.reference]
+    words = []
+    words.append(
+        f"The {prepared.reference} scan of {visit.label} (voxels of {_spacing(prepared.native)} "
+        "mm) was the reference."
+    )
+    if others:
+        words.append(
+            f"The {_listed(others)} {'was' if len(others) == 1 else 'were'} registered to it by "
+            "a rigid transform that maximises mutual information (ANTs)."
+        )
+    if visit.brain_mask is not None and not prepared.notes:
+        words.append("The mask was taken from the derivatives of another pipeline.")
+    elif prepared.stripped:
+        words.append("The scans came without skull, and the mask was taken from them.")
+    else:
+        words.append("The mask was found in the reference scan.")
+    words.append(
+        f"All images were resampled once to a grid of {prepared.grid.spacing[0]:.3g} mm and "
+        f"scaled linearly, so that percentiles {LOW} and {HIGH} inside the mask (or the fixed "
+        "window of a quantitative image) became 0 and 1."
+    )
+    return " ".join(words)
+
+
+def _synthesis(prepared: Prepared, made: Made, model: Mapping[str, Any]) -> str:
+    several = any(synthetic.spread is not None for synthetic, _, _ in made)
+    name = f" {model['name']}" if model.get("name") else ""
+    words = [
+        f"The {synthetic.modality} was synthesised from {_listed(synthetic.sources)}."
+        for synthetic, _, _ in made
+    ]
+    words.append(
+        f"The model{name} was applied to overlapping patches that were blended with Gaussian "
+        "weights, and the result was returned to the unit of the image and to the native grid of "
+        f"the {prepared.reference} scan."
+    )
+    if several:
+        words.append(
+            "The image is the mean over the model's networks, and the spread their standard "
+            "deviation."
+        )
+    if any(real is not None for _, _, real in made):
+        words.append(
+            "Where a real image exists it was withheld from the model, resampled to that grid "
+            "and used for the scores alone."
+        )
+    return " ".join(words)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
+
+
+def _versions() -> list[tuple[str, str]]:
+    found = []
+    for name in _LIBRARIES:
+        try:
+            found.append((name, version(name)))
+        except PackageNotFoundError:
+            continue
+    return found

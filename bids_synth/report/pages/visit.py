@@ -1,0 +1,144 @@
+"""What is shown of one visit: figures and fragments written into `sub-<label>/figures`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bids_synth.core.modality import MODALITIES
+from bids_synth.core.synthetic import Synthetic, Verdict
+from bids_synth.core.visit import Prepared, Visit
+from bids_synth.errors import VisitError
+from bids_synth.report.figures.planes import Window
+from bids_synth.report.figures.scan import draw_flicker, draw_scans
+from bids_synth.report.figures.synthetic import (
+    Shown,
+    draw_histogram,
+    draw_spread,
+    draw_synthetic,
+)
+from bids_synth.report.pages.fragments import methods_html, scores_html, summary_html
+from bids_synth.spatial.volume import Volume, read_mask, read_volume, stays_inside, write_text
+
+_DESCS = ("scans", "flicker", "synth", "histogram", "spread", "summary", "methods", "scores")
+LAST = "summary"
+"""The fragment that is written when everything else is there."""
+
+
+@dataclass(frozen=True, eq=False)
+class VisitReport:
+    """Everything that the report of one visit tells."""
+
+    visit: Visit
+    """What was acquired."""
+    prepared: Prepared
+    """How it was prepared."""
+    synthetics: tuple[tuple[Synthetic, Verdict, Volume | None], ...] = ()
+    """Every synthetic image on the native grid, its verdict, and the real image on the same
+    grid where there is one."""
+    scores: pd.DataFrame | None = None
+    """Rows of the table of scores that belong to this visit."""
+    model: Mapping[str, Any] = field(default_factory=dict)
+    """Facts of the model's card; what is text or a number is shown."""
+    typical: Mapping[str, Window] = field(default_factory=dict)
+    """Modality -> mean and standard deviation over training visits, in the modality's unit."""
+    reduced: Mapping[str, Prepared] = field(default_factory=dict)
+    """Target -> the preparation without it that it was made from, where that is another."""
+
+
+def write_visit_figures(output: Path, report: VisitReport) -> tuple[Path, ...]:
+    """Write the figures and text fragments of a visit; returns their paths.
+
+    The page is made from these files by `write_participant_report`, now or later. Those that
+    an earlier run drew of this visit and this one did not are removed.
+    """
+    prepared = report.prepared
+    folder = _folder(output, report.visit.participant)
+    mask = read_mask(prepared.mask)
+    images = {m: _read(path, m) for m, path in prepared.images.items()}
+
+    def at(desc: str, modality: str, extension: str = ".svg") -> Path:
+        return folder / file_name(report.visit.label, desc, modality, extension)
+
+    reference = prepared.reference
+    written = [draw_scans(images, mask, at("scans", reference))]
+    for modality in prepared.transforms:
+        pair = ((reference, images[reference]), (modality, images[modality]))
+        written.append(draw_flicker(*pair, mask, at("flicker", modality)))
+    for synthetic, _, real in report.synthetics:
+        name = synthetic.modality
+        own = report.reduced.get(name, prepared)
+        given = [m for m in synthetic.sources if m in own.images]
+        sources = {m: images[m] if own is prepared else _read(own.images[m], m) for m in given}
+        native_mask = read_mask(own.native_mask)
+        shown = Shown(name, sources, synthetic.image, native_mask, real, synthetic.spread)
+        written.append(draw_synthetic(shown, at("synth", name)))
+        typical = report.typical.get(name)
+        written.append(draw_histogram(shown, at("histogram", name), typical=typical))
+        if shown.spread is not None:
+            written.append(draw_spread(shown, at("spread", name)))
+    fragments = {
+        "scores": scores_html(report.scores),
+        "methods": methods_html(
+            report.visit, prepared, report.synthetics, report.model, report.reduced
+        ),
+        LAST: summary_html(report.visit, prepared, report.synthetics, report.model),
+    }
+    for desc, text in fragments.items():
+        if text:
+            written.append(write_text(text, at(desc, reference, ".html")))
+    _remove_others(folder, report.visit.label, {path.name for path in written})
+    return tuple(written)
+
+
+def withdraw_figures(output: Path, prepared: Prepared) -> None:
+    """Say that the figures of a visit are not of what will be there next."""
+    _mark(output, prepared).unlink(missing_ok=True)
+
+
+def visit_is_drawn(output: Path, prepared: Prepared) -> bool:
+    """Whether all figures of a visit were drawn since they were last withdrawn."""
+    return _mark(output, prepared).is_file()
+
+
+def _mark(output: Path, prepared: Prepared) -> Path:
+    name = file_name(prepared.label, LAST, prepared.reference, ".html")
+    return _folder(output, prepared.visit.participant) / name
+
+
+def _folder(output: Path, participant: str) -> Path:
+    folder = output / f"sub-{participant}" / "figures"
+    if not stays_inside(folder, output):
+        message = f"{folder}: is a link out of the output; make it a folder there"
+        raise VisitError(message)
+    return folder
+
+
+def file_name(label: str, desc: str, modality: str, extension: str = ".svg") -> str:
+    """Name of a figure or fragment, by whose entities the page finds it.
+
+    >>> file_name("sub-01_ses-A", "synth", "T2w"), file_name("sub-01", "scans", "T1wGd")
+    ('sub-01_ses-A_desc-synth_T2w.svg', 'sub-01_ce-gadolinium_desc-scans_T1w.svg')
+    """
+    kind = MODALITIES[modality]
+    agent = kind.entities.get("ceagent")
+    middle = f"_ce-{agent}" if agent else ""
+    return f"{label}{middle}_desc-{desc}_{kind.suffix}{extension}"
+
+
+def _remove_others(folder: Path, label: str, kept: Collection[str]) -> None:
+    ours = re.compile(
+        rf"{re.escape(label)}(_ce-[A-Za-z0-9]+)?_desc-({'|'.join(_DESCS)})_[A-Za-z0-9]+\.\w+"
+    )
+    for path in folder.iterdir():
+        if path.name not in kept and ours.fullmatch(path.name):
+            path.unlink()
+
+
+def _read(path: Path, modality: str) -> Volume:
+    return read_volume(path, unit=MODALITIES[modality].unit)

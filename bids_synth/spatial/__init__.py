@@ -1,0 +1,1 @@
+"""Spatial: grids, volumes, transforms and resampling; geometry that everyone may use."""

@@ -1,0 +1,1 @@
+"""System: files that appear whole, locks, signals, and what disks and memory refuse."""
