@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from benchmarks.quality_table import quality_page
@@ -30,6 +31,9 @@ NOTES = Path(__file__).with_name("quality_notes.md")
 THICK = 1.3
 """Thickness of the slices of every second T1w of the demo, by the width of its pixels."""
 NATIVE = " (T1w of {0:g} mm, of every second participant in slices of {1:.3g} mm)"
+TESTED = 0.34
+"""Share of the participants that test."""
+SPLIT_SEED = 0
 LOOKS = 3
 """Times that the validation participants are looked at during a fit."""
 
@@ -43,7 +47,7 @@ def fit(entry: Entry, place: Path, options: argparse.Namespace, *, steps: int = 
         "grid.spacing": str(options.spacing),
         "preparation.registration_spacing": str(max(3.0, options.spacing)),
         "synthesis.overlap": "0.25",
-        "fit.test": "0.34",
+        "fit.test": str(TESTED),
         "fit.steps": str(steps),
         "fit.steps_per_epoch": str(per_epoch),
         "evaluation.protocols": PROTOCOLS,
@@ -61,6 +65,8 @@ def fit(entry: Entry, place: Path, options: argparse.Namespace, *, steps: int = 
     if trial:
         # One fold of two is fitted and nothing is scored.
         command += ["--folds", "2", "--fold", "0"]
+    if options.split is not None:
+        command += ["--split-file", str(options.split)]
     for key, value in values.items():
         command += ["--set", f"{key}={value}"]
     with (place / f"{name}.log").open("ab") as log:
@@ -130,6 +136,21 @@ def thick(volume: Volume) -> Volume:
     return resample(volume, volume.grid.with_spacing(spacing))
 
 
+def divided(dataset: Path, place: Path) -> Path:
+    """A split of a small dataset with the tested share in whole participants, as a file.
+
+    The program's own split is by the hash of each label: of five participants it may test one.
+    """
+    people = sorted(path.name for path in dataset.glob("sub-*") if path.is_dir())
+    order = np.random.default_rng(SPLIT_SEED).permutation(len(people))
+    tested = max(1, round(TESTED * len(people)))
+    parts = ["test"] * tested + ["validation"] + ["training"] * len(people)
+    rows = [f"{people[k]}\t{part}" for k, part in zip(order, parts, strict=False)]
+    path = place / "split.tsv"
+    path.write_text("\n".join(["participant_id\tpart", *sorted(rows)]) + "\n")
+    return path
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Fit, score, write `quality.tsv` and the page."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__)
@@ -155,6 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         said = f"--dataset {options.dataset.name} --tasks {' '.join(options.tasks)} {said}"
     if options.notes != NOTES:
         said += f" --notes {options.notes}"
+    options.split = divided(options.dataset, options.out) if options.dataset else None
     options.dataset = options.dataset or demo(options.out, options)
     began = time.perf_counter()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

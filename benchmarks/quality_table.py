@@ -80,8 +80,9 @@ class Row:
         return _known(self.people["modern"]["model"] - self.people["classic"]["model"])
 
     def is_won(self, differences: Vector) -> bool:
-        """True where their mean is on the better side."""
-        return bool(differences.mean() > 0 if self.better else differences.mean() < 0)
+        """True where their mean, as printed, is on the better side: rounding wins nothing."""
+        mean = round(float(differences.mean()), self.digits)
+        return mean > 0 if self.better else mean < 0
 
     def line(self) -> str:
         """The row in Markdown."""
@@ -179,7 +180,10 @@ def _known(values: pd.Series) -> Vector:
 
 
 def _cell(known: Vector, digits: int, *, sign: str = "") -> str:
+    mean = f"{known.mean():{sign}.{digits}f}"
+    if known.size < 2:
+        return mean
     low, high = interval(known, resamples=RESAMPLES, seed=SEED)
+    error = known.std(ddof=1) / np.sqrt(known.size)
     ends = f"{low:{sign}.{digits}f}, {high:{sign}.{digits}f}"
-    error = known.std(ddof=1) / np.sqrt(known.size) if known.size > 1 else np.nan
-    return f"{known.mean():{sign}.{digits}f} +- {error:.{digits}f} [{ends}]"
+    return f"{mean} +- {error:.{digits}f} [{ends}]"

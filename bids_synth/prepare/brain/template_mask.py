@@ -18,11 +18,11 @@ from bids_synth.spatial.volume import Volume
 
 SPACING = 2.0
 """Voxel size, mm, at which the brain is told from the rest."""
-BRIGHT = 1.25
-"""How much brighter than grey matter fluid is where its outline can be seen, as in a T2w."""
-DEEP = 0.98
+DEEP = 0.95
 """Prior share of the brain above which a voxel is brain, whatever its grey: ventricles that
 open to the outside, lesions."""
+NECK = 4.0
+"""What is joined to the brain by a bridge thinner than twice this, mm, is not brain: marrow."""
 REFITS = 3
 """How often the affine is fitted to the tissues found."""
 AFFINE = (Stage("Affine[0.25]", (100, 50), (2, 1), (1, 0)),)
@@ -35,7 +35,7 @@ def mask_by_template(volume: Volume, *, seed: int) -> tuple[Volume, Affine]:
     the grid of the scan, tissues are told apart (`segment`) at 4 mm and the affine is fitted
     to them, again and again. Then they are told apart at 2 mm along the scan's own axes,
     where nothing is blurred. Grey and white matter, closed and filled, are the brain, and so
-    is what lies deep inside the template's.
+    is what lies deep inside the template's: fluid on the surface is not, dark or bright.
     """
     affine = align_head(volume, seed=seed)
     for _ in range(REFITS):
@@ -43,7 +43,7 @@ def mask_by_template(volume: Volume, *, seed: int) -> tuple[Volume, Affine]:
         affine = refit(_tissue(volume, known.grid, affine)[0], known, affine, seed=seed)
     grid = _around_brain(volume.grid, affine)
     tissue, inside = _tissue(volume, grid, None, back=inverse(affine))
-    brain = _brain(tissue, inside, resample(volume, grid).array, grid.spacing[0])
+    brain = _brain(tissue[0] + tissue[1], inside, grid.spacing[0])
     smooth = Volume(ndimage.gaussian_filter(brain.astype(np.float32), 0.7), grid)
     fine = resample(smooth, volume.grid)
     return fine.with_array(solid(fine.array > 0.5).astype(np.uint8)), affine
@@ -92,25 +92,14 @@ def align_brain(reference: Volume, brain: Volume, *, seed: int) -> Affine:
 
 
 def _brain(
-    tissue: Maps,
-    inside: npt.NDArray[np.float32],
-    image: npt.NDArray[np.float32],
-    spacing: float,
+    matter: npt.NDArray[np.float32], inside: npt.NDArray[np.float32], spacing: float
 ) -> npt.NDArray[np.bool_]:
-    """The brain of an image whose tissues are known, without holes.
-
-    Fluid that is brighter than grey matter is told from the dark skull, and counts where the
-    template has it inside the brain's outline; dark fluid does not.
-    """
-    matter, blur = tissue[0] + tissue[1], 0.5
-    grey, fluid = (float((image * t).sum() / (t.sum() + 1e-6)) for t in tissue[1:3])
-    low = float(np.percentile(image, 0.5))
-    if fluid - low > BRIGHT * (grey - low):
-        matter, blur = matter + tissue[2] * (inside > 0.3), 1.0
-    rough = ndimage.gaussian_filter(matter, blur) > 0.5
-    core = ndimage.binary_dilation(solid(ndimage.binary_opening(rough))) & rough
+    """Grey and white matter in one piece, closed, and what lies deep inside, without holes."""
+    rough = ndimage.gaussian_filter(matter, 0.5) > 0.5
+    thin, pad, steps = max(1, round(NECK / spacing)), 4, max(1, round(4.0 / spacing))
+    thick = solid(ndimage.binary_opening(rough, iterations=thin))
+    core = ndimage.binary_dilation(thick, iterations=thin, mask=rough)
     core |= inside > DEEP
-    pad, steps = 4, max(1, round(4.0 / spacing))
     closed = ndimage.binary_closing(np.pad(core, pad), iterations=steps)
     return solid(closed)[pad:-pad, pad:-pad, pad:-pad]
 
