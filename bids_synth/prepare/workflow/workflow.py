@@ -6,11 +6,12 @@ import os
 
 os.environ.setdefault("NO_ET", "1")  # nipype would ask a server for its newest version.
 
+import gc
 import logging
 import math
 import re
-from collections.abc import Sequence
-from contextlib import chdir, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import chdir, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -297,7 +298,8 @@ def _run(
     if graph is not None:
         _draw(workflow, graph)
     try:
-        workflow.run(**plugin)
+        with _little_garbage():
+            workflow.run(**plugin)
     except RuntimeError as error:
         if raising:
             raise
@@ -309,6 +311,21 @@ def _run(
         LOG.debug("nipype was refused something", exc_info=True)
         return explained(error)
     return None
+
+
+@contextmanager
+def _little_garbage() -> Iterator[None]:
+    """Collections of garbage look only at what is made from here on.
+
+    nipype collects before and after every step; with torch and pandas loaded each collection
+    takes tenths of a second, more than most steps take.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _draw(workflow: Any, graph: Path) -> None:
