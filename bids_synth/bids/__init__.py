@@ -1,1 +1,1 @@
-"""TODO."""
+"""BIDS: datasets to visits, results to derivatives, their names, and the plan of a run."""
