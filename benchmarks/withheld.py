@@ -60,17 +60,17 @@ def both_ways(
     synthesizer, baselines = load_synthesizer(model, settings.device), model.baselines()
     withheld = Withheld(model.recipe, settings)
     tasks = [
-        (visit, target, sources)
+        (visit, task)
         for visit in held_out
-        for target, sources in scenarios(visit, model.recipe)
-        if target == visit.reference
+        for task in scenarios(visit, model.recipe)
+        if task.target == visit.reference
     ]
     withheld.prepare(tasks)
-    for visit, target, sources in tasks:
-        reduced = withheld.of(visit, target, sources)
+    for visit, task in tasks:
+        reduced = withheld.of(visit, task)
         for way, prepared in (("kept", visit), ("withheld", reduced)):
             if prepared is not None:
-                made = synthesizer.synthesize(prepared, target, sources=sources)
+                made = synthesizer.synthesize(prepared, task.target, sources=task.sources)
                 scored = score_withheld(made, model, baselines, prepared)
                 overlap = dice(visit, reduced) if reduced is not None else float("nan")
                 yield scored.rows.assign(reference=way, dice=overlap)

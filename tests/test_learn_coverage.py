@@ -195,6 +195,6 @@ def test_a_real_scan_is_scored_where_it_was_acquired(quick, tmp_path, caplog):
     whole = synthesizer.synthesize(visit, "PDw")
     np.testing.assert_array_equal(scored_mask(whole, visit).array > 0, inside)
     little = partial(visit, tmp_path, {"PDw": slab_of(1, 0.3)})
-    targets = {target for target, _ in scenarios(little, synthesizer.model.recipe)}
+    targets = {task.target for task in scenarios(little, synthesizer.model.recipe)}
     assert targets == {"T1w", "T2w"}
     assert "covers" in caplog.text

@@ -80,9 +80,9 @@ def test_the_selection_keeps_the_slice_that_it_scored(tmp_path):
     np.testing.assert_array_equal(kept["real"], middle_slice(real))
     np.testing.assert_array_equal(kept["synthetic"], middle_slice(synthetic))
     assert kept["synthetic"].max() == 0.5
-    scenario = selection.tasks[0][1]
-    assert str(kept["target_name"]) == scenario.scored[0]
-    source = store[0].images[scenario.sources[0]]
+    task = selection.tasks[0][1]
+    assert str(kept["target_name"]) == task.target
+    source = store[0].images[task.sources[0]]
     np.testing.assert_array_equal(kept["source"], middle_slice(source))
 
 

@@ -27,6 +27,7 @@ from bids_synth.pipeline.score import score_and_report
 from bids_synth.pipeline.synthesize_visit import Filler
 from bids_synth.pipeline.withheld import Withheld
 from bids_synth.recipe.recipe import Recipe, load_recipe, validate_recipe
+from bids_synth.recipe.tasks import Task
 from bids_synth.spatial.grid import Grid, inverse
 from bids_synth.spatial.itk import read_itk
 from bids_synth.spatial.resample import resample
@@ -77,7 +78,8 @@ class House:
         )  # fmt: skip
 
     def left(self, prepared: Prepared, target: str, *sources: str) -> Prepared:
-        found = Withheld(self.recipe, self.settings).of(prepared, target, sources)
+        task = Task(target, sources, real=True)
+        found = Withheld(self.recipe, self.settings).of(prepared, task)
         assert found is not None
         return found
 
@@ -264,7 +266,7 @@ def test_sources_that_are_withheld_give_no_reference_either(tmp_path: Path) -> N
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("bids_synth.pipeline.withheld.prepare_reduced", note)
         withheld = Withheld(recipe, Settings(tmp_path, tmp_path, "group", tmp_path))
-        withheld.prepare((prepared, t, s) for t, s in scenarios(prepared, recipe))
+        withheld.prepare((prepared, task) for task in scenarios(prepared, recipe))
     kept = {tuple(v.scans) for v in asked}
     assert kept == {("T2w",), ("PDw",), ("T2w", "PDw")}
     assert len(asked) == len(kept)

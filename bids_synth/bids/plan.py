@@ -49,12 +49,9 @@ def _row(visit: Visit, recipe: Recipe, *, evaluate: bool) -> PlanRow:
     present = tuple(m for m in recipe.modalities if m in visit.scans)
     sources = tuple(m for m in recipe.sources if m in visit.scans)
     missing = visit.missing(recipe.targets)
-    targets = missing if len(sources) >= recipe.minimum else ()
-    scored = tuple(
-        m
-        for m in recipe.targets
-        if evaluate and m in present and len(set(sources) - {m}) >= recipe.minimum
-    )
+    tasks = recipe.tasks(visit.scans, visit.doubtful)
+    targets = tuple(task.target for task in tasks if not task.real)
+    scored = tuple(task.target for task in tasks if task.real and evaluate)
     computed = tuple(computed_of(visit, recipe))
     doubtful = tuple(m for m in recipe.targets if m in visit.doubtful)
     action, why = _reason(sources, missing, targets, scored, computed, recipe)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,6 +12,7 @@ from bids_synth.core.visit import Prepared
 from bids_synth.evaluate.score import Scored
 from bids_synth.measure.agreement import agreement, mean_values, scatter
 from bids_synth.recipe.recipe import Recipe
+from bids_synth.recipe.tasks import Task
 from bids_synth.report.figures.ablation import AblationShown
 
 WHOLE = "all sources"
@@ -20,14 +21,11 @@ VOXELS = 2000
 """Voxels of a visit, evenly spread over its mask, that are drawn against one another."""
 
 
-def withheld_sets(
-    recipe: Recipe, target: str, sources: Sequence[str]
-) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Label and remaining sources of every set of the recipe that the visit can do without."""
+def withheld_sets(recipe: Recipe, task: Task) -> Iterator[tuple[str, Task]]:
+    """Label and remaining task of every set of the recipe that the task can do without."""
     for chosen in recipe.evaluation.ablate:
-        left = tuple(s for s in sources if s not in chosen)
-        known = all(s in sources for s in chosen)
-        if known and target not in chosen and len(left) >= recipe.minimum:
+        left = task.without(chosen)
+        if set(chosen) <= set(task.sources) and left.feasible(recipe.minimum):
             yield f"without {', '.join(chosen)}", left
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from itertools import combinations
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from bids_synth.core.visit import Prepared
 from bids_synth.errors import VisitError
 from bids_synth.prepare.native import part_on_native
 from bids_synth.recipe.recipe import Recipe
+from bids_synth.recipe.tasks import Task
 from bids_synth.spatial.volume import Volume, read_mask
 
 LOG = logging.getLogger(__name__)
@@ -22,14 +22,12 @@ SCORED = 0.5
 """Share of the mask that a real scan must cover to be scored against."""
 
 
-def scenarios(prepared: Prepared, recipe: Recipe) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Pairs of a withheld target and the sources that remain, as the recipe evaluates."""
-    present = [m for m in recipe.modalities if m in prepared.images]
-    for target in (m for m in recipe.targets if m in present and shows_enough(prepared, m)):
-        others = [m for m in recipe.sources if m in present and m != target]
-        fewest = recipe.minimum if recipe.evaluation.scenarios == "all" else len(others)
-        for size in range(len(others), max(fewest, recipe.minimum) - 1, -1):
-            yield from ((target, chosen) for chosen in combinations(others, size))
+def scenarios(prepared: Prepared, recipe: Recipe) -> Iterator[Task]:
+    """The visit's real tasks, as the recipe evaluates: from all sources, or from every subset."""
+    every = recipe.evaluation.scenarios == "all"
+    for task in recipe.tasks(prepared.images):
+        if task.real and shows_enough(prepared, task.target):
+            yield from task.subsets(recipe.minimum if every else len(task.sources))
 
 
 def shows_enough(prepared: Prepared, target: str) -> bool:

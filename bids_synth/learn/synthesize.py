@@ -25,6 +25,7 @@ from bids_synth.learn.device import resolve_device
 from bids_synth.learn.fit.selection import blocks_of
 from bids_synth.learn.model.model import Model
 from bids_synth.learn.out_of_memory import is_shortage
+from bids_synth.recipe.tasks import task_of
 from bids_synth.spatial.volume import LEAST, Volume, hold_to_bounds, read_mask
 
 LOG = logging.getLogger(__name__)
@@ -139,21 +140,20 @@ class Synthesizer:
             )
             raise UsageError(message)
         own = [m for m in prepared.images if m not in prepared.truths]
-        wanted = own if sources is None else sources
-        used = tuple(m for m in recipe.sources if m in wanted and m != target)
+        task = task_of(target, recipe.sources, own if sources is None else sources)
         if lacking := [m for m in sources or () if m not in own]:
             message = (
                 f"{prepared.label}: has no prepared {', '.join(lacking)} to make {target} from"
             )
             raise VisitError(message)
-        if len(used) < recipe.minimum:
+        if not task.feasible(recipe.minimum):
+            others = task_of(target, recipe.sources, recipe.sources).sources
             message = (
                 f"{prepared.label}: {target} needs at least {recipe.minimum} of "
-                f"{', '.join(m for m in recipe.sources if m != target)}; "
-                f"given: {', '.join(used) or 'none'}"
+                f"{', '.join(others)}; given: {', '.join(task.sources) or 'none'}"
             )
             raise VisitError(message)
-        return used
+        return task.sources
 
     def _slide(
         self,

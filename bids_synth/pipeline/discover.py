@@ -13,6 +13,7 @@ from bids_synth.errors import UsageError
 from bids_synth.pipeline.admission import admitted
 from bids_synth.prepare.brain.external import check_skull_strip
 from bids_synth.recipe.recipe import Recipe, load_recipe
+from bids_synth.recipe.tasks import tasks_of
 
 LOG = logging.getLogger(__name__)
 
@@ -48,8 +49,8 @@ def limited(recipe: Recipe, modalities: Sequence[str]) -> Recipe:
         raise UsageError(message)
     if not modalities:
         return recipe
-    pairs = {(s, t) for s in recipe.sources for t in recipe.targets if s != t}
-    if not any({*pair} <= set(modalities) for pair in pairs):
+    tasks = tasks_of(recipe.targets, recipe.sources, modalities, minimum=1)
+    if not any(task.real for task in tasks):
         message = (
             f"--modalities {' '.join(modalities)}: leaves recipe {recipe.name} nothing to make "
             f"from another; name at least two, a source ({', '.join(recipe.sources)}) and another "

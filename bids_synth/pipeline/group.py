@@ -121,14 +121,9 @@ def _counts(visits: Sequence[Visit]) -> Counter[str]:
 
 def _useful(visit: Visit, recipe: Recipe) -> bool:
     """True where a target can be withheld and enough sources remain, or no pair is needed."""
-    present = [m for m in recipe.modalities if m in visit.scans]
     if recipe.unpaired:
-        return bool(present)
-    return any(
-        sum(s != target and s in present for s in recipe.sources) >= recipe.minimum
-        for target in recipe.targets
-        if target in present
-    )
+        return any(m in visit.scans for m in recipe.modalities)
+    return any(task.real for task in recipe.tasks(visit.scans))
 
 
 def _planned_json(found: Discovery, asked: Recipe, settings: Settings) -> RunSummary:

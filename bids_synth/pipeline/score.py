@@ -19,8 +19,9 @@ from bids_synth.learn.synthesize import Synthesizer, load_start, load_synthesize
 from bids_synth.measure.features import Seen
 from bids_synth.measure.table import COLUMNS, read_rows, summarise, with_frechet, write_rows
 from bids_synth.measure.terminal import format_table
-from bids_synth.pipeline.withheld import Task, Withheld
+from bids_synth.pipeline.withheld import Withheld
 from bids_synth.recipe.recipe import Recipe
+from bids_synth.recipe.tasks import Task
 from bids_synth.report.figures.synthetic import Shown
 from bids_synth.report.pages.group import Example, write_group_report
 from bids_synth.spatial.volume import read_mask, read_volume
@@ -66,16 +67,15 @@ def score_and_report(
     return "\n".join([format_table(summary), *withheld.missed]), page
 
 
-def _tasks(held_out: Sequence[Prepared], recipe: Recipe) -> Iterator[Task]:
+def _tasks(held_out: Sequence[Prepared], recipe: Recipe) -> Iterator[tuple[Prepared, Task]]:
     """All that is scored: every scenario, and the largest of a target without what is ablated."""
     for prepared in held_out:
-        whole: dict[str, tuple[str, ...]] = {}
-        for target, sources in scenarios(prepared, recipe):
-            whole.setdefault(target, sources)
-            yield prepared, target, sources
-        for target, sources in whole.items():
-            for _, left in withheld_sets(recipe, target, sources):
-                yield prepared, target, left
+        whole: dict[str, Task] = {}
+        for task in scenarios(prepared, recipe):
+            whole.setdefault(task.target, task)
+            yield prepared, task
+        for task in whole.values():
+            yield from ((prepared, left) for _, left in withheld_sets(recipe, task))
 
 
 def _score(
@@ -92,10 +92,11 @@ def _score(
     examples: list[Example] = []
     ablation = Ablation()
     for visit in held_out:
-        whole: dict[str, tuple[str, ...]] = {}
-        for target, sources in scenarios(visit, model.recipe):
-            first = whole.setdefault(target, sources) == sources
-            prepared = withheld.of(visit, target, sources)
+        whole: dict[str, Task] = {}
+        for task in scenarios(visit, model.recipe):
+            target, sources = task.target, task.sources
+            first = whole.setdefault(target, task) == task
+            prepared = withheld.of(visit, task)
             if prepared is None:
                 continue
             LOG.info("scoring %s: %s from %s", prepared.label, target, " + ".join(sources))
@@ -109,8 +110,8 @@ def _score(
                 examples.append(_example(prepared, scored))
             if first:
                 ablation.add(WHOLE, scored, prepared)
-        for target, sources in whole.items():
-            _withhold(ablation, synthesizer, withheld, (visit, target, sources))
+        for task in whole.values():
+            _withhold(ablation, synthesizer, withheld, visit, task)
     if not rows:
         LOG.warning("no test visit has a target beside its sources: nothing could be scored")
         return pd.DataFrame(columns=[*COLUMNS]), examples, ablation
@@ -118,16 +119,16 @@ def _score(
 
 
 def _withhold(
-    ablation: Ablation, synthesizer: Synthesizer, withheld: Withheld, task: Task
+    ablation: Ablation, synthesizer: Synthesizer, withheld: Withheld, visit: Prepared, task: Task
 ) -> None:
     """Make and score a target without every set of sources that the recipe withholds."""
-    model, (visit, target, sources) = synthesizer.model, task
-    for label, left in withheld_sets(model.recipe, target, sources):
-        prepared = withheld.of(visit, target, left)
+    model = synthesizer.model
+    for label, left in withheld_sets(model.recipe, task):
+        prepared = withheld.of(visit, left)
         if prepared is None:
             continue
-        LOG.info("ablation %s: %s %s", prepared.label, target, label)
-        made = synthesizer.synthesize(prepared, target, sources=left)
+        LOG.info("ablation %s: %s %s", prepared.label, task.target, label)
+        made = synthesizer.synthesize(prepared, task.target, sources=left.sources)
         ablation.add(label, score_withheld(made, model, None, prepared), prepared)
 
 

@@ -46,6 +46,7 @@ from bids_synth.pipeline.withheld import Withheld
 from bids_synth.prepare.native import to_native
 from bids_synth.prepare.to_template import to_template
 from bids_synth.recipe.recipe import Recipe
+from bids_synth.recipe.tasks import Task
 from bids_synth.report.pages.participant import write_participant_report
 from bids_synth.report.pages.visit import (
     VisitReport,
@@ -72,18 +73,6 @@ class VisitResult:
     """Feature vectors of the same, where the recipe gives a network for them."""
 
 
-def targets_of(visit: Visit, recipe: Recipe, *, evaluate: bool) -> list[str]:
-    """What can be made for a visit: missing targets, with `evaluate` the real ones too."""
-    present = [m for m in recipe.sources if m in visit.scans]
-    missing = visit.missing(recipe.targets)
-    return [
-        target
-        for target in recipe.targets
-        if (target in missing or (evaluate and target in visit.scans))
-        and sum(source != target for source in present) >= recipe.minimum
-    ]
-
-
 class Filler:
     """A model loaded once, applied to one prepared visit after the other."""
 
@@ -100,13 +89,14 @@ class Filler:
         self.withheld = Withheld(self.model.recipe, settings)
         self.left_out: list[str] = []
 
-    def targets(self, visit: Visit) -> list[str]:
-        """What this run makes for a visit."""
-        return targets_of(visit, self.recipe, evaluate=self.settings.evaluate)
+    def tasks(self, visit: Visit) -> list[Task]:
+        """What this run makes for a visit: what it lacks, with `--evaluate` the real too."""
+        tasks = self.recipe.tasks(visit.scans, visit.doubtful)
+        return [task for task in tasks if self.settings.evaluate or not task.real]
 
     def wants(self, visit: Visit) -> bool:
         """Whether this run makes or computes anything for a visit."""
-        return bool(self.targets(visit) or computed_of(visit, self.recipe))
+        return bool(self.tasks(visit) or computed_of(visit, self.recipe))
 
     def expect(self, visits: Sequence[Visit]) -> None:
         """Tell of all visits of the run: a participant is known to the model by any of them."""
@@ -115,18 +105,15 @@ class Filler:
     def withhold(self, prepared: Iterable[Prepared]) -> None:
         """Prepare, side by side, what these visits are without a reference that is to be made."""
         self.withheld.prepare(
-            (item, target, self._sources(item, target))
-            for item in prepared
-            for target in self.targets(item.visit)
-            if target in item.images
+            (item, task) for item in prepared for task in self.tasks(item.visit) if task.real
         )
 
     def fill(self, prepared: Prepared) -> VisitResult:
         """Make, judge, write, score and draw every target of a visit."""
-        visit, targets = prepared.visit, self.targets(prepared.visit)
+        visit, tasks = prepared.visit, self.tasks(prepared.visit)
         lines = self._compute(prepared)
-        if self._all_current(prepared, targets) and (targets or not lines):
-            named = targets or computed_of(visit, self.recipe)
+        if self._all_current(prepared, tasks) and (tasks or not lines):
+            named = [task.target for task in tasks] or computed_of(visit, self.recipe)
             return VisitResult(visit, (*lines, f"{visit.label}: {', '.join(named)} up to date"))
         withdraw_figures(self.settings.output, prepared)
         shown: list[tuple[Synthetic, Verdict, Volume | None]] = []
@@ -134,20 +121,22 @@ class Filler:
         rows: list[pd.DataFrame] = []
         seen: list[Seen] = []
         unscored: list[str] = []
-        for target in targets:
-            left = self._left(prepared, target)
+        for task in tasks:
+            target = task.target
+            left = self.withheld.of(prepared, task) if task.real else prepared
             if left is None:
                 continue
             if left is not prepared:
                 reduced[target] = left
-            made = self.synthesizer.synthesize(left, target)
+            made = self.synthesizer.synthesize(left, target, sources=task.sources)
             verdict = self._verdict(left, made)
             native = on_native(made, left)
             files = self._write(native, left, verdict)
             self._copy(_images(files, made), left)
             lines.append(_line(visit, made, verdict))
-            if self._may_score(prepared, target, unscored):
-                begun = self.start.synthesize(left, target) if self.start else None
+            if task.real and self._may_score(prepared, target, unscored):
+                start = self.start
+                begun = start.synthesize(left, target, sources=task.sources) if start else None
                 scored = score_withheld(
                     made, self.model, self.baselines, left, self.features, start=begun
                 )
@@ -226,21 +215,8 @@ class Filler:
         line = f"{prepared.label}: {', '.join(written)} by closed form{more}"
         return [line] if written else []
 
-    def _sources(self, prepared: Prepared, target: str) -> tuple[str, ...]:
-        """What a target is made from: every source of the model that the visit has."""
-        sources = self.model.recipe.sources
-        return tuple(m for m in sources if m in prepared.images and m != target)
-
-    def _left(self, prepared: Prepared, target: str) -> Prepared | None:
-        """The visit as the target is made from it: without the target, where that is real."""
-        if target not in prepared.images:
-            return prepared
-        return self.withheld.of(prepared, target, self._sources(prepared, target))
-
     def _may_score(self, prepared: Prepared, target: str, unscored: list[str]) -> bool:
-        """Whether the target was acquired and the model has not seen it; else a line says why."""
-        if not self.settings.evaluate or target not in prepared.images:
-            return False
+        """Whether a real target shows enough and no model saw it; a line where one did."""
         if not shows_enough(prepared, target):
             return False
         reason = self.guard.reason(prepared)
@@ -268,17 +244,16 @@ class Filler:
             "Members": len(card.weights),
         }
 
-    def _all_current(self, prepared: Prepared, targets: Sequence[str]) -> bool:
+    def _all_current(self, prepared: Prepared, tasks: Sequence[Task]) -> bool:
         if self.settings.overwrite or self.settings.evaluate:
             return False
         drawn = visit_is_drawn(self.settings.output, prepared)
-        return drawn and all(self._current(prepared, target) for target in targets)
+        return drawn and all(self._current(prepared, task) for task in tasks)
 
-    def _current(self, prepared: Prepared, target: str) -> bool:
-        found = written_synthetic(prepared.visit, prepared, target, self.settings.output)
-        sources = self._sources(prepared, target)
+    def _current(self, prepared: Prepared, task: Task) -> bool:
+        found = written_synthetic(prepared.visit, prepared, task.target, self.settings.output)
         if found is None or not is_current(
-            found[1], key=prepared.key, model=self._block(target, sources)
+            found[1], key=prepared.key, model=self._block(task.target, task.sources)
         ):
             return False
         return self._copies_are_current(found[0])

@@ -27,6 +27,7 @@ from bids_synth.errors import VisitError
 from bids_synth.pipeline.prepare_visits import prepare_reduced
 from bids_synth.prepare.workflow.steps import resample_scan
 from bids_synth.recipe.recipe import Recipe
+from bids_synth.recipe.tasks import Task
 from bids_synth.spatial.grid import inverse
 from bids_synth.spatial.itk import read_itk, write_itk
 from bids_synth.spatial.resample import resample
@@ -35,8 +36,6 @@ from bids_synth.system.atomic import aside
 from bids_synth.system.os_errors import visit_fails
 
 LOG = logging.getLogger(__name__)
-Task = tuple[Prepared, str, tuple[str, ...]]
-"""A fully prepared visit, a target that it has, and the sources that are given."""
 Place = tuple[str, tuple[str, ...]]
 
 
@@ -51,11 +50,14 @@ class Withheld:
     _reduced: dict[Place, Prepared | str] = field(default_factory=dict)
     """Label and modalities kept -> the preparation of these alone, or why there is none."""
 
-    def prepare(self, tasks: Iterable[Task]) -> None:
-        """Prepare all that these tasks need, side by side; what fails is told by `of`."""
+    def prepare(self, tasks: Iterable[tuple[Prepared, Task]]) -> None:
+        """Prepare all that the real tasks of fully prepared visits need, side by side.
+
+        What fails is told by `of`.
+        """
         wanted: dict[Place, Visit] = {}
-        for prepared, target, sources in tasks:
-            kept = self._kept(prepared, target, sources)
+        for prepared, task in tasks:
+            kept = self._kept(prepared, task)
             place = (prepared.label, kept)
             if prepared.reference not in kept and place not in self._reduced:
                 wanted[place] = self._visit(prepared, kept)
@@ -68,34 +70,33 @@ class Withheld:
             for label, place in turn.items():
                 self._reduced[place] = found.get(label) or told.get(label, "was not prepared")
 
-    def of(self, prepared: Prepared, target: str, sources: Sequence[str]) -> Prepared | None:
+    def of(self, prepared: Prepared, task: Task) -> Prepared | None:
         """The preparation in which a task is to be made and scored; None, and told, without one.
 
         That of the whole visit where its reference is given, else that of what is left, with
         the target beside it as truth.
         """
-        kept = self._kept(prepared, target, sources)
+        kept = self._kept(prepared, task)
         if prepared.reference in kept:
             return prepared
-        task = (prepared, target, tuple(sources))
-        self.prepare([task])
+        self.prepare([(prepared, task)])
         reduced = self._reduced[prepared.label, kept]
         if isinstance(reduced, str):
-            self._miss(task, reduced)
+            self._miss(prepared, task, reduced)
             return None
         try:
             with visit_fails():
-                return _with_truth(reduced, prepared, target, self.recipe, self.settings.work)
+                return _with_truth(reduced, prepared, task.target, self.recipe, self.settings.work)
         except VisitError as error:
-            self._miss(task, str(error))
+            self._miss(prepared, task, str(error))
             return None
 
-    def _kept(self, prepared: Prepared, target: str, sources: Sequence[str]) -> tuple[str, ...]:
+    def _kept(self, prepared: Prepared, task: Task) -> tuple[str, ...]:
         """What a task leaves of a visit: its sources, and what is never more than a reference."""
         return tuple(
             m
             for m, role in self.recipe.modalities.items()
-            if m in prepared.images and m != target and (role == "reference" or m in sources)
+            if m in prepared.images and (role == "reference" or m in task.sources)
         )
 
     def _visit(self, prepared: Prepared, kept: Sequence[str]) -> Visit:
@@ -108,11 +109,10 @@ class Withheld:
             left, _ = masks.add_to(left)
         return left
 
-    def _miss(self, task: Task, reason: str) -> None:
-        prepared, target, sources = task
+    def _miss(self, prepared: Prepared, task: Task, reason: str) -> None:
         line = (
-            f"{prepared.label}: {target} from {' + '.join(sources)} is not scored: without "
-            f"its {prepared.reference}, {reason}"
+            f"{prepared.label}: {task.target} from {' + '.join(task.sources)} is not scored: "
+            f"without its {prepared.reference}, {reason}"
         )
         if line not in self.missed:
             self.missed.append(line)

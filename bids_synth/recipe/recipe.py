@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -43,6 +43,7 @@ from bids_synth.recipe.sections.objective import (
 from bids_synth.recipe.sections.preparation import GridPart, PreparationPart
 from bids_synth.recipe.sections.taught import UNTAUGHT, without
 from bids_synth.recipe.sections.tune import SearchPart, flat_keys, misplaced
+from bids_synth.recipe.tasks import Task, tasks_of
 
 RECIPE_VERSION: Literal[1] = 1
 LARGEST = 2**20
@@ -218,6 +219,20 @@ class Recipe(Part):
         """Modalities in order of preference as a visit's reference."""
         given = tuple(m for m, role in self.modalities.items() if role == "reference")
         return self.preparation.reference or (*given, *self.sources)
+
+    def tasks(self, present: Collection[str], doubtful: Collection[str] = ()) -> tuple[Task, ...]:
+        """The one rule of what can be made of what: of the modalities that a visit has.
+
+        Real and missing targets, in the recipe's order, each from all other sources. None of
+        the `doubtful`: a visit may have them under another name.
+
+        >>> recipe = load_recipe("impute").limited_to(["T1w", "T2w"])
+        >>> recipe.tasks(["T1w"])
+        (Task(target='T2w', sources=('T1w',), real=False),)
+        """
+        return tasks_of(
+            self.targets, self.sources, present, minimum=self.minimum, doubtful=doubtful
+        )
 
     def unit(self, modality: str) -> str:
         """Unit in which a synthetic image is written."""

@@ -33,6 +33,7 @@ from bids_synth.learn.networks.blocks.curve import matching_curve
 from bids_synth.physics.formulas import can_compute
 from bids_synth.physics.visit_maps import compute
 from bids_synth.recipe.recipe import Recipe
+from bids_synth.recipe.tasks import task_of
 from bids_synth.spatial.grid import Grid
 from bids_synth.spatial.volume import Volume, hold_to_bounds, json_text, read_mask, write_text
 
@@ -211,7 +212,8 @@ def fit_baselines(recipe: Recipe, training: Sequence[Prepared]) -> Baselines:
             grams.append((tuple(seen), gram_of(names, seen, counted(recipe, images, mask))))
         for target in (t for t in recipe.targets if t in images):
             population.add(prepared, target, images[target], mask)
-            for source in () if recipe.unpaired else _others(recipe, target, images):
+            task = task_of(target, recipe.sources, images)
+            for source in () if recipe.unpaired else task.sources:
                 error = np.abs(images[source] - images[target])[mask > 0].mean()
                 errors[target].setdefault(source, []).append(float(error))
     distances = {t: {s: float(np.mean(e)) for s, e in d.items()} for t, d in errors.items()}
@@ -233,10 +235,6 @@ def _add_quantiles(
     for modality, image in images.items() if knots else ():
         own = np.quantile(image[mask > 0], np.linspace(0, 1, knots))
         found.setdefault(modality, []).append(own)
-
-
-def _others(recipe: Recipe, target: str, images: Collection[str]) -> list[str]:
-    return [s for s in recipe.sources if s in images and s != target]
 
 
 def load_baselines(folder: Path, recipe: Recipe | None = None) -> Baselines:

@@ -14,7 +14,7 @@ from bids_synth.learn.data.array_cache import Stored
 from bids_synth.learn.data.augment import Change, amplify, draw_change, mirror
 from bids_synth.learn.data.auxiliary_inputs import given_extras
 from bids_synth.learn.data.patches import Start, cut, start_around
-from bids_synth.learn.data.scenarios import Scenario, draw_scenario, each_target
+from bids_synth.learn.data.scenarios import Scenario, draw_scenario
 from bids_synth.recipe.recipe import Recipe
 
 Item = dict[str, torch.Tensor]
@@ -44,7 +44,7 @@ class Patches(Dataset[Item]):
 
     def __init__(self, recipe: Recipe, visits: Sequence[Stored], *, seed: int, total: int) -> None:
         self.recipe = recipe
-        self.visits = [v for v in visits if each_target(recipe, v.present)]
+        self.visits = [v for v in visits if any(task.real for task in recipe.tasks(v.present))]
         self.seed = seed
         self.total = total
         if not self.visits:

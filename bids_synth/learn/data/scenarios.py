@@ -20,22 +20,6 @@ class Scenario:
     """Real images that the network is not given and must make."""
 
 
-def each_target(recipe: Recipe, present: Collection[str]) -> list[Scenario]:
-    """One scenario for every target that the visit has, all its other sources given.
-
-    >>> from bids_synth.recipe.recipe import load_recipe
-    >>> recipe = load_recipe("impute").limited_to(["T1w", "T2w"])
-    >>> each_target(recipe, ["T1w", "T2w"])[0]
-    Scenario(sources=('T2w',), scored=('T1w',))
-    """
-    scenarios = []
-    for target in recipe.targets:
-        sources = tuple(m for m in recipe.sources if m in present and m != target)
-        if target in present and len(sources) >= recipe.minimum:
-            scenarios.append(Scenario(sources, (target,)))
-    return scenarios
-
-
 def draw_scenario(
     recipe: Recipe, present: Collection[str], progress: float, rng: np.random.Generator
 ) -> Scenario:
@@ -51,11 +35,9 @@ def draw_scenario(
     several = rng.random() < chance_of_several(recipe, progress)
     count = int(rng.integers(least + 1, most + 1)) if several and most > least else least
     withheld = _withhold(recipe, given, count, rng)
-    made = [m for m in withheld if recipe.modalities[m] == "either"]
-    return Scenario(
-        tuple(m for m in given if m not in withheld),
-        tuple(m for m in recipe.targets if m in targets or m in made),
-    )
+    left = tuple(m for m in given if m not in withheld)
+    tasks = recipe.tasks(left)
+    return Scenario(left, tuple(t.target for t in tasks if t.target in present and not t.real))
 
 
 def chance_of_several(recipe: Recipe, progress: float) -> float:

@@ -15,9 +15,9 @@ from bids_synth.errors import UsageError
 from bids_synth.learn.data.array_cache import Stored
 from bids_synth.learn.data.auxiliary_inputs import given_extras
 from bids_synth.learn.data.patches import slide
-from bids_synth.learn.data.scenarios import Scenario, each_target
 from bids_synth.learn.fit.preview import Look, look_at
 from bids_synth.recipe.recipe import Recipe
+from bids_synth.recipe.tasks import Task
 
 Score = Callable[[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]], float]
 """(real scaled, synthetic scaled, mask) -> score; higher is better. Given from above."""
@@ -33,7 +33,7 @@ class Selection:
     """What is synthesised and scored after every epoch, always the same."""
 
     recipe: Recipe
-    tasks: tuple[tuple[Stored, Scenario], ...]
+    tasks: tuple[tuple[Stored, Task], ...]
     score: Score
     device: torch.device
     look: Look = field(default_factory=dict, compare=False, repr=False)
@@ -43,14 +43,14 @@ class Selection:
         """Mean score over the tasks."""
         return float(np.mean([self._score(network, *task) for task in self.tasks]))
 
-    def _score(self, network: nn.Module, visit: Stored, scenario: Scenario) -> float:
-        (target,) = scenario.scored
-        synthetic = made_by(network, self.recipe, visit, scenario.sources, target, self.device)
+    def _score(self, network: nn.Module, visit: Stored, task: Task) -> float:
+        target, sources = task.target, task.sources
+        synthetic = made_by(network, self.recipe, visit, sources, target, self.device)
         mask = np.asarray(visit.mask) > 0
         real, made = np.asarray(visit.images[target], np.float32), synthetic * mask
         gain = self.recipe.log_gain(target)
-        if self.recipe.fit.preview and (visit, scenario) == self.tasks[0]:
-            source = scenario.sources[0]
+        if self.recipe.fit.preview and (visit, task) == self.tasks[0]:
+            source = sources[0]
             self.look.update(look_at({source: visit.images[source], target: made}, real))
         if gain is not None:  # What counts in the end is the value, not its logarithm.
             real, made = (np.exp(gain * (scaled - 1)) for scaled in (real, made))
@@ -61,12 +61,12 @@ def selection_of(
     recipe: Recipe, visits: Sequence[Stored], score: Score, device: torch.device
 ) -> Selection:
     """Choose the validation tasks; UsageError where the visits offer none."""
-    offered = [each_target(recipe, v.present) for v in visits]
+    offered = [[task for task in recipe.tasks(v.present) if task.real] for v in visits]
     rounds = [
-        (visit, scenarios[(number + turn) % len(scenarios)])
+        (visit, own[(number + turn) % len(own)])
         for turn in range(len(recipe.targets))
-        for number, (visit, scenarios) in enumerate(zip(visits, offered, strict=True))
-        if turn < len(scenarios)
+        for number, (visit, own) in enumerate(zip(visits, offered, strict=True))
+        if turn < len(own)
     ]
     tasks = _cover(recipe, rounds)
     if not tasks:
@@ -117,11 +117,9 @@ def blocks_of(
     return blocks
 
 
-def _cover(
-    recipe: Recipe, rounds: Sequence[tuple[Stored, Scenario]]
-) -> list[tuple[Stored, Scenario]]:
+def _cover(recipe: Recipe, rounds: Sequence[tuple[Stored, Task]]) -> list[tuple[Stored, Task]]:
     first = [
-        next((n for n, (_, s) in enumerate(rounds) if s.scored == (target,)), None)
+        next((n for n, (_, task) in enumerate(rounds) if task.target == target), None)
         for target in recipe.targets
     ]
     chosen = [n for n in first if n is not None]

@@ -14,7 +14,6 @@ from torch import nn
 from bids_synth.errors import UsageError
 from bids_synth.learn.data.array_cache import Stored
 from bids_synth.learn.data.quantiles import quantiles_of
-from bids_synth.learn.data.scenarios import each_target
 from bids_synth.learn.fit.preview import Look, look_at
 from bids_synth.learn.fit.selection import MOST, Score, Selection, made_by, selection_of
 from bids_synth.recipe.recipe import Recipe
@@ -78,7 +77,7 @@ def choose_selection(
     device: torch.device,
 ) -> Selection | ProxySelection:
     """By real targets wherever there are any; by the proxy where a recipe needs no pairs."""
-    paired = any(each_target(recipe, visit.present) for visit in validation)
+    paired = any(task.real for visit in validation for task in recipe.tasks(visit.present))
     if recipe.unpaired and not paired:
         return proxy_selection(recipe, training, validation, device)
     return selection_of(recipe, validation, score, device)
