@@ -28,7 +28,7 @@ from bids_synth.learn.synthesize import load_synthesizer
 from bids_synth.pipeline.discover import discover
 from bids_synth.pipeline.group import run_group
 from bids_synth.pipeline.prepare_visits import prepare_all
-from bids_synth.pipeline.withheld import Withheld
+from bids_synth.pipeline.visit.withheld import Withheld
 from bids_synth.spatial.itk import read_itk
 from bids_synth.spatial.resample import resample
 from bids_synth.spatial.volume import read_mask

@@ -43,7 +43,7 @@ def scored(tmp_path_factory) -> tuple[Path, list[Prepared]]:
         dataset=place, output=place / "out", level="group", work=place / "work", device="cpu"
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bids_synth.pipeline.withheld.prepare_reduced", prepare_toys)
+        patch.setattr("bids_synth.pipeline.visit.withheld.prepare_reduced", prepare_toys)
         score_and_report(model, held_out, settings)
     return place, held_out
 

@@ -22,7 +22,8 @@ from bids_synth.evaluate.score import closed_form_image
 from bids_synth.learn.baselines.baselines import Baselines
 from bids_synth.physics import formulas as physics
 from bids_synth.physics.visit_maps import HCT, O2SAT, compute
-from bids_synth.pipeline.synthesize_visit import Filler
+from bids_synth.pipeline.visit.synthesize import VisitSynthesis
+from bids_synth.pipeline.visit.write import VisitWriter
 from bids_synth.prepare.native import to_native
 from bids_synth.prepare.to_template import space_grid, to_template
 from bids_synth.recipe.recipe import load_recipe
@@ -36,7 +37,7 @@ SOURCES = ("cbf", "cbv", "T2map", "T2starmap")
 
 @pytest.fixture
 def place(tmp_path):
-    """A visit with a real CMRO2 and all maps for its closed form; a filler for it."""
+    """A visit with a real CMRO2 and all maps for its closed form; a synthesis for it."""
     dataset, output = make_dataset(tmp_path / "raw"), tmp_path / "out"
     open_output(output, dataset=dataset, version="0.1.0", derivatives={})
     kinds = {"T1w": {}} | {m: {} for m in LEVELS}
@@ -45,13 +46,14 @@ def place(tmp_path):
         values = level * (0.9 + 0.2 * np.random.default_rng(seed).random(PREPARED.shape))
         write_volume(Volume(values.astype(np.float32), PREPARED), prepared.images[name])
     prepared = write_prepared(prepared, output, dataset=dataset)
-    filler = Filler.__new__(Filler)
-    filler.recipe = load_recipe("cmro2")
-    filler.model = SimpleNamespace(recipe=filler.recipe)
-    filler.settings = SimpleNamespace(
+    synthesis = VisitSynthesis.__new__(VisitSynthesis)
+    synthesis.recipe = load_recipe("cmro2")
+    synthesis.model = SimpleNamespace(recipe=synthesis.recipe)
+    synthesis.settings = SimpleNamespace(
         output=output, dataset=dataset, overwrite=False, evaluate=False, spaces=(), seed=1
     )
-    return filler, prepared, output
+    synthesis.writer = VisitWriter(synthesis.model, synthesis.recipe, synthesis.settings)
+    return synthesis, prepared, output
 
 
 def by_hand(prepared, quantity, hct=HCT):
@@ -67,8 +69,8 @@ def by_hand(prepared, quantity, hct=HCT):
 
 
 def test_files_are_the_formula_on_the_native_grid_beside_a_real_cmro2(place):
-    filler, prepared, output = place
-    assert filler._compute(prepared) == ["sub-01: cmro2, oef by closed form"]
+    synthesis, prepared, output = place
+    assert synthesis.writer.compute(prepared) == ["sub-01: cmro2, oef by closed form"]
     for quantity, unit in (("cmro2", "umol/100g/min"), ("oef", "fraction")):
         path = output / f"sub-01/perf/sub-01_space-T1w_desc-closedform_{quantity}.nii.gz"
         found = read_volume(path)
@@ -88,11 +90,11 @@ def test_files_are_the_formula_on_the_native_grid_beside_a_real_cmro2(place):
 
 
 def test_what_is_there_is_computed_again_only_for_other_blood(place):
-    filler, prepared, _ = place
-    filler._compute(prepared)
-    assert filler._compute(prepared) == []
+    synthesis, prepared, _ = place
+    synthesis.writer.compute(prepared)
+    assert synthesis.writer.compute(prepared) == []
     other = replace(prepared, visit=replace(prepared.visit, traits={"Hct": "36"}))
-    assert filler._compute(other) == ["sub-01: cmro2, oef by closed form"]
+    assert synthesis.writer.compute(other) == ["sub-01: cmro2, oef by closed form"]
     np.testing.assert_allclose(
         compute("cmro2", other, mask(PREPARED).array),
         by_hand(prepared, "cmro2", hct=36.0).array, rtol=1e-5,
@@ -101,47 +103,49 @@ def test_what_is_there_is_computed_again_only_for_other_blood(place):
 
 def test_other_blood_renews_the_formula_and_leaves_what_the_model_made(place, monkeypatch):
     """The answer of the model does not wait for the formula: nothing is synthesised here."""
-    filler, prepared, _ = place
-    monkeypatch.setattr(Filler, "_current", lambda *_: True)
-    monkeypatch.setattr("bids_synth.pipeline.synthesize_visit.visit_is_drawn", lambda *_: True)
-    filler.recipe = load_recipe("cmro2")
+    synthesis, prepared, _ = place
+    monkeypatch.setattr(VisitWriter, "is_current", lambda *_: True)
+    monkeypatch.setattr("bids_synth.pipeline.visit.synthesize.visit_is_drawn", lambda *_: True)
+    synthesis.recipe = load_recipe("cmro2")
     visit = replace(
         prepared.visit, scans={m: s for m, s in prepared.visit.scans.items() if m != "cmro2"}
     )
     lacking = replace(prepared, visit=visit)
-    assert filler.fill(lacking).lines == (
+    assert synthesis.synthesize(lacking).lines == (
         "sub-01: cmro2, oef by closed form",
         "sub-01: cmro2 up to date",
     )
-    assert filler.fill(lacking).lines == ("sub-01: cmro2 up to date",)
+    assert synthesis.synthesize(lacking).lines == ("sub-01: cmro2 up to date",)
 
 
 def test_a_visit_with_nothing_to_make_is_still_computed_and_drawn(place, monkeypatch):
-    filler, prepared, _ = place
+    synthesis, prepared, _ = place
     drawn = []
-    monkeypatch.setattr(Filler, "_draw", lambda *arguments: drawn.append(arguments[2]))
     monkeypatch.setattr(
-        "bids_synth.pipeline.synthesize_visit.visit_is_drawn", lambda *_: bool(drawn)
+        "bids_synth.pipeline.visit.synthesize.draw_visit", lambda *a: drawn.append(a[3])
     )
-    assert filler.fill(prepared).lines == ("sub-01: cmro2, oef by closed form",)
+    monkeypatch.setattr(
+        "bids_synth.pipeline.visit.synthesize.visit_is_drawn", lambda *_: bool(drawn)
+    )
+    assert synthesis.synthesize(prepared).lines == ("sub-01: cmro2, oef by closed form",)
     assert drawn == [[]]
-    assert filler.fill(prepared).lines == ("sub-01: cmro2, oef up to date",)
+    assert synthesis.synthesize(prepared).lines == ("sub-01: cmro2, oef up to date",)
     assert len(drawn) == 1
 
 
 def test_only_what_the_maps_suffice_for(place):
-    filler, prepared, _ = place
+    synthesis, prepared, _ = place
     scans = prepared.visit.scans
-    assert filler.wants(prepared.visit)
+    assert synthesis.wants(prepared.visit)
     for lost, left in (("cbf", ["oef"]), ("cbv", []), ("T2map", [])):
         visit = replace(prepared.visit, scans={m: s for m, s in scans.items() if m != lost})
-        assert computed_of(visit, filler.recipe) == left
+        assert computed_of(visit, synthesis.recipe) == left
     assert computed_of(prepared.visit, load_recipe("cmro2-cgan")) == []
 
 
 def test_the_validator_accepts_them(place):
-    filler, prepared, output = place
-    filler._compute(prepared)
+    synthesis, prepared, output = place
+    synthesis.writer.compute(prepared)
 
     def errors():
         run = subprocess.run(
@@ -173,12 +177,12 @@ def test_a_map_has_the_unit_of_its_quantity(place):
 
 
 def test_copies_in_a_template_are_resampled_once_and_kept_current(place):
-    filler, prepared, output = place
-    filler._compute(prepared)
+    synthesis, prepared, output = place
+    synthesis.writer.compute(prepared)
     shift = np.eye(4) + np.array([0, 0, 0, 2.0]) * np.eye(4)[:, :1]
     write_itk(shift, prepared.template)
-    filler.settings.spaces = (space := OutputSpace("MNI152NLin2009aSym", "2"),)
-    assert filler._compute(prepared) == ["sub-01: cmro2, oef by closed form"]
+    synthesis.settings.spaces = (space := OutputSpace("MNI152NLin2009aSym", "2"),)
+    assert synthesis.writer.compute(prepared) == ["sub-01: cmro2, oef by closed form"]
     for quantity in ("cmro2", "oef"):
         original = f"sub-01/perf/sub-01_space-T1w_desc-closedform_{quantity}.nii.gz"
         path = output / original.replace("space-T1w", f"space-{space.name}_res-2")
@@ -189,9 +193,9 @@ def test_copies_in_a_template_are_resampled_once_and_kept_current(place):
         block = json.loads(path.with_name(path.name.replace(".nii.gz", ".json")).read_text())
         assert block["Sources"][0] == f"bids::{original}"
         assert block["ClosedForm"]["Hct"] == HCT
-    assert filler._compute(prepared) == []
+    assert synthesis.writer.compute(prepared) == []
     path.unlink()
-    assert filler._compute(prepared) == ["sub-01: oef by closed form"]
+    assert synthesis.writer.compute(prepared) == ["sub-01: oef by closed form"]
     assert path.is_file()
     run = subprocess.run([VALIDATOR, output, "--format", "json"], capture_output=True, check=False)
     found = json.loads(run.stdout)["issues"]["issues"]

@@ -25,7 +25,7 @@ from faults_house import (
     tree,
 )
 
-from bids_synth.pipeline.synthesize_visit import Filler
+from bids_synth.pipeline.visit.write import VisitWriter
 from bids_synth.spatial.volume import write_text, write_volume
 from bids_synth.system.atomic import _SWEPT, aside
 
@@ -127,11 +127,11 @@ def test_an_image_of_another_model_is_not_left_with_the_words_of_this_one(place:
         assert participant(place) == 0
     before = tree(place / "out")
     (image,) = place.glob("out/sub-z/anat/*_desc-synth_T2w.nii.gz")
-    old, block = image.read_bytes(), Filler._block
+    old, block = image.read_bytes(), VisitWriter.block
 
     def other_model() -> int:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Filler, "_block", lambda *a: block(*a) | {"WeightsSHA256": "0" * 64})
+            patch.setattr(VisitWriter, "block", lambda *a: block(*a) | {"WeightsSHA256": "0" * 64})
             patch.setattr(
                 "bids_synth.bids.derivatives.synthetic.write_volume",
                 lambda v, path: die() if path == image else write_volume(v, path),

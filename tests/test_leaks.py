@@ -22,7 +22,8 @@ from bids_synth.evaluate.leaks import Guard, leak, strangers
 from bids_synth.learn.fit.fit import fit_model
 from bids_synth.learn.model.card import Card, Origin, hash_label, hash_scan
 from bids_synth.learn.model.model import Model, load_model
-from bids_synth.pipeline.synthesize_visit import Filler
+from bids_synth.pipeline.visit.reports import score_tables
+from bids_synth.pipeline.visit.synthesize import VisitSynthesis
 from bids_synth.spatial.grid import Grid
 from bids_synth.spatial.volume import Volume, read_volume, write_volume
 
@@ -190,12 +191,12 @@ def evaluated(house: House, place: Path, prepared: Prepared):
         dataset=place / "renamed", output=place / "out", level="participant",
         work=place / "work", device="cpu", evaluate=True, run_id="run",
     )  # fmt: skip
-    filler = Filler(house.model.folder, house.recipe, settings)
-    filler.expect([prepared.visit])
+    synthesis = VisitSynthesis(house.model.folder, house.recipe, settings)
+    synthesis.expect([prepared.visit])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bids_synth.pipeline.withheld.prepare_reduced", prepare_toys)
-        result = filler.fill(prepared)
-    return result, "\n".join(filler.tables([result]))
+        patch.setattr("bids_synth.pipeline.visit.withheld.prepare_reduced", prepare_toys)
+        result = synthesis.synthesize(prepared)
+    return result, "\n".join(score_tables([result], synthesis.told, house.recipe, settings))
 
 
 def test_a_participant_is_known_by_any_of_its_sessions(house: House, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from bids_synth.core.split import Split
 from bids_synth.core.visit import Scan, Visit
 from bids_synth.learn.split.folds import draw_split
 from bids_synth.learn.split.strata import strata_of
-from bids_synth.pipeline.group import dataset_split
+from bids_synth.pipeline.learnable import dataset_split
 from bids_synth.recipe.recipe import load_recipe
 
 BY = ("site", "sex", "age")

@@ -14,7 +14,7 @@ from bids_synth.core.split import Fold, Split
 from bids_synth.core.visit import Scan, Visit
 from bids_synth.errors import Problem, UsageError
 from bids_synth.learn.split.folds import check_prepared, check_split, draw_split, shortages
-from bids_synth.pipeline.group import dataset_split
+from bids_synth.pipeline.learnable import dataset_split
 from bids_synth.recipe.recipe import load_recipe
 
 LABELS = st.text("abcXYZ0123456789", min_size=1, max_size=5)

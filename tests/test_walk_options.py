@@ -20,17 +20,18 @@ from bids_fixtures import make_dataset
 from faults_house import LACKING, light_region, light_steps, make_house
 from ready_dataset import MODALITIES, fit_options, make_ready
 
+import bids_synth
 from bids_synth.cli.main import run_command
 from bids_synth.cli.parser import build_parser
 from bids_synth.cli.resolve import resolve
 from bids_synth.core.settings import Settings
 from bids_synth.errors import VisitError
 from bids_synth.learn.model.model import load_model
-from bids_synth.pipeline import group
+from bids_synth.pipeline import learnable
 from bids_synth.pipeline.discover import chosen_recipe, discover
 from bids_synth.recipe.recipe import load_recipe
 
-PACKAGE = Path(group.__file__).parent
+PACKAGE = Path(bids_synth.__file__).parent
 PLANNED = (
     *("sub-01/ses-a/anat/sub-01_ses-a_T1w.nii.gz", "sub-01/ses-a/anat/sub-01_ses-a_T2w.nii.gz"),
     *("sub-01/ses-b/anat/sub-01_ses-b_T1w.nii.gz", "sub-02/anat/sub-02_T1w.nii.gz"),
@@ -284,7 +285,7 @@ def split_of(place: Place, *words: object) -> object:
     place.dataset(*paths)
     settings = place.settings(*words, level="group")
     recipe = chosen_recipe(settings)
-    return group.dataset_split(recipe, discover(settings, recipe), settings)[0]
+    return learnable.dataset_split(recipe, discover(settings, recipe), settings)[0]
 
 
 def divided(*words: object) -> Callable[[Place], Pair]:

@@ -24,8 +24,8 @@ from bids_synth.learn.synthesize import load_synthesizer
 from bids_synth.measure.table import read_rows
 from bids_synth.pipeline.prepare_visits import prepare_all
 from bids_synth.pipeline.score import score_and_report
-from bids_synth.pipeline.synthesize_visit import Filler
-from bids_synth.pipeline.withheld import Withheld
+from bids_synth.pipeline.visit.synthesize import VisitSynthesis
+from bids_synth.pipeline.visit.withheld import Withheld
 from bids_synth.recipe.recipe import Recipe, load_recipe, validate_recipe
 from bids_synth.recipe.tasks import Task
 from bids_synth.spatial.grid import Grid, inverse
@@ -221,9 +221,9 @@ def test_evaluate_writes_it_in_the_space_of_what_is_left(house: House, tmp_path:
     settings = replace(house.settings, output=output)
     (output / "logs").mkdir(parents=True)
     found, _ = prepare_all([house.visits["t"]], house.recipe, settings)
-    filler = Filler(house.model.folder, house.recipe, settings)
-    filler.withhold(found.values())
-    result = filler.fill(found["sub-t"])
+    synthesis = VisitSynthesis(house.model.folder, house.recipe, settings)
+    synthesis.withhold(found.values())
+    result = synthesis.synthesize(found["sub-t"])
     assert result.rows is not None
     assert set(result.rows["target"]) == {"T1w", "T2w"}
     path = output / "sub-t/anat/sub-t_space-T2w_desc-synth_T1w.nii.gz"
@@ -264,7 +264,7 @@ def test_sources_that_are_withheld_give_no_reference_either(tmp_path: Path) -> N
         return {v.label: replace(prepared, visit=v) for v in visits}, ()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bids_synth.pipeline.withheld.prepare_reduced", note)
+        patch.setattr("bids_synth.pipeline.visit.withheld.prepare_reduced", note)
         withheld = Withheld(recipe, Settings(tmp_path, tmp_path, "group", tmp_path))
         withheld.prepare((prepared, task) for task in scenarios(prepared, recipe))
     kept = {tuple(v.scans) for v in asked}

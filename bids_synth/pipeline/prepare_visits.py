@@ -17,6 +17,18 @@ from bids_synth.system.os_errors import visit_fails
 LOG = logging.getLogger(__name__)
 
 
+def open_output_dataset(settings: Settings) -> None:
+    """Make the output dataset, its description first, or look at the one that is there."""
+    from bids_synth.bids.derivatives.synthetic import open_output
+
+    open_output(
+        settings.output,
+        dataset=settings.dataset,
+        version=settings.version,
+        derivatives=settings.derivatives,
+    )
+
+
 def prepare_all(
     visits: Sequence[Visit], recipe: Recipe, settings: Settings
 ) -> tuple[dict[str, Prepared], tuple[Problem, ...]]:

@@ -19,7 +19,7 @@ from bids_synth.learn.synthesize import Synthesizer, load_start, load_synthesize
 from bids_synth.measure.features import Seen
 from bids_synth.measure.table import COLUMNS, read_rows, summarise, with_frechet, write_rows
 from bids_synth.measure.terminal import format_table
-from bids_synth.pipeline.withheld import Withheld
+from bids_synth.pipeline.visit.withheld import Withheld
 from bids_synth.recipe.recipe import Recipe
 from bids_synth.recipe.tasks import Task
 from bids_synth.report.figures.synthetic import Shown

@@ -1,0 +1,120 @@
+"""Learnable: what of a dataset a recipe can learn from, and the split of its participants."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+
+from bids_synth.bids.raw.query import Discovery
+from bids_synth.core.settings import Settings
+from bids_synth.core.split import Split, read_split
+from bids_synth.core.visit import Visit
+from bids_synth.errors import RecipeError, UsageError, raise_all
+from bids_synth.learn.split.folds import check_prepared, check_split, draw_split, shortages
+from bids_synth.recipe.recipe import Recipe
+
+LOG = logging.getLogger(__name__)
+FEWEST = 3
+"""Participants that must have a modality for a model to learn it: one for every part."""
+
+
+def learnable(recipe: Recipe, found: Discovery) -> Recipe:
+    """The recipe without the modalities that too few participants have."""
+    counts = _counts(found.visits)
+    kept = [m for m in recipe.modalities if counts[m] >= FEWEST]
+    if dropped := [m for m in recipe.modalities if m not in kept]:
+        told = ", ".join(f"{m} ({counts[m]})" for m in dropped)
+        LOG.warning("left out, fewer than %d participants have them: %s", FEWEST, told)
+    if len(kept) < 2:
+        told = ", ".join(f"{m} {counts[m]}" for m in recipe.modalities)
+        message = (
+            f"recipe {recipe.name} needs two modalities with at least {FEWEST} participants "
+            f"each; the dataset has: {told}"
+        )
+        count = len({problem.visit for problem in found.problems})
+        unread = [f"{count} visit(s) cannot be used:"] if found.problems else []
+        message = "\n  ".join([message, *unread, *map(str, found.problems)])
+        raise UsageError(message)
+    return recipe.limited_to(kept)
+
+
+def useful(visit: Visit, recipe: Recipe) -> bool:
+    """True where a target can be withheld and enough sources remain, or no pair is needed."""
+    if recipe.unpaired:
+        return any(m in visit.scans for m in recipe.modalities)
+    return any(task.real for task in recipe.tasks(visit.scans))
+
+
+def checked_split(
+    asked: Recipe, recipe: Recipe, found: Discovery, visits: Sequence[Visit], settings: Settings
+) -> Split:
+    """The split; or UsageError, before hours of preparation, for what would stop the fit."""
+    if settings.device.startswith("cuda"):
+        from bids_synth.learn.device import resolve_device
+
+        resolve_device(settings.device)
+    from bids_synth.learn.model.size_limits import size_problems
+
+    raise_all(RecipeError, size_problems(recipe), intro=f"recipe {recipe.name}:")
+    if settings.init_from is not None:
+        from bids_synth.learn.model.model import load_model
+
+        load_model(settings.init_from)
+    if recipe.evaluation.features_from:
+        from bids_synth.evaluate.score import evaluation_features
+
+        evaluation_features(recipe)
+    if settings.tune and not recipe.tune:
+        message = f"--tune: recipe {recipe.name} has no section [tune] that says what to try"
+        raise UsageError(message)
+    if settings.tune:
+        recipe.check_search()
+    split, notes = dataset_split(asked, found, settings)
+    check_prepared(split, [visit.participant for visit in visits])
+    for note in notes:
+        LOG.warning("%s", note)
+    if settings.fold is not None and settings.fold >= len(split.folds):
+        message = f"--fold {settings.fold}: expected 0 to {len(split.folds) - 1} (--split-file)"
+        raise UsageError(message)
+    return split
+
+
+def dataset_split(
+    asked: Recipe, found: Discovery, settings: Settings
+) -> tuple[Split, tuple[str, ...]]:
+    """The split of the participants that the dataset has, and what is to be said of it.
+
+    Drawn from files that are listed, also of visits that cannot be used: whatever fails, at
+    whatever moment and in whichever of several jobs, moves nobody. Notes name modalities that
+    a part lacks, and strangers of `--split-file`. Raises UsageError where it cannot be drawn.
+    """
+    listed = (*found.visits, *found.unusable)
+    counts = _counts(listed)
+    kept = [m for m in asked.modalities if counts[m] >= FEWEST]
+    recipe = asked.limited_to(kept)
+    visits = [visit for visit in listed if useful(visit, recipe)]
+    having: dict[str, set[str]] = {}
+    for visit in visits:
+        present = {m for m in recipe.modalities if m in visit.scans}
+        having.setdefault(visit.participant, set()).update(present)
+    notes: list[str] = []
+    if settings.split_file:
+        split, notes = check_split(read_split(settings.split_file), having)
+    else:
+        split = draw_split(
+            sorted(having),
+            test=recipe.fit.test,
+            validation=recipe.fit.validation,
+            folds=settings.folds,
+            seed=settings.seed,
+            strata={visit.participant: visit.traits for visit in visits},
+            by=recipe.fit.stratify,
+            having=having,
+        )
+    return split, (*notes, *shortages(split, having))
+
+
+def _counts(visits: Sequence[Visit]) -> Counter[str]:
+    """Modality -> number of participants that have it."""
+    return Counter(m for m, _ in {(m, v.participant) for v in visits for m in v.scans})

@@ -1,0 +1,1 @@
+"""Visit: one prepared visit from its tasks to files, scores and a page."""

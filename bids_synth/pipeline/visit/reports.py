@@ -1,0 +1,128 @@
+"""Reports: what became of visits, as figures, pages and the printed table of scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bids_synth.core.settings import Settings
+from bids_synth.core.synthetic import Synthetic, Verdict
+from bids_synth.core.visit import Prepared, Visit
+from bids_synth.errors import Problem, VisitError
+from bids_synth.learn.model.model import Model
+from bids_synth.measure.features import Seen
+from bids_synth.measure.table import summarise, with_frechet, write_rows
+from bids_synth.measure.terminal import format_table
+from bids_synth.recipe.recipe import Recipe
+from bids_synth.report.pages.participant import write_participant_report
+from bids_synth.report.pages.visit import VisitReport, write_visit_figures
+from bids_synth.spatial.volume import Volume
+from bids_synth.system.os_errors import visit_fails
+
+
+@dataclass(frozen=True)
+class VisitResult:
+    """What became of one visit."""
+
+    visit: Visit
+    lines: tuple[str, ...]
+    """One line for every target."""
+    rows: pd.DataFrame | None = None
+    """Scores, where a target was real and `--evaluate` was given."""
+    seen: tuple[Seen, ...] = ()
+    """Feature vectors of the same, where the recipe gives a network for them."""
+
+
+def draw_visit(
+    model: Model,
+    settings: Settings,
+    prepared: Prepared,
+    shown: Sequence[tuple[Synthetic, Verdict, Volume | None]],
+    scores: pd.DataFrame | None,
+    reduced: Mapping[str, Prepared],
+) -> None:
+    """The figures of a visit and the fragments of its page."""
+    card = model.card
+    facts = {
+        "name": card.name,
+        "recipe": model.recipe.name,
+        "version": card.version,
+        "sha256": model.sha256,
+        "dataset": card.dataset,
+        "created": card.created,
+        "networks": len(card.weights),
+        "participants": len(card.training),
+        "intended_use": card.intended_use,
+    }
+    report = VisitReport(
+        prepared.visit, prepared, tuple(shown), scores, facts, _typical(model), reduced
+    )
+    write_visit_figures(settings.output, report)
+
+
+def write_pages(
+    results: Sequence[VisitResult], problems: Sequence[Problem], settings: Settings
+) -> tuple[tuple[Path, ...], list[Problem]]:
+    """Write the page of every participant that was touched; pages, and what failed."""
+    pages, failed = [], []
+    for participant in sorted({result.visit.participant for result in results}):
+        try:
+            with visit_fails():
+                page = write_participant_report(
+                    settings.output,
+                    participant,
+                    problems=_own(problems, participant),
+                    sessions_per_page=settings.sessions_per_page,
+                )
+        except VisitError as error:
+            failed.append(Problem(f"sub-{participant}", f"no report: {error}"))
+        else:
+            pages.append(page)
+    return tuple(pages), failed
+
+
+def score_tables(
+    results: Sequence[VisitResult], told: Sequence[str], recipe: Recipe, settings: Settings
+) -> tuple[str, ...]:
+    """The table of scores, and its rows beside the logs; nothing where nothing was real.
+
+    `told` has a line for everything that was not scored.
+    """
+    rows = [result.rows for result in results if result.rows is not None]
+    if not rows:
+        return ("\n".join(["nothing was scored", *told]),) if told else ()
+    table = pd.concat(rows, ignore_index=True)
+    write_rows(table, settings.output / "logs" / f"scores-{settings.run_id}.tsv")
+    resamples = recipe.evaluation.bootstrap
+    summary = summarise(table, resamples=resamples, seed=settings.seed)
+    seen = [one for result in results for one in result.seen]
+    return ("\n".join([format_table(with_frechet(summary, seen)), *told]),)
+
+
+def rewrite_reports(
+    output: Path, participants: Iterable[str], *, sessions_per_page: int
+) -> tuple[Path, ...]:
+    """The pages of participants from the figures that are there (`--reports-only`)."""
+    return tuple(
+        write_participant_report(output, participant, sessions_per_page=sessions_per_page)
+        for participant in participants
+    )
+
+
+def _typical(model: Model) -> Mapping[str, tuple[float, float]]:
+    """Mean and SD of each modality over training visits, in its unit."""
+    ranges, found = model.card.ranges, {}
+    for modality, scale in model.scales.items():
+        mean, sd = (ranges.get(f"intensity_{s}_{modality}") for s in ("mean", "sd"))
+        if mean is not None and sd is not None:
+            ends = scale.invert(np.array([mean.mean, mean.mean + sd.mean]))
+            found[modality] = (float(ends[0]), float(ends[1] - ends[0]))
+    return found
+
+
+def _own(problems: Sequence[Problem], participant: str) -> list[Problem]:
+    return [p for p in problems if p.visit.split("_")[0] == f"sub-{participant}"]

@@ -1,0 +1,178 @@
+"""Synthesise a visit: what it lacks is made, judged, written and drawn, and scored if real."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from bids_synth.bids.derivatives.closed_forms import computed_of
+from bids_synth.core.settings import Settings
+from bids_synth.core.synthetic import Synthetic, Verdict
+from bids_synth.core.visit import Prepared, Visit
+from bids_synth.evaluate.judged import judged
+from bids_synth.evaluate.leaks import Guard, left_out_line
+from bids_synth.evaluate.scenarios import shows_enough
+from bids_synth.evaluate.score import Scored, evaluation_features, on_native, score_withheld
+from bids_synth.learn.device import use_threads
+from bids_synth.learn.model.model import load_model
+from bids_synth.learn.synthesize import load_start, load_synthesizer
+from bids_synth.measure.features import Seen
+from bids_synth.pipeline.discover import dataset_name
+from bids_synth.pipeline.visit.reports import VisitResult, draw_visit
+from bids_synth.pipeline.visit.withheld import Withheld
+from bids_synth.pipeline.visit.write import VisitWriter
+from bids_synth.recipe.recipe import Recipe
+from bids_synth.recipe.tasks import Task
+from bids_synth.report.pages.visit import visit_is_drawn, withdraw_figures
+from bids_synth.spatial.volume import Volume
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass
+class _Album:
+    """What is shown of a visit, target by target."""
+
+    images: list[tuple[Synthetic, Verdict, Volume | None]] = field(default_factory=list)
+    """Each on the native grid, with the real scan where it was scored."""
+    reduced: dict[str, Prepared] = field(default_factory=dict)
+    """Target -> the visit as it was prepared without that target."""
+    rows: list[pd.DataFrame] = field(default_factory=list)
+    seen: list[Seen] = field(default_factory=list)
+    unscored: list[str] = field(default_factory=list)
+
+    @property
+    def scores(self) -> pd.DataFrame | None:
+        """The rows of all targets; None where none was scored."""
+        return pd.concat(self.rows, ignore_index=True) if self.rows else None
+
+    def add(self, native: Synthetic, verdict: Verdict, scored: Scored | None) -> None:
+        """Keep an image, as it was scored where it was."""
+        if scored is None:
+            self.images.append((native, verdict, None))
+            return
+        self.images.append((scored.synthetic, verdict, scored.real))
+        self.rows.append(scored.rows)
+        self.seen += [scored.seen] if scored.seen else []
+
+
+class VisitSynthesis:
+    """A model loaded once, applied to one prepared visit after the other."""
+
+    def __init__(self, folder: Path, recipe: Recipe, settings: Settings) -> None:
+        self.model = load_model(folder)
+        self.recipe = recipe
+        self.settings = settings
+        use_threads(settings.omp_nthreads, most=settings.nprocs)
+        self.synthesizer = load_synthesizer(self.model, settings.device)
+        self.baselines = self.model.baselines()
+        self.start = load_start(self.synthesizer) if settings.evaluate else None
+        self.features = evaluation_features(recipe) if settings.evaluate else None
+        self.guard = Guard(self.model.card, dataset_name(settings.dataset))
+        self.withheld = Withheld(self.model.recipe, settings)
+        self.writer = VisitWriter(self.model, recipe, settings)
+        self.left_out: list[str] = []
+
+    @property
+    def told(self) -> list[str]:
+        """One line for everything that was not scored, and why."""
+        return [*self.left_out, *self.withheld.missed]
+
+    def tasks(self, visit: Visit) -> list[Task]:
+        """What this run makes for a visit: what it lacks, with `--evaluate` the real too."""
+        tasks = self.recipe.tasks(visit.scans, visit.doubtful)
+        return [task for task in tasks if self.settings.evaluate or not task.real]
+
+    def wants(self, visit: Visit) -> bool:
+        """Whether this run makes or computes anything for a visit."""
+        return bool(self.tasks(visit) or computed_of(visit, self.recipe))
+
+    def expect(self, visits: Sequence[Visit]) -> None:
+        """Tell of all visits of the run: a participant is known to the model by any of them."""
+        self.guard.visits = visits
+
+    def withhold(self, prepared: Iterable[Prepared]) -> None:
+        """Prepare, side by side, what these visits are without a reference that is to be made."""
+        self.withheld.prepare(
+            (item, task) for item in prepared for task in self.tasks(item.visit) if task.real
+        )
+
+    def synthesize(self, prepared: Prepared) -> VisitResult:
+        """Make, judge, write, score and draw every target of a visit."""
+        visit, tasks = prepared.visit, self.tasks(prepared.visit)
+        lines = self.writer.compute(prepared)
+        if self._all_current(prepared, tasks) and (tasks or not lines):
+            named = [task.target for task in tasks] or computed_of(visit, self.recipe)
+            return VisitResult(visit, (*lines, f"{visit.label}: {', '.join(named)} up to date"))
+        withdraw_figures(self.settings.output, prepared)
+        album = _Album()
+        for task in tasks:
+            lines += self._one(task, prepared, album)
+        draw_visit(self.model, self.settings, prepared, album.images, album.scores, album.reduced)
+        for line in lines:
+            LOG.info("%s", line)
+        return VisitResult(visit, (*lines, *album.unscored), album.scores, tuple(album.seen))
+
+    def _one(self, task: Task, whole: Prepared, album: _Album) -> list[str]:
+        """The path of one image; the line that tells of it, none where it cannot be made."""
+        prepared = self.withheld.of(whole, task) if task.real else whole
+        if prepared is None:
+            return []
+        if prepared is not whole:
+            album.reduced[task.target] = prepared
+        image = self.synthesizer.synthesize(prepared, task.target, sources=task.sources)
+        verdict = judged(image, prepared, self.model)
+        native = on_native(image, prepared)
+        self.writer.write(image, native, prepared, verdict)
+        scored = self._scored(image, task, prepared, whole, album.unscored)
+        album.add(native, verdict, scored)
+        return [_line(whole.visit, image, verdict)]
+
+    def _scored(
+        self,
+        image: Synthetic,
+        task: Task,
+        prepared: Prepared,
+        whole: Prepared,
+        unscored: list[str],
+    ) -> Scored | None:
+        """The scores of an image whose target is real; None where it is not, or may not be."""
+        if not (task.real and self._may_score(whole, task.target, unscored)):
+            return None
+        begun = None
+        if self.start is not None:
+            begun = self.start.synthesize(prepared, task.target, sources=task.sources)
+        return score_withheld(
+            image, self.model, self.baselines, prepared, self.features, start=begun
+        )
+
+    def _may_score(self, prepared: Prepared, target: str, unscored: list[str]) -> bool:
+        """Whether a real target shows enough and no model saw it; a line where one did."""
+        if not shows_enough(prepared, target):
+            return False
+        reason = self.guard.reason(prepared)
+        if reason is None:
+            return True
+        line = left_out_line(prepared.label, reason)
+        if line not in unscored:
+            unscored.append(line)
+            self.left_out.append(line)
+            LOG.warning("%s", line)
+        return False
+
+    def _all_current(self, prepared: Prepared, tasks: Sequence[Task]) -> bool:
+        if self.settings.overwrite or self.settings.evaluate:
+            return False
+        drawn = visit_is_drawn(self.settings.output, prepared)
+        return drawn and all(self.writer.is_current(prepared, task) for task in tasks)
+
+
+def _line(visit: Visit, made: Synthetic, verdict: Verdict) -> str:
+    reasons = f" ({'; '.join(verdict.reasons)})" if verdict.reasons else ""
+    sources = " + ".join(made.sources)
+    held = f"; {made.held:,} voxels held at the lowest {made.image.unit}" if made.held else ""
+    return f"{visit.label}: {made.modality} from {sources}: {verdict.level}{reasons}{held}"

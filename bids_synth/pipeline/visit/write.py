@@ -1,0 +1,137 @@
+"""Write a visit: synthetic images and closed forms, their copies in templates, what is current."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bids_synth.bids.derivatives.closed_forms import (
+    computed_of,
+    current_closed_form,
+    write_closed_form,
+)
+from bids_synth.bids.derivatives.copies import copy_is_current, write_copies
+from bids_synth.bids.derivatives.synthetic import is_current, write_synthetic, written_synthetic
+from bids_synth.core.modality import MODALITIES
+from bids_synth.core.settings import Settings
+from bids_synth.core.synthetic import Synthetic, Verdict
+from bids_synth.core.visit import Prepared
+from bids_synth.evaluate.score import closed_form_image
+from bids_synth.learn.model.model import Model
+from bids_synth.physics.formulas import NEEDED
+from bids_synth.physics.visit_maps import blood_figures, held_voxels
+from bids_synth.prepare.native import to_native
+from bids_synth.prepare.to_template import to_template
+from bids_synth.recipe.recipe import Recipe
+from bids_synth.recipe.tasks import Task
+from bids_synth.spatial.volume import Volume, hold_to_bounds, read_mask
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class VisitWriter:
+    """What a run makes of a visit, written into its output dataset."""
+
+    model: Model
+    recipe: Recipe
+    """The model's own, limited to the modalities that the run asks for."""
+    settings: Settings
+
+    def write(
+        self, made: Synthetic, native: Synthetic, prepared: Prepared, verdict: Verdict
+    ) -> None:
+        """An image on the reference's native grid and, from the prepared one, in templates."""
+        files = write_synthetic(
+            native,
+            prepared,
+            self.settings.output,
+            dataset=self.settings.dataset,
+            model=self.block(native.modality, native.sources),
+            verdict=verdict,
+            region=self.model.recipe.preparation.mask,
+        )
+        self._copy(_images(files, made), prepared)
+
+    def compute(self, prepared: Prepared) -> list[str]:
+        """Write what closed-form physics gives of a visit; a line where anything was written."""
+        settings, constants, written = self.settings, blood_figures(prepared), []
+        held_oef = 0
+        for quantity in computed_of(prepared.visit, self.recipe):
+            found = current_closed_form(quantity, prepared, settings.output, constants=constants)
+            if found and not settings.overwrite and self._copies_are_current(found):
+                continue
+            image, held = hold_to_bounds(closed_form_image(quantity, prepared))
+            if held:
+                LOG.info("%s: %d voxels of %s were held at 0", prepared.label, held, quantity)
+            held_oef = held_oef or held_voxels(prepared, read_mask(prepared.mask).array)
+            path, _ = write_closed_form(
+                quantity,
+                to_native(image, prepared, order=1),
+                prepared,
+                settings.output,
+                dataset=settings.dataset,
+                maps=NEEDED[quantity],
+                constants=constants,
+                region=self.model.recipe.preparation.mask,
+                held=held,
+                held_oef=held_oef,
+            )
+            self._copy({path: (image, 0.0)}, prepared)
+            written.append(quantity)
+        more = f" (OEF is held at 1 in {held_oef:,} voxels)" if held_oef else ""
+        line = f"{prepared.label}: {', '.join(written)} by closed form{more}"
+        return [line] if written else []
+
+    def is_current(self, prepared: Prepared, task: Task) -> bool:
+        """Whether a run of this model has written the image of a task, copies included."""
+        found = written_synthetic(prepared.visit, prepared, task.target, self.settings.output)
+        if found is None or not is_current(
+            found[1], key=prepared.key, model=self.block(task.target, task.sources)
+        ):
+            return False
+        return self._copies_are_current(found[0])
+
+    def _copies_are_current(self, original: Path) -> bool:
+        spaces, output = self.settings.spaces, self.settings.output
+        return all(copy_is_current(original, space, output) for space in spaces)
+
+    def block(self, target: str, sources: Sequence[str]) -> dict[str, Any]:
+        """The sidecar's `SynthesisModel`."""
+        card = self.model.card
+        pet = MODALITIES[target].datatype == "pet" and bool(card.tracer)
+        return {
+            **({"Tracer": card.tracer} if pet else {}),
+            "Name": card.name,
+            "Version": card.version,
+            "Recipe": self.model.recipe.name,
+            "WeightsSHA256": self.model.sha256,
+            "TrainingDataset": card.dataset,
+            "SourceModalities": list(sources),
+            "Members": len(card.weights),
+        }
+
+    def _copy(self, images: Mapping[Path, tuple[Volume, float]], prepared: Prepared) -> None:
+        """Write images, each with its background, in every template that was asked for.
+
+        The keys are the originals; the values lie on the prepared grid, to be resampled once.
+        """
+        for space in self.settings.spaces:
+            volumes = {
+                path: to_template(
+                    volume, prepared, space, seed=self.settings.seed, background=outside
+                )
+                for path, (volume, outside) in images.items()
+            }
+            write_copies(volumes, prepared, space, self.settings.output)
+
+
+def _images(files: Sequence[Path], made: Synthetic) -> dict[Path, tuple[Volume, float]]:
+    """Files of a synthetic image and its spread -> their values and backgrounds."""
+    paths = [path for path in files if path.suffix != ".json"]
+    values = [(made.image, MODALITIES[made.modality].background), (made.spread, 0.0)]
+    pairs = zip(paths, values, strict=False)
+    return {path: (volume, outside) for path, (volume, outside) in pairs if volume is not None}
