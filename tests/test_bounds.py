@@ -18,7 +18,7 @@ from learn_toys import SHAPE, images_of, make_visit
 from bids_synth.bids.derivatives.closed_forms import write_closed_form
 from bids_synth.bids.derivatives.copies import write_copies
 from bids_synth.bids.derivatives.synthetic import write_synthetic
-from bids_synth.core.modality import LEAST, MODALITIES
+from bids_synth.core.modality import MODALITIES
 from bids_synth.core.scale import fit_scale
 from bids_synth.core.settings import OutputSpace
 from bids_synth.core.synthetic import Verdict
@@ -30,7 +30,7 @@ from bids_synth.learn.synthesize import Synthesizer
 from bids_synth.prepare.to_template import to_template
 from bids_synth.recipe.recipe import load_recipe
 from bids_synth.spatial.grid import Grid
-from bids_synth.spatial.volume import Volume, hold_to_bounds, read_mask, read_volume
+from bids_synth.spatial.volume import LEAST, Volume, hold_to_bounds, read_mask, read_volume
 
 TRUE = {"HU": -1024, "SUV": 0, "ml/100g/min": 0, "%": 0, "s": 0, "umol/100g/min": 0}
 """By hand: nothing is less dense than air, or flows or lasts less than not at all."""

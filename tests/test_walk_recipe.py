@@ -605,7 +605,7 @@ def test_networks_and_objectives_are_different_ones(visits: list[Stored]) -> Non
 def test_every_key_is_read_outside_of_the_recipe() -> None:
     """A name that is also another thing's may hide one; the demonstrations above do not."""
     package = Path(bids_synth.__file__).parent
-    paths = [p for p in package.rglob("*.py") if "parts" not in p.parts and p.name != "recipe.py"]
+    paths = [p for p in package.rglob("*.py") if p.relative_to(package).parts[0] != "recipe"]
     words = set()
     for node in (n for p in paths for n in ast.walk(ast.parse(p.read_text(encoding="utf-8")))):
         if isinstance(node, ast.Attribute):
