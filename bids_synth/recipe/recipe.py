@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from bids_synth.core.modality import MODALITIES
 from bids_synth.core.scale import Scale, scale_of_unit
 from bids_synth.errors import RecipeError, raise_all
+from bids_synth.recipe.overrides import override, place
 from bids_synth.recipe.sections.base import Line, Part
 from bids_synth.recipe.sections.fit import (
     EvaluationPart,
@@ -225,10 +226,6 @@ class Recipe(Part):
 
         Real and missing targets, in the recipe's order, each from all other sources. None of
         the `doubtful`: a visit may have them under another name.
-
-        >>> recipe = load_recipe("impute").limited_to(["T1w", "T2w"])
-        >>> recipe.tasks(["T1w"])
-        (Task(target='T2w', sources=('T1w',), real=False),)
         """
         return tasks_of(
             self.targets, self.sources, present, minimum=self.minimum, doubtful=doubtful
@@ -255,7 +252,7 @@ class Recipe(Part):
         """The recipe with other values of dotted keys and no search space; or RecipeError."""
         data = self.model_dump(mode="json", exclude={"tune"})
         for key, value in values.items():
-            _place(data, key, value)
+            place(data, key, value)
         told = ", ".join(f"{key}={value}" for key, value in values.items())
         return validate_recipe(data, origin=f"recipe {self.name} with {told}")
 
@@ -284,9 +281,8 @@ class Recipe(Part):
     def taught(self) -> dict[str, Any]:
         """All of the recipe that decides weights: neither words nor what only scores or draws."""
         kept = without(self.model_dump(mode="json"), UNTAUGHT)
-        return kept | {
-            "modalities": list(self.modalities.items())
-        }  # Their order is the network's.
+        # The order of the modalities is the network's.
+        return kept | {"modalities": list(self.modalities.items())}
 
     def digest(self) -> str:
         """sha256 of the recipe but its search space, which decides no weights."""
@@ -318,7 +314,7 @@ def load_recipe(name_or_path: str | Path, overrides: Mapping[str, str] | None = 
         message = f"{origin}: is not valid TOML: {error}"
         raise RecipeError(message) from error
     for key, value in (overrides or {}).items():
-        _override(data, key, value)
+        override(data, key, value)
     return validate_recipe(data, origin=origin)
 
 
@@ -359,24 +355,6 @@ def _read(name: str) -> tuple[str, str]:
         told = getattr(error, "strerror", None) or "it is no text in UTF-8"
         message = f"--recipe {path}: cannot be read ({told})"
         raise RecipeError(message) from error
-
-
-def _override(data: dict[str, Any], key: str, value: str) -> None:
-    try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
-    except (ValueError, RecursionError):
-        parsed = value
-    _place(data, key, parsed)
-
-
-def _place(data: dict[str, Any], key: str, value: Any) -> None:
-    *sections, last = key.split(".")
-    for section in sections:
-        data = data.setdefault(section, {})
-        if not isinstance(data, dict):
-            message = f"--set {key}={value}: {section} is a value, not a section"
-            raise RecipeError(message)
-    data[last] = value
 
 
 def _explain(fault: Mapping[str, Any]) -> str:
