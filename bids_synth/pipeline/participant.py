@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,18 +66,25 @@ def _synthesize(
         problems += failed
         synthesis.withhold(prepared.values())
         for label in sorted(prepared):
-            try:
-                with visit_fails():
-                    results.append(synthesis.synthesize(prepared[label]))
-            except BidsSynthError as error:
-                if settings.pdb:
-                    raise
-                LOG.debug("%s failed", label, exc_info=True)
-                problems.append(Problem(label, str(error)))
+            with _kept_among(problems, label, settings):
+                results.append(synthesis.synthesize(prepared[label]))
     pages, unreported = write_pages(results, problems, settings)
     problems += unreported
     tables = score_tables(results, synthesis.told, recipe, settings)
     return RunSummary(_done(dataset, results, problems), tuple(problems), tables, pages)
+
+
+@contextmanager
+def _kept_among(problems: list[Problem], label: str, settings: Settings) -> Iterator[None]:
+    """What fails in one visit is kept, and the others go on; not so with `--debug pdb`."""
+    try:
+        with visit_fails():
+            yield
+    except BidsSynthError as error:
+        if settings.pdb:
+            raise
+        LOG.debug("%s failed", label, exc_info=True)
+        problems.append(Problem(label, str(error)))
 
 
 def _done(
