@@ -10,7 +10,7 @@ from bids_synth.recipe import Recipe
 from bids_synth.visit import Visit
 from bids_synth.volume import sha256_of
 
-PREPARATION_VERSION = 3
+PREPARATION_VERSION = 4
 """Changes when the same inputs would give other prepared images."""
 
 
