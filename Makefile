@@ -35,7 +35,7 @@ benchmark: setup
 
 # Each writes its page anew, in about an hour; STRIPPED is a BIDS dataset without skulls.
 quality: setup
-	$(BIN)/python -m benchmarks.quality work/quality --seconds 90 --page docs/quality.md
+	$(BIN)/python -m benchmarks.quality work/quality --seconds 60 --page docs/quality.md
 
 quality-stripped: setup
 	$(BIN)/python -m benchmarks.quality work/quality-stripped --dataset $(STRIPPED) \
