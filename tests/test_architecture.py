@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 import pytest
 
 from scripts.quote import PAGE, QUOTE, ROOT, quoted, source_of
 
+PACKAGE = ROOT / "bids_synth"
+MOST = 12
+"""Modules in one folder."""
 LONGEST = 24
 """Lines of code that a path may have."""
 
@@ -35,3 +39,9 @@ def test_what_is_quoted_is_short() -> None:
 def test_a_name_that_is_not_there_is_told() -> None:
     with pytest.raises(LookupError, match="has no nowhere"):
         source_of(ROOT / "bids_synth" / "pipeline" / "group.py", "nowhere")
+
+
+def test_a_room_can_be_taken_in_at_a_glance() -> None:
+    rooms = Counter(p.parent for p in PACKAGE.rglob("*.py") if p.name != "__init__.py")
+    assert {r: n for r, n in rooms.items() if n > MOST} == {}
+    assert {p.name for p in PACKAGE.glob("*.py")} == {"__init__.py", "__main__.py", "errors.py"}
