@@ -248,7 +248,7 @@ def test_unusable_plugin_files_are_wrong_usage(done, tmp_path):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from bids_synth.prepare import admit, steps
+from bids_synth.prepare.workflow import steps
 from bids_synth.prepare.workflow.workflow import prepare_visits
 from bids_synth.recipe.recipe import load_recipe
 from bids_synth.core.visit import Scan, Visit

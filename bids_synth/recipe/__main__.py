@@ -10,7 +10,8 @@ from bids_synth.recipe.recipe import Recipe
 
 def main() -> None:
     """Write the schema to standard output."""
-    sys.stdout.write(json.dumps(Recipe.model_json_schema(), indent=2) + "\n")
+    text = json.dumps(Recipe.model_json_schema(), indent=2, allow_nan=False)
+    sys.stdout.write(text + "\n")
 
 
 if __name__ == "__main__":
