@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,7 +30,6 @@ from bids_synth.prepare.native import part_on_native, to_native
 from bids_synth.recipe.recipe import Recipe
 from bids_synth.spatial.volume import Volume, read_mask
 
-LOG = logging.getLogger(__name__)
 Vectors = npt.NDArray[Any]
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 from bids_synth.core.modality import MODALITIES
 from bids_synth.core.visit import Prepared
 from bids_synth.prepare.checks import read_again
@@ -11,8 +9,6 @@ from bids_synth.prepare.native import to_native
 from bids_synth.prepare.workflow.steps import scan_on_grid
 from bids_synth.spatial.itk import read_itk
 from bids_synth.spatial.volume import Volume, read_mask, read_volume
-
-LOG = logging.getLogger(__name__)
 
 
 def truth_on_native(prepared: Prepared, target: str) -> Volume:

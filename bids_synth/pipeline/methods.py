@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-
 from bids_synth.core.settings import Settings
 from bids_synth.core.summary import RunSummary
 from bids_synth.recipe.recipe import Recipe
 from bids_synth.spatial.volume import write_text
-
-LOG = logging.getLogger(__name__)
 
 
 def write_methods(recipe: Recipe, settings: Settings) -> RunSummary:
