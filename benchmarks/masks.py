@@ -30,11 +30,14 @@ SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 CONTRASTS = ("T1w", "T2w", "FLAIR", "PDw")
 LAYERS = {"T1w": (0.25, 0.1, 0.9), "T2w": (1.4, 0.1, 0.6), "FLAIR": (0.2, 0.1, 0.7)}
 """Brightness of fluid, skull and scalp against the brain's 95th percentile."""
+PHANTOMS = ((1, 2.0), (2, 2.4))
+"""Seed and voxel size, mm, of the datasets of phantoms."""
 BEYOND = 3.0
 """Distance, mm, from the brain at which the skull begins."""
 ABOUT = """Made by `python -m benchmarks.masks`: the mask of a whole head where no other is given.
 
-- *phantom*: every scan of the demo at 2 mm. The truth holds the fluid around the brain up to the
+- *phantom*: every scan of the demo at 2 mm, and of another draw at 2.4 mm, where slices of many
+  scans are 3.1 or 3.6 mm thick. The truth holds the fluid around the brain up to the
   template's outline, so that masks, which end at the brain's surface, are smaller.
 - *drawn skull*: real brains without their skull, within a drawn layer of fluid (3 mm), skull and
   scalp, 2 mm. The truth is the brain as its own study stripped it.
@@ -69,21 +72,24 @@ class Row:
     seconds: float
 
 
-def phantoms(folder: Path, participants: int, resolution: float) -> Iterator[Row]:
+def phantoms(root: Path, participants: int, seed: int, resolution: float) -> Iterator[Row]:
     """Every scan of the demo's phantoms, as if it were the reference of its visit."""
     make_demo(
-        folder / "bids", participants=participants, resolution=resolution, modalities=CONTRASTS
+        root,
+        participants=participants,
+        resolution=resolution,
+        modalities=CONTRASTS,
+        seed=seed,
     )
-    root = folder / "bids"
     for path in sorted(root.glob("sub-*/**/anat/*.nii.gz")):
         label, contrast = path.name.removesuffix(".nii.gz").rsplit("_", 1)
-        place = (
-            folder / "bids" / "derivatives" / "truth" / path.relative_to(folder / "bids").parent
-        )
+        place = root / "derivatives" / "truth" / path.relative_to(root).parent
         truth = read_mask(place / f"{label}_space-T1w_desc-brain_mask.nii.gz")
         motion = place / f"{label}_from-{contrast}_to-T1w_mode-image_xfm.txt"
         back = inverse(read_itk(motion)) if motion.exists() else np.eye(4)
-        yield against("phantom", contrast, label, read_volume(path), truth, back)
+        yield against(
+            f"phantom, {resolution:g} mm", contrast, label, read_volume(path), truth, back
+        )
 
 
 def drawn_skulls() -> Iterator[Row]:
@@ -104,7 +110,7 @@ def real_heads() -> Iterator[Row]:
         plain, _ = mask_by_template(head, seed=1)
         yield against("real, turned 30 degrees", "T1w", "head", turned(head, 30), plain, np.eye(4))
     raw, known = SHARED / "ms-raw", SHARED / "ms-raw" / "derivatives" / "published-registration"
-    for folder in sorted(raw.glob("sub-*/ses-*/anat"))[:1]:
+    for folder in sorted(raw.glob("sub-*/ses-*/anat")):
         label = folder.parent.name
         flair = read_volume(next(folder.glob("*_FLAIR.nii.gz")))
         mask, _ = mask_by_template(flair, seed=1)
@@ -200,12 +206,14 @@ def main() -> None:
     """Measure, print every mask, and write the page."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.masks", description=__doc__)
     parser.add_argument("--participants", type=int, default=12)
-    parser.add_argument("--resolution", type=float, default=2.0)
     parser.add_argument("--page", type=Path)
     options = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        groups = [phantoms(Path(folder), options.participants, options.resolution)]
+        groups = [
+            phantoms(Path(folder) / f"{seed}", options.participants, seed, resolution)
+            for seed, resolution in PHANTOMS
+        ]
         groups += [drawn_skulls(), real_heads()] if SHARED.is_dir() else []
         for group in groups:
             for row in group:
