@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from collections.abc import Callable
 from itertools import pairwise
@@ -11,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback
 from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from benchmarks.stages import SEED, Measured
-from bids_synth.learn.fit.member import Member, _loop, calm
+from bids_synth.learn.fit.loop import calm, fabric_on, take_step
 from bids_synth.learn.networks import build_network, laid_out
 from bids_synth.learn.networks.discriminator import PatchDiscriminator
 from bids_synth.learn.objectives import OBJECTIVES
@@ -86,30 +84,18 @@ def item_of(recipe: Recipe) -> dict[str, torch.Tensor]:
     }
 
 
-class Stopwatch(Callback):
-    """The fastest time from the end of one step to the end of the next."""
-
-    def __init__(self) -> None:
-        self.ends: list[float] = []
-
-    def on_train_batch_end(self, *_: Any) -> None:
-        self.ends.append(time.perf_counter())
-
-    @property
-    def fastest(self) -> float:
-        return min(b - a for a, b in pairwise(self.ends))
-
-
 def fitted(recipe: Recipe) -> float:
-    """Seconds of a step as members are fitted: Lightning, averaging, clipping, rates and all."""
+    """Seconds of a step as members are fitted: averaging, clipping, rates and all."""
     items = [item_of(recipe)] * (STEPS * recipe.fit.batch)
-    watch, device = Stopwatch(), torch.device("cpu")
-    with tempfile.TemporaryDirectory() as folder, calm(device):
-        member = Member(recipe, 0, 0, SEED, "", Path(folder), Path(folder) / "logs" / "one")
-        objective = OBJECTIVES[recipe.objective.name]
-        module = objective(recipe, build_network(recipe), steps=STEPS, seed=SEED)
-        _loop(member, device, [watch], 1, 0).fit(module, DataLoader(items, recipe.fit.batch))
-    return watch.fastest
+    device, ends = torch.device("cpu"), []
+    with calm(device):
+        fabric, kind = fabric_on(device), OBJECTIVES[recipe.objective.name]
+        objective = kind(recipe, build_network(recipe), steps=STEPS, seed=SEED)
+        optimizers = objective.optimizers()
+        for batch in DataLoader(items, recipe.fit.batch):  # type: ignore[arg-type]
+            take_step(fabric, objective, optimizers, batch)
+            ends.append(time.perf_counter())
+    return min(b - a for a, b in pairwise(ends))
 
 
 def plain(recipe: Recipe) -> float:

@@ -165,7 +165,8 @@ def waiting(work: Path) -> list[Measured]:
 
     from benchmarks.toys import whole_brain
     from bids_synth.learn.data.array_cache import open_store
-    from bids_synth.learn.fit.member import Member, fit_member
+    from bids_synth.learn.fit.loop import fit_member
+    from bids_synth.learn.fit.member import Member
     from bids_synth.learn.networks import build_network
     from bids_synth.recipe.recipe import load_recipe
 
@@ -180,7 +181,7 @@ def waiting(work: Path) -> list[Measured]:
     )
     row = (member.fitted() or {})["rows"][-1]
     seconds, share = row["seconds"] / steps, row["data_wait_fraction"]
-    note = f"{100 * share:.1f} % of the time between two steps: data and Lightning"
+    note = f"{100 * share:.1f} % of the time between two steps: data above all"
     return [Measured("fit: one step as fitted", seconds, note=note)]
 
 

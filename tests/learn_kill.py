@@ -10,11 +10,11 @@ from pathlib import Path
 
 from learn_objective_toys import toy_of
 from learn_toys import make_visit, minus_error, toy_split
-from lightning.pytorch import Trainer
+from lightning.fabric import Fabric
 
+from bids_synth.learn.fit import loop
 from bids_synth.learn.fit.fit import fit_model
 from bids_synth.learn.model.model import Model
-from bids_synth.learn.objectives.objective import Objective
 
 PEOPLE = "abce"
 
@@ -63,18 +63,18 @@ def die_in(how: str, number: int) -> None:
 
 
 def _in_step(over: Callable[[], bool]) -> None:
-    step = Objective.training_step
+    step = loop.take_step
 
-    def dying_step(self, *args):
+    def dying_step(*args):
         if over():
             die()
-        return step(self, *args)
+        return step(*args)
 
-    Objective.training_step = dying_step
+    loop.take_step = dying_step
 
 
 def _in_write(over: Callable[[], bool]) -> None:
-    save = Trainer.save_checkpoint
+    save = Fabric.save
 
     def dying_save(self, path, *args, **options):
         save(self, path, *args, **options)
@@ -82,14 +82,14 @@ def _in_write(over: Callable[[], bool]) -> None:
             os.truncate(path, Path(path).stat().st_size // 2)
             die()
 
-    Trainer.save_checkpoint = dying_save
+    Fabric.save = dying_save
 
 
 def _in_rename(over: Callable[[], bool]) -> None:
     rename = os.replace
 
     def dying_rename(source, target):
-        if str(target).endswith("last.ckpt") and over():
+        if str(target).endswith("state.ckpt") and over():
             die()
         rename(source, target)
 

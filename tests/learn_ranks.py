@@ -6,20 +6,34 @@ import os
 import sys
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import torch
 from learn_objective_toys import toy_of
 from learn_toys import make_visit, minus_error, toy_split
-from lightning.pytorch import Trainer
+from lightning.fabric import Fabric
 from safetensors.torch import save_file
 
 from bids_synth.errors import BidsSynthError
-from bids_synth.learn.fit import member
+from bids_synth.learn.fit import loop
 from bids_synth.learn.fit.fit import fit_model
 from bids_synth.learn.fit.follower import run_together
 from bids_synth.learn.fit.selection import Selection
 from bids_synth.learn.model.model import Model
 from bids_synth.system.signals import EX_TEMPFAIL, Preempted, obeying
+
+
+class DoubleFabric(Fabric):
+    """Networks and batches in float64."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options | {"precision": "64-true"})
+
+    def to_device(self, what: Any) -> Any:
+        if isinstance(what, torch.nn.Module):
+            return super().to_device(what).double()
+        batch = super().to_device(what)
+        return {k: v.double() if v.is_floating_point() else v for k, v in batch.items()}
 
 
 def in_double_precision() -> None:
@@ -28,8 +42,8 @@ def in_double_precision() -> None:
     AdamW makes a full step of any gradient, so that in float32 the rounding of a sum that ought
     to be 0 (of a bias before a normalisation) is as large as a step.
     """
-    member.Trainer = lambda **options: Trainer(**options | {"precision": "64-true"})
-    member.save_file = lambda weights, path: save_file(
+    loop.Fabric = DoubleFabric
+    loop.save_file = lambda weights, path: save_file(
         {k: v.float() if v.dtype == torch.float64 else v for k, v in weights.items()}, path
     )
     looks = count()

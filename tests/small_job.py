@@ -52,7 +52,7 @@ class Job:
             time.sleep(0.05)
 
     def steps_kept(self) -> int:
-        state = self.place / "last.ckpt"
+        state = self.place / "state.ckpt"
         return torch.load(state, weights_only=True)["steps_done"] if state.is_file() else 0
 
     def curve(self) -> list[list[str]]:

@@ -12,8 +12,8 @@ import torch
 from learn_ranks import fit_toy, in_double_precision
 
 from bids_synth.errors import UsageError
-from bids_synth.learn.data.dataset import EpochSampler
-from bids_synth.learn.fit import member
+from bids_synth.learn.data.dataset import own_items
+from bids_synth.learn.fit import loop
 from bids_synth.learn.fit.distributed import place_of
 from bids_synth.learn.fit.selection import Selection
 from bids_synth.learn.model.model import load_model
@@ -50,8 +50,8 @@ def torchrun(*arguments: object) -> subprocess.CompletedProcess[str]:
 def test_two_processes_make_the_steps_of_one_with_the_doubled_batch(
     objective: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("Trainer", "save_file"):
-        monkeypatch.setattr(member, name, getattr(member, name))
+    for name in ("Fabric", "save_file"):
+        monkeypatch.setattr(loop, name, getattr(loop, name))
     monkeypatch.setattr(Selection, "__call__", Selection.__call__)
     in_double_precision()
     done = torchrun(tmp_path / "two", objective, 1)
@@ -65,15 +65,12 @@ def test_two_processes_make_the_steps_of_one_with_the_doubled_batch(
 
 
 def test_the_shares_of_all_processes_are_the_batches_of_one() -> None:
-    alone = EpochSampler(24, batch=6)
-    shares = [EpochSampler(24, batch=2, rank=r, ranks=3) for r in range(3)]
-    for sampler in (alone, *shares):
-        sampler.set_epoch(1)
+    alone = own_items(48, done=24, batch=6)
+    shares = [own_items(48, done=24, batch=2, rank=r, ranks=3) for r in range(3)]
     rows = [torch.tensor(list(s)).reshape(-1, 2) for s in shares]
     together = torch.cat(rows, dim=1).flatten().tolist()
     assert together == list(alone) == list(range(24, 48))
-    resumed = EpochSampler(24, done=36, batch=2, rank=1, ranks=3)
-    resumed.set_epoch(1)
+    resumed = own_items(48, done=36, batch=2, rank=1, ranks=3)
     assert list(resumed) == [38, 39, 44, 45]
 
 

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 TOLERANCE = 1e-6
 """Of a weight. No bias of this network stands before a normalisation, so that float32 does: two
 processes stay within 1e-7 of one; with the batch not doubled, each tensor is off by over 5e-5."""
-STEP = "bids_synth.learn.objectives.objective:Objective.training_step"
+STEP = "bids_synth.learn.fit.loop:take_step"
 LOOK = "bids_synth.learn.fit.selection:Selection.__call__"
 
 

@@ -20,8 +20,8 @@ from faults_house import (
 )
 from learn_kill import curve, die_in, fit_toys
 
+from bids_synth.learn.fit import loop
 from bids_synth.learn.model.model import load_model
-from bids_synth.learn.objectives.objective import Objective
 from bids_synth.learn.synthesize import Synthesizer
 
 pytestmark = pytest.mark.slow
@@ -34,16 +34,16 @@ def fit(folder: Path) -> int:
 
 def slow_fit(folder: Path) -> int:
     """A fit whose first step tells that it is there, and waits."""
-    step = Objective.training_step
+    step = loop.take_step
 
-    def waiting(self, *args):
+    def waiting(*args):
         if not (folder / "begun").exists():
             (folder / "begun").touch()
             time.sleep(2)
-        return step(self, *args)
+        return step(*args)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Objective, "training_step", waiting)
+        patch.setattr(loop, "take_step", waiting)
         return fit(folder)
 
 

@@ -44,7 +44,7 @@ def test_killed_twice_it_ends_at_the_same_bits(undisturbed, tmp_path):
     """First inside a step of epoch 2, then while the next state is half written."""
     _, model = undisturbed
     killed(tmp_path, "step", 6)
-    assert list(tmp_path.glob("work/fit/toy-*/fold-0_member-0/last.ckpt"))
+    assert list(tmp_path.glob("work/fit/toy-*/fold-0_member-0/state.ckpt"))
     killed(tmp_path, "write", 2)
     with pytest.raises(ModelError, match=r"model\.json"):
         load_model(tmp_path / "models" / "toy")

@@ -41,13 +41,17 @@ def batch_of(objective):
     }
 
 
+def parameters_of(optimizer):
+    return optimizer.param_groups[0]["params"]
+
+
 def step_by_hand(objective, batch):
     """Learn once; for each player's turn the parameters with gradients and those that moved."""
     named = dict(objective.named_parameters())
-    optimizers = [torch.optim.SGD(p.parameters, lr=0.1) for p in objective.players()]
+    players = [parameters_of(optimizer) for optimizer in objective.optimizers()]
+    optimizers = [torch.optim.SGD(parameters, lr=0.1) for parameters in players]
     turns = {}
-
-    def descend(number, loss):
+    for number, loss in enumerate(objective.losses(batch)):
         before = {n: p.detach().clone() for n, p in named.items()}
         objective.zero_grad(set_to_none=True)
         loss.backward()
@@ -55,9 +59,6 @@ def step_by_hand(objective, batch):
         with_gradient = {n for n, p in named.items() if p.grad is not None}
         moved = {n for n, p in named.items() if not torch.equal(p, before[n])}
         turns[number] = (with_gradient, moved)
-
-    objective.descend = descend
-    objective.learn(batch)
     return turns
 
 
@@ -71,9 +72,9 @@ def test_each_player_learns_in_its_own_turn_alone(name):
         with_gradient, moved = turns[number]
         assert moved
         assert all(n.startswith(start) for n in with_gradient | moved)
-    players = objective.players()
-    assert not {id(p) for p in players[0].parameters} & {id(p) for p in players[1].parameters}
-    assert all(p.requires_grad for player in players for p in player.parameters)
+    players = [parameters_of(optimizer) for optimizer in objective.optimizers()]
+    assert not {id(p) for p in players[0]} & {id(p) for p in players[1]}
+    assert all(p.requires_grad for player in players for p in player)
     assert not any("discriminator" in n for n, _ in objective.average.named_parameters())
 
 
@@ -96,9 +97,8 @@ def seen_by_discriminator(objective, batch):
         lambda _, given: seen.append(given[0].detach().clone())
     )
     objective.steps_done = 11
-    objective.descend = lambda *_: None
     torch.manual_seed(7)
-    objective.learn(batch)
+    list(objective.losses(batch))
     hook.remove()
     return seen
 
@@ -159,8 +159,7 @@ def test_the_generators_loss_is_that_of_the_published_equation(name):
     )  # fmt: skip
     objective.eval()
     batch = batch_of(objective)
-    objective.descend = lambda *_: None
-    loss = objective.learn(batch)
+    loss = next(objective.losses(batch))
     made = objective.network(batch["sources"], batch["available"])
     mask = batch["mask"].expand_as(made)[SCORED]
     expected = 0.9 * masked_l1(made[SCORED], batch["real"][SCORED], mask)
@@ -181,9 +180,7 @@ def test_the_cycles_loss_is_that_of_the_published_equation():
     for parameter in objective.network.parameters():
         torch.nn.init.normal_(parameter, std=0.05)
     batch = batch_of(objective)
-    losses = []
-    objective.descend = lambda _, loss: losses.append(loss)
-    objective.learn(batch)
+    losses = list(objective.losses(batch))
     a, b = batch["sources"].split(1, dim=1)
     to_b, to_a = objective.network.ways
     (of_a, of_b), ones = objective.discriminators, torch.ones(2, 1)
@@ -236,14 +233,13 @@ def test_features_are_compared_and_do_not_learn(name):
     network = build_network(recipe)
     arguments = {"steps": 12, "seed": 3}
     objective = OBJECTIVES[name](recipe, network, features=Doubled(), **arguments)
-    batch, losses = batch_of(objective), []
-    objective.descend = lambda _, loss: losses.append(loss.detach())
-    objective.learn(batch)
+    batch = batch_of(objective)
+    losses = [next(objective.losses(batch)).detach()]
     objective.features = None
-    objective.learn(batch)
+    losses.append(next(objective.losses(batch)).detach())
     made = network(batch["sources"], batch["available"])
     error = ((made - batch["real"]).abs() * batch["mask"])[SCORED].mean()
     torch.testing.assert_close(losses[0] - losses[1], 0.5 * (1 + 2) * error)
-    assert len(objective.players()) == (1 if own is None else 2)
+    assert len(objective.optimizers()) == (1 if own is None else 2)
     with pytest.raises(RecipeError, match="features_from"):
         OBJECTIVES[name](recipe, network, **arguments)

@@ -15,7 +15,7 @@ import torch
 from learn_kill import fit_toys
 from learn_objective_toys import OBJECTIVES as TOYS
 
-from bids_synth.learn.fit import record
+from bids_synth.learn.fit import loop
 from bids_synth.learn.objectives import OBJECTIVES
 from bids_synth.learn.objectives.cycle_gan import CycleGan
 from bids_synth.learn.objectives.objective import Objective
@@ -31,14 +31,14 @@ class InterruptionError(Exception):
 @pytest.fixture(scope="module", autouse=True)
 def _kept():
     """Every state that is written is copied beside its place: the last one would be removed."""
-    save = record.save_state
+    save = loop.save_state
 
-    def save_and_keep(loop, path):
-        save(loop, path)
-        shutil.copyfile(path, path.parents[3] / "last.ckpt")
+    def save_and_keep(fabric, path, *parts):
+        save(fabric, path, *parts)
+        shutil.copyfile(path, path.parents[3] / "state.ckpt")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(record, "save_state", save_and_keep)
+        patch.setattr(loop, "save_state", save_and_keep)
         yield
 
 
@@ -59,22 +59,21 @@ def whole(tmp_path_factory):
 
 def fit_until(step, folder, objective, monkeypatch):
     """Fit, interrupted inside the given step (from 0), after gradients have been taken."""
-    update = OBJECTIVES[objective].learn
+    descend = loop.descend
 
-    def interrupted(self, batch):
-        loss = update(self, batch)
-        if self.steps_done == step:
+    def interrupted(fabric, optimizer, loss, number):
+        descend(fabric, optimizer, loss, number)
+        if number == step:
             raise InterruptionError
-        return loss
 
     with monkeypatch.context() as patch:
-        patch.setattr(OBJECTIVES[objective], "learn", interrupted)
+        patch.setattr(loop, "descend", interrupted)
         with pytest.raises(InterruptionError):
             fit_toys(folder, objective, members=1)
 
 
 def state(folder):
-    return torch.load(folder / "work" / "last.ckpt", weights_only=True)
+    return torch.load(folder / "work" / "state.ckpt", weights_only=True)
 
 
 def differences(one, other, where=""):
@@ -97,10 +96,8 @@ def differences(one, other, where=""):
 
 
 def compared(folder):
-    """All of Lightning's state that decides how a fit goes on."""
-    names = ("state_dict", "optimizer_states", "lr_schedulers", "callbacks", "steps_done")
-    whole = state(folder)
-    return {n: whole[n] for n in (*names, "health", "pools") if n in whole}
+    """All that decides how a fit goes on."""
+    return state(folder)
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
@@ -113,8 +110,8 @@ def test_an_interrupted_fit_ends_in_the_same_state(objective, whole, tmp_path, m
     one, other = whole(objective), compared(tmp_path)
     assert not differences(one, other)
     assert one["steps_done"] == 3 * epoch
-    assert len(one["optimizer_states"]) == (1 if objective == "regression" else 2)
-    assert all(s["state"] for s in one["optimizer_states"])
+    assert len(one["optimizers"]) == (1 if objective == "regression" else 2)
+    assert all(s["state"] for s in one["optimizers"])
     rows = [line.split("\t") for line in (model.folder / "training.tsv").read_text().splitlines()]
     assert [row[3] for row in rows[1:]] == [str(epoch * n) for n in (1, 2, 3)]
     assert rows[0][7:9] == ["discriminator_loss", "discriminator_accuracy"]
@@ -126,14 +123,14 @@ def test_an_interrupted_fit_ends_in_the_same_state(objective, whole, tmp_path, m
 def test_the_comparison_can_tell_a_lost_pool(whole, tmp_path, monkeypatch):
     one = whole("cycle-gan")
     assert [len(pool) for pool in one["pools"]] == [3, 3]
-    names = {n.split(".")[0] for n in one["state_dict"]}
+    names = {n.split(".")[0] for n in one["weights"]}
     assert names == {"network", "average", "discriminators"}
-    monkeypatch.setattr(CycleGan, "on_load_checkpoint", Objective.on_load_checkpoint)
+    monkeypatch.setattr(CycleGan, "resume", Objective.resume)
     fit_until(5, tmp_path, "cycle-gan", monkeypatch)
     fit_toys(tmp_path, "cycle-gan", members=1)
     found = differences(one, compared(tmp_path))
     assert any(place.startswith("/pools") for place in found)
-    assert any(place.startswith("/state_dict/discriminators") for place in found)
+    assert any(place.startswith("/weights/discriminators") for place in found)
 
 
 @pytest.mark.slow

@@ -157,15 +157,15 @@ def test_an_interrupted_fit_with_features_ends_at_the_same_weights(tmp_path, mon
         return load_file(next((place / "work" / "fit").rglob("weights.safetensors")))
 
     whole = fit(tmp_path / "whole")
-    learn = Regression.learn
+    losses = Regression.losses
 
     def stop(self, batch):
         if self.steps_done == 3:
             raise InterruptedError
-        return learn(self, batch)
+        return losses(self, batch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Regression, "learn", stop)
+        patch.setattr(Regression, "losses", stop)
         with pytest.raises(InterruptedError):
             fit(tmp_path / "cut")
     kept = next((tmp_path / "cut" / "work" / "fit").rglob("fold-0_segmenter.safetensors"))

@@ -190,28 +190,29 @@ def test_a_fit_that_runs_away_is_stopped_at_the_step_and_its_state_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoil: str
 ):
     undisturbed = fit(tmp_path / "plain")
-    descend = Regression.descend
+    losses = Regression.losses
 
-    def spoiled(self, number, loss):
+    def spoiled(self, batch):
+        (loss,) = losses(self, batch)
         if self.steps_done == 6:
             if spoil == "loss":
                 loss = loss * float("nan")
             else:
                 next(self.network.parameters()).register_hook(lambda g: g * float("inf"))
-        descend(self, number, loss)
+        yield loss
 
     with monkeypatch.context() as patch:
-        patch.setattr(Regression, "descend", spoiled)
+        patch.setattr(Regression, "losses", spoiled)
         with pytest.raises(FitError) as raised:
             fit(tmp_path / "spoiled")
     said = str(raised.value)
     for word in ("recipe impute", "fold 0", "member 0", "step 6", spoil, "fit.learning_rate"):
         assert word in said
     assert "precision" not in said or "32" in said
-    (state,) = tmp_path.glob("spoiled/work/fit/*/fold-0_member-0/last.ckpt")
+    (state,) = tmp_path.glob("spoiled/work/fit/*/fold-0_member-0/state.ckpt")
     kept = torch.load(state, weights_only=True)
     assert kept["steps_done"] == 4
-    assert all(bool(torch.isfinite(t).all()) for t in kept["state_dict"].values())
+    assert all(bool(torch.isfinite(t).all()) for t in kept["weights"].values())
     resumed = fit(tmp_path / "spoiled")
     assert [w.sha256 for w in resumed.card.weights] == [w.sha256 for w in undisturbed.card.weights]
 

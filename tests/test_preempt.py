@@ -11,8 +11,8 @@ import pytest
 import torch
 from learn_kill import curve, fit_toys
 
+from bids_synth.learn.fit import loop
 from bids_synth.learn.fit.selection import Selection
-from bids_synth.learn.objectives.objective import Objective
 from bids_synth.system.signals import Preempted, held, obeying, released
 
 CASES = [
@@ -47,7 +47,7 @@ def weights_of(folder: Path) -> list[str]:
 
 
 def steps_saved(folder: Path) -> int:
-    states = folder.glob("work/fit/toy-*/fold-0_member-0/last.ckpt")
+    states = folder.glob("work/fit/toy-*/fold-0_member-0/state.ckpt")
     return sum(torch.load(state, weights_only=True)["steps_done"] for state in states)
 
 
@@ -73,7 +73,7 @@ def test_a_fit_ends_with_the_step_and_goes_on_to_the_same_bits(
     per_epoch = 4 if objective == "regression" else 2
     inside = per_epoch + 1
     with obeying(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Objective, "training_step", asking(Objective.training_step, inside, number))
+        patch.setattr(loop, "take_step", asking(loop.take_step, inside, number))
         with pytest.raises(Preempted):
             fit_toys(tmp_path, objective, members=1)
     assert steps_saved(tmp_path) == inside
@@ -92,8 +92,7 @@ def test_a_fit_ends_with_the_step_and_goes_on_to_the_same_bits(
 def test_any_step_will_do(step: int, undisturbed: Callable[[str], Path], tmp_path: Path) -> None:
     """The first, the last of an epoch, the last but one and the last of all."""
     with obeying(), pytest.MonkeyPatch.context() as patch:
-        late = asking(Objective.training_step, step, signal.SIGTERM)
-        patch.setattr(Objective, "training_step", late)
+        patch.setattr(loop, "take_step", asking(loop.take_step, step, signal.SIGTERM))
         with pytest.raises(Preempted):
             fit_toys(tmp_path, members=1)
     assert steps_saved(tmp_path) == step

@@ -22,7 +22,7 @@ from small_job import Job, apart
 from test_distributed import TOLERANCE, distance
 
 from bids_synth.demo.dataset import make_demo
-from bids_synth.learn.fit import member
+from bids_synth.learn.fit import loop
 from bids_synth.learn.fit.selection import Selection
 
 pytestmark = pytest.mark.slow
@@ -94,7 +94,7 @@ def test_a_job_that_is_sent_away_twice_queues_again_and_ends_at_the_same_weights
         return sum(len(curve.read_text().splitlines()) - 1 for curve in curves)
 
     def steps() -> int:
-        states = work.glob("fit/impute-*/fold-0_member-0/last.ckpt")
+        states = work.glob("fit/impute-*/fold-0_member-0/state.ckpt")
         return sum(torch.load(state, weights_only=True)["steps_done"] for state in states)
 
     until(lambda: epochs() > 0, "the first fit")
@@ -200,8 +200,8 @@ def test_prepare_fit_and_fill_in_dependent_jobs_give_the_files_of_three_commands
 def test_two_tasks_of_srun_make_the_steps_of_one_process_with_the_doubled_batch(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("Trainer", "save_file"):
-        monkeypatch.setattr(member, name, getattr(member, name))
+    for name in ("Fabric", "save_file"):
+        monkeypatch.setattr(loop, name, getattr(loop, name))
     monkeypatch.setattr(Selection, "__call__", Selection.__call__)
     script = tmp_path / "two.sh"
     fit = f"{sys.executable} {ROOT}/tests/learn_ranks.py {tmp_path / 'two'} regression 1"

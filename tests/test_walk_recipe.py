@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, get_args
 
 import numpy as np
@@ -18,6 +17,7 @@ import pytest
 import torch
 from learn_kill import PEOPLE, curve
 from learn_toys import make_visit, minus_error, toy_recipe, toy_split
+from lightning.fabric import Fabric
 from prepare_phantom import make_scan, motion, truth_mask
 from pydantic import BaseModel
 from safetensors.torch import save_file
@@ -33,6 +33,7 @@ from bids_synth.learn.data.dataset import Patches
 from bids_synth.learn.data.unpaired import UnpairedPatches
 from bids_synth.learn.features.loss import features_of
 from bids_synth.learn.fit.fit import fit_model
+from bids_synth.learn.fit.loop import take_step
 from bids_synth.learn.fit.tune import _suggest
 from bids_synth.learn.model.model import Model
 from bids_synth.learn.networks import build_network
@@ -170,14 +171,10 @@ def taught(recipe: Recipe, visits: list[Stored], features: torch.nn.Module | Non
     taught = OBJECTIVES[recipe.objective.name](
         recipe, network, steps=schedule.steps, seed=3, **more
     )
-    optimizers, schedulers = taught.configure_optimizers()
-    taught._trainer = SimpleNamespace(
-        optimizers=optimizers,
-        lr_scheduler_configs=[SimpleNamespace(scheduler=s) for s in schedulers],
-    )
-    taught.manual_backward = lambda loss: loss.backward()
+    fabric, optimizers = Fabric(accelerator="cpu", devices=1), taught.optimizers()
     losses = [
-        float(taught.training_step(batch, 0)) for batch in DataLoader(patches, recipe.fit.batch)
+        float(take_step(fabric, taught, optimizers, batch))
+        for batch in DataLoader(patches, recipe.fit.batch)
     ]
     assert np.isfinite(losses).all()
     digest = hashlib.sha256(np.array(losses).tobytes())

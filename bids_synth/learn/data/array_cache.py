@@ -49,6 +49,10 @@ class Stored:
         """Modalities that the visit has."""
         return tuple(self.images)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process opens the same files."""
+        return reopen, (self.label, self.participant, self.present, self.folders)
+
 
 class MapMaker(Protocol):
     """Makes the maps beside the images of a visit (`Extras`)."""

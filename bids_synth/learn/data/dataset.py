@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from bids_synth.errors import UsageError
 from bids_synth.learn.data.array_cache import Stored
@@ -110,31 +110,14 @@ class Patches(Dataset[Item]):
         }
 
 
-class EpochSampler(Sampler[int]):
-    """The numbers of one epoch's items; Lightning calls `set_epoch`, also after a resume.
+def own_items(
+    total: int, *, done: int = 0, batch: int = 1, rank: int = 0, ranks: int = 1
+) -> Iterator[int]:
+    """The numbers of the items that one of several processes learns from, after `done` of all.
 
-    `per_epoch` and `done` count the items of all processes; those before `done` have been
-    learned and are not drawn again. Of every `batch` items for each of `ranks` processes, the
-    process `rank` takes its block: together they draw what one process would of a larger batch.
+    Of every `batch` items for each of `ranks` processes, the process `rank` takes its block:
+    together they draw what one process would of a larger batch.
     """
-
-    def __init__(
-        self, per_epoch: int, *, done: int = 0, batch: int = 1, rank: int = 0, ranks: int = 1
-    ) -> None:
-        self.per_epoch, self.done = per_epoch, done
-        self.batch, self.rank, self.ranks = batch, rank, ranks
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Move to another epoch."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.per_epoch // self.ranks
-
-    def __iter__(self) -> Iterator[int]:
-        first = self.epoch * self.per_epoch
-        for start in range(first, first + self.per_epoch, self.batch * self.ranks):
-            if start >= self.done:
-                own = start + self.rank * self.batch
-                yield from range(own, own + self.batch)
+    for start in range(done, total, batch * ranks):
+        own = start + rank * batch
+        yield from range(own, own + batch)

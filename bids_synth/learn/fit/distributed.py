@@ -7,7 +7,6 @@ of torchrun or of srun. In a single process everything here does nothing.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -172,30 +171,17 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
         begun = end
 
 
-@torch.no_grad()
-def share_weights(network: nn.Module) -> None:
-    """Give every process the parameters and buffers of the first."""
+def tell(what: object) -> None:
+    """Give every other process what it is to do next."""
     if ranks() > 1:
-        for value in (*network.parameters(), *network.buffers()):
-            distributed.broadcast(value.data, 0)
+        distributed.broadcast_object_list([what], device=torch.device("cpu"))
 
 
-def tell(order: Mapping[str, Any]) -> None:
-    """Send every other process what to do next."""
-    if ranks() > 1:
-        text = torch.frombuffer(bytearray(json.dumps(order).encode()), dtype=torch.uint8)
-        distributed.broadcast(torch.tensor(len(text)), 0)
-        distributed.broadcast(text, 0)
-
-
-def listen() -> dict[str, Any]:
+def listen() -> Any:
     """Wait for what the first process tells."""
-    length = torch.tensor(0)
-    distributed.broadcast(length, 0)
-    text = torch.empty(int(length), dtype=torch.uint8)
-    distributed.broadcast(text, 0)
-    order: dict[str, Any] = json.loads(bytes(text.tolist()))
-    return order
+    words: list[Any] = [None]
+    distributed.broadcast_object_list(words, device=torch.device("cpu"))
+    return words[0]
 
 
 def _number(given: Mapping[str, str], name: str) -> int:

@@ -25,7 +25,8 @@ from bids_synth.learn.data.quantiles import quantiles_of
 from bids_synth.learn.device import resolve_device
 from bids_synth.learn.features.loss import features_digest, features_of
 from bids_synth.learn.fit.distributed import ranks
-from bids_synth.learn.fit.member import Member, fit_member, initial_network
+from bids_synth.learn.fit.loop import fit_member
+from bids_synth.learn.fit.member import Member, initial_network
 from bids_synth.learn.fit.renew import keep_aside, renewed
 from bids_synth.learn.fit.selection import Score
 from bids_synth.learn.fit.unpaired_score import choose_selection
@@ -223,7 +224,7 @@ def _gramian(recipe: Recipe, chosen: Sequence[Prepared], training: Sequence[Stor
 def _forget(members: Sequence[Member]) -> None:
     for member in members:
         (member.place / "key.txt").unlink(missing_ok=True)
-        (member.place / "fitted.json").unlink(missing_ok=True)
+        member.result.unlink(missing_ok=True)
 
 
 def _initial(

@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import logging
-import os
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from math import isfinite, nan
-from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, Trainer
+from lightning.fabric.loggers import TensorBoardLogger
 from torch import nn
+from tqdm import tqdm  # type: ignore[import-untyped]
 
-from bids_synth.learn.fit.distributed import agreed
+from bids_synth.learn.fit.distributed import agreed, rank
 from bids_synth.learn.fit.finite import is_finite
+from bids_synth.learn.fit.member import Member
 from bids_synth.learn.fit.preview import FILE, add_preview
+from bids_synth.learn.objectives.objective import Objective
+from bids_synth.learn.objectives.schedule import schedule_of
 from bids_synth.spatial.volume import write_text
-from bids_synth.system.os_errors import naming
-from bids_synth.system.signals import Preempted, asked, claim, released
+from bids_synth.system.signals import Preempted, released
 
 LOG = logging.getLogger(__name__)
 Row = dict[str, float | int | None]
-STATE = "last.ckpt"
-"""Name of the state from which a fit goes on."""
 START = -1
 """The epoch of weights that no step has changed."""
+BAR = "{desc} |{bar:20}| {percentage:3.0f}% {postfix} [{elapsed}, {remaining} left]"
 COLUMNS = (
     "fold",
     "member",
@@ -42,146 +44,128 @@ COLUMNS = (
 )
 
 
-class Record(Callback):  # type: ignore[misc]
-    """The curve of one member and its best averaged weights, as state that is resumed.
+class Record:
+    """The curve of one member and its best averaged weights; what is shown of them.
 
-    `data_wait_fraction` counts everything between two steps, the fetching of patches and
-    Lightning's own work alike, against the time of the whole loop without validation.
-
-    Where a scheduler asks the run to end, the state is saved after the step that is going on
-    and Preempted is raised; validation is broken off and done again by the next run.
+    `data_wait_fraction` counts everything between two steps, the fetching of patches above all,
+    against the time of the whole loop without validation. All processes of a fit have a record;
+    that of the first alone has a judge, keeps weights and writes.
     """
 
-    def __init__(
-        self,
-        place: Path,
-        validate: Callable[[nn.Module], float],
-        *,
-        fold: int,
-        member: int,
-        watch: Callable[[int, float], None] | None = None,
-    ) -> None:
-        self.place = place
-        self.validate = validate
-        self.watch = watch
-        self.fold, self.member = fold, member
+    def __init__(self, member: Member, judge: Callable[[nn.Module], float] | None = None) -> None:
+        self.member, self.judge = member, judge
+        self.schedule = schedule_of(member.recipe)
         self.rows: list[Row] = []
         self.best: dict[str, torch.Tensor] = {}
         self.best_score = -float("inf")
         self.best_epoch = START
-        self.loss: torch.Tensor | None = None
-        self._losses: list[torch.Tensor] = []
-        self._due: dict[str, float] | None = None
+        self.losses: list[torch.Tensor] = []
+        self.due: dict[str, float] | None = None
+        """Of an epoch whose steps are taken and whose score is not known."""
+        self._logger: Any = None
+        self._bar: Any = None
         self._began = self._ended = self._waited = 0.0
 
-    def state_dict(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         """All that a resumed fit needs to go on with the same curve."""
         return {
             "rows": self.rows,
             "best": self.best,
             "best_score": self.best_score,
             "best_epoch": self.best_epoch,
-            "losses": [float(loss) for loss in self._losses],
-            "due": self._due,
+            "losses": [float(loss) for loss in self.losses],
+            "due": self.due,
         }
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def resume(self, state: Mapping[str, Any]) -> None:
         """Take up the curve of an interrupted fit."""
-        self.rows = state_dict["rows"]
-        self.best = state_dict["best"]
-        self.best_score = state_dict["best_score"]
-        self.best_epoch = state_dict["best_epoch"]
-        self._losses = [torch.tensor(loss) for loss in state_dict.get("losses", [])]
-        self._due = state_dict.get("due")
+        self.rows, self.best, self.due = state["rows"], state["best"], state["due"]
+        self.best_score, self.best_epoch = state["best_score"], state["best_epoch"]
+        self.losses = [torch.tensor(loss) for loss in state["losses"]]
 
-    def on_fit_start(self, loop: Trainer, module: Any) -> None:
-        """Score what the fit begins with, or close the epoch whose validation was broken off.
+    def summary(self) -> dict[str, Any]:
+        """Of a fit that is over."""
+        return {"score": self.best_score, "epoch": self.best_epoch, "rows": self.rows}
 
-        A linear answer or the weights of another model are a candidate like any other, so that
-        no fit ends below them.
-        """
-        if self._due is not None:
-            self._close_epoch(loop, module)
-        elif not self.best and not self.rows:
-            self._weigh(module.average, START)
-        leave_if_asked()
-
-    def on_train_start(self, *_: Any) -> None:
-        """Take the signals from Lightning, and start the clocks, also in mid-epoch."""
-        claim()
-        self._start_clocks()
-
-    def on_train_epoch_start(self, *_: Any) -> None:
-        """Forget the losses of the last epoch."""
-        self._losses = []
-        self._start_clocks()
-
-    def on_train_batch_start(self, *_: Any) -> None:
-        """Count the time since the last step as waiting."""
-        self._waited += time.perf_counter() - self._ended
-
-    def on_train_batch_end(
-        self, loop: Trainer, module: Any, outputs: Any, _: Any, number: int
-    ) -> None:
-        """Remember the loss; log it now and then; save and end where that was asked."""
-        self.loss = outputs["loss"].detach()
-        self._losses.append(self.loss)
-        if loop.logger is not None and module.steps_done % 25 == 0:
-            loop.logger.log_metrics({"loss": float(self.loss)}, module.steps_done)
-        if number + 1 < loop.num_training_batches:
-            leave_if_asked(lambda: save_state(loop, self.place / STATE))
-        self._ended = time.perf_counter()
-
-    def on_train_epoch_end(self, loop: Trainer, module: Any) -> None:
-        """Score the averaged weights, keep them where they are the best, save everything."""
-        self._due = {
-            "epoch": loop.current_epoch,
-            "rate": loop.optimizers[0].param_groups[0]["lr"],
-            "waited": self._waited,
-            "spent": max(self._ended - self._began, 1e-9),
-        }
-        epoch = loop.current_epoch
+    @contextmanager
+    def shown(self, done: int, *, quiet: bool) -> Iterator[None]:
+        """Inside, figures go to TensorBoard and, unless `quiet`, one line to standard error."""
+        logs, live = self.member.logs, sys.stderr.isatty()
+        if rank() == 0:
+            place = {"root_dir": logs.parent, "name": "", "version": logs.name}
+            self._logger = TensorBoardLogger(**place, purge_step=done)
+        self._bar = tqdm(
+            total=self.schedule.steps,
+            initial=done,
+            desc=f"fold {self.member.fold} member {self.member.number}",
+            bar_format=BAR,
+            file=sys.stderr,
+            mininterval=0.5 if live else 30.0,
+            maxinterval=60.0,
+            ascii=None if live else " #",
+            disable=quiet or rank() > 0,
+        )
         try:
-            score = self._close_epoch(loop, module)
+            with self._bar:
+                yield
         finally:
-            save_state(loop, self.place / STATE)
-        leave_if_asked()
-        if self.watch is not None:
-            self.watch(epoch, score)
+            if self._logger is not None:
+                self._logger.finalize("")
 
-    def _start_clocks(self) -> None:
+    def start_clocks(self) -> None:
+        """The loop begins or goes on, also in mid-epoch."""
         self._waited = 0.0
         self._began = self._ended = time.perf_counter()
 
-    def _close_epoch(self, loop: Trainer, module: Any) -> float:
+    def begin_step(self) -> None:
+        """Count the time since the last step as waiting."""
+        self._waited += time.perf_counter() - self._ended
+
+    def end_step(self, loss: torch.Tensor, steps_done: int) -> None:
+        """Remember the loss, and show it now and then."""
+        self.losses.append(loss)
+        if steps_done % 25 == 0:
+            self._log({"loss": float(loss)}, steps_done)
+        if steps_done % 10 == 0:
+            self._say(len(self.rows), float(loss))
+        self._bar.update(1)
+        self._ended = time.perf_counter()
+
+    def end_epoch(self, epoch: int, rate: float) -> None:
+        """The steps of an epoch are taken; its score is due."""
+        spent = max(self._ended - self._began, 1e-9)
+        self.due = {"epoch": epoch, "rate": rate, "waited": self._waited, "spent": spent}
+
+    def close_epoch(self, objective: Objective) -> float:
         """The score of the epoch that is due; Preempted, and it stays due, where broken off."""
-        due = self._due or {}
-        epoch = int(due["epoch"])
-        score = self._weigh(module.average, epoch)
-        self._add_row(loop, module, score, due)
-        self._losses, self._due = [], None
-        write_text(rows_to_tsv(self.rows), self.place / "training.tsv")
-        if look := getattr(self.validate, "look", None):
-            add_preview(look, self.place / FILE, epoch, score)
+        due, score = self.due or {}, nan
+        if self.judge is not None:
+            score = self.weigh(objective.average, int(due["epoch"]))
+            self._add_row(objective, score, due)
+            write_text(rows_to_tsv(self.rows), self.member.place / "training.tsv")
+            if look := getattr(self.judge, "look", None):
+                add_preview(look, self.member.place / FILE, int(due["epoch"]), score)
+        self.losses, self.due = [], None
         return score
 
-    def _weigh(self, average: nn.Module, epoch: int) -> float:
+    def weigh(self, average: nn.Module, epoch: int) -> float:
         """Validation score of weights, which are kept where none were better.
 
         Weights or a score that are NaN or infinite are never kept.
         """
+        if self.judge is None:
+            return nan
         try:
             with released():
-                score = self.validate(average)
+                score = self.judge(average)
         except Preempted:
             agreed(answer=True)
             raise
-        whole = isfinite(score) and is_finite(average.state_dict())
-        if not whole:
+        if not (isfinite(score) and is_finite(average.state_dict())):
             told = (
                 "fold %d member %d: weights of epoch %d are not kept, their validation score is %s"
             )
-            LOG.warning(told, self.fold, self.member, epoch, score)
+            LOG.warning(told, self.member.fold, self.member.number, epoch, score)
         elif score > self.best_score:
             self.best_score, self.best_epoch = score, epoch
             self.best = {
@@ -190,14 +174,14 @@ class Record(Callback):  # type: ignore[misc]
             }
         return score
 
-    def _add_row(self, loop: Trainer, module: Any, score: float, due: Mapping[str, float]) -> None:
-        health = module.health()
+    def _add_row(self, objective: Objective, score: float, due: Mapping[str, float]) -> None:
+        health = objective.health()
         values = (
-            self.fold,
-            self.member,
+            self.member.fold,
+            self.member.number,
             int(due["epoch"]),
-            module.steps_done,
-            float(torch.stack([loss.cpu() for loss in self._losses]).mean()),
+            objective.steps_done,
+            float(torch.stack([loss.cpu() for loss in self.losses]).mean()),
             score,
             float(due["rate"]),
             health.get("discriminator_loss", nan),
@@ -207,29 +191,19 @@ class Record(Callback):  # type: ignore[misc]
         )
         row: Row = dict(zip(COLUMNS, values, strict=True))
         self.rows.append(row)
-        if loop.logger is not None:
-            figures = {c: float(row[c] or 0.0) for c in COLUMNS[4:]} | dict(health)
-            logged = {f"epoch/{name}": v for name, v in figures.items() if isfinite(v)}
-            loop.logger.log_metrics(logged, module.steps_done)
+        figures = {c: float(row[c] or 0.0) for c in COLUMNS[4:]} | dict(health)
+        logged = {f"epoch/{name}": v for name, v in figures.items() if isfinite(v)}
+        self._log(logged, objective.steps_done)
+        self._say(int(due["epoch"]), figures["loss"])
 
+    def _log(self, figures: Mapping[str, float], step: int) -> None:
+        if self._logger is not None:
+            self._logger.log_metrics(figures, step)
 
-def leave_if_asked(save: Callable[[], None] | None = None) -> None:
-    """Raise Preempted, in all processes of a fit at the same step, where any was asked to end."""
-    if agreed(asked()):
-        if save is not None:
-            save()
-        raise Preempted
-
-
-def save_state(loop: Trainer, path: Path) -> None:
-    """Lightning's whole state by rename, so that a kill leaves the last one or the new one."""
-    part = path.with_suffix(".part")
-    try:
-        with naming(path):
-            loop.save_checkpoint(part)
-            os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    def _say(self, epoch: int, loss: float) -> None:
+        best = f"{self.best_score:.3f}" if self.best else "n/a"
+        said = f"epoch {epoch + 1}/{self.schedule.epochs}, loss {loss:.4f}, best score {best}"
+        self._bar.set_postfix_str(said, refresh=False)
 
 
 def rows_to_tsv(rows: Sequence[Row]) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
 
 from bids_synth.learn.data.dataset import Item
 from bids_synth.learn.objectives.adversarial import (
@@ -18,8 +17,7 @@ from bids_synth.learn.objectives.adversarial import (
     mean_where,
     resting,
 )
-from bids_synth.learn.objectives.objective import Objective, Player, player_of
-from bids_synth.learn.objectives.paired import emphasis_of, frozen_features, gains_of, paired_loss
+from bids_synth.learn.objectives.regression import Regression
 from bids_synth.recipe.sections.objective import AdversarialPart
 
 
@@ -35,7 +33,7 @@ class Marks:
     """Maps by which its health is told: those that were really made."""
 
 
-class ConditionalGan(Objective):
+class ConditionalGan(Regression):
     """Losses between images of one visit, and a discriminator of pairs (Isola 2017).
 
     The discriminator is shown the network's inputs, 0 where absent, beside the candidate, all
@@ -47,12 +45,10 @@ class ConditionalGan(Objective):
     keep = False
     """Whether the tail of the discriminator keeps the size of its maps."""
 
-    def __init__(self, *arguments: Any, features: nn.Module | None = None, **more: Any) -> None:
+    weights: AdversarialPart
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
-        self.weights: AdversarialPart = self.recipe.objective  # type: ignore[assignment]
-        self.emphasis = emphasis_of(self.recipe, self.weights)
-        self.gains = gains_of(self.recipe)
-        self.features = frozen_features(self.weights, features)
         self.discriminator = build_discriminator(
             self.recipe,
             self.weights.discriminator,
@@ -78,10 +74,10 @@ class ConditionalGan(Objective):
         """True in the steps in which the discriminator learns and counts."""
         return self.weights.adversarial > 0 and self.steps_done >= self.weights.start * self.steps
 
-    def players(self) -> list[Player]:
-        """The generator and the discriminator."""
+    def optimizers(self) -> list[torch.optim.Optimizer]:
+        """Of the generator and of the discriminator."""
         rate = self.weights.discriminator.learning_rate
-        return [*super().players(), player_of(self.discriminator.parameters(), rate)]
+        return [*super().optimizers(), self.optimizer_of(self.discriminator, rate)]
 
     def condition(self, batch: Item) -> torch.Tensor:
         """What is shown beside every candidate: (N, maps, I, J, K)."""
@@ -105,28 +101,19 @@ class ConditionalGan(Objective):
         logits: torch.Tensor = self.discriminator(shown)
         return logits
 
-    def learn(self, batch: Item) -> torch.Tensor:
-        """A step of the generator, then one of the discriminator on the same image."""
+    def losses(self, batch: Item) -> Iterator[torch.Tensor]:
+        """That of the generator, then that of the discriminator on the same image."""
         made = self.network(batch["sources"], batch["available"])
-        loss = paired_loss(
-            made,
-            batch,
-            self.weights,
-            emphasis=self.emphasis,
-            gains=self.gains,
-            features=self.features,
-        )
+        loss = self.distance(made, batch)
         if not self.plays:
-            self.descend(0, loss)
-            return loss
+            yield loss
+            return
         marks = self.marks(batch)
         with resting(self.discriminator):
             logits = self.judge(batch, self.candidate(batch, made))
         wanted = errors(logits, torch.ones_like(marks.counted), self.weights.gan)
-        loss = loss + self.weights.adversarial * mean_where(wanted, marks.counted)
-        self.descend(0, loss)
-        self.descend(1, self._judged(batch, made.detach(), marks))
-        return loss
+        yield loss + self.weights.adversarial * mean_where(wanted, marks.counted)
+        yield self._judged(batch, made.detach(), marks)
 
     def _judged(self, batch: Item, made: torch.Tensor, marks: Marks) -> torch.Tensor:
         """Loss of the discriminator on a real and a synthetic candidate."""
@@ -145,12 +132,11 @@ class ConditionalGan(Objective):
         """Loss and accuracy of the discriminator over the epoch."""
         return self.watch.close()
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the health beside the number of the step."""
-        super().on_save_checkpoint(checkpoint)
-        checkpoint["health"] = self.watch.state()
+    def state(self) -> dict[str, Any]:
+        """With the health of the discriminator."""
+        return super().state() | {"health": self.watch.state()}
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take both up."""
-        super().on_load_checkpoint(checkpoint)
-        self.watch.resume(checkpoint["health"])
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """With the health of the discriminator."""
+        super().resume(state)
+        self.watch.resume(state["health"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from bids_synth.learn.objectives.adversarial import (
     resting,
 )
 from bids_synth.learn.objectives.losses import masked_l1
-from bids_synth.learn.objectives.objective import Objective, Player, player_of
+from bids_synth.learn.objectives.objective import Objective
 from bids_synth.learn.objectives.pool import Pool
 from bids_synth.learn.objectives.structure import structure_loss
 from bids_synth.recipe.sections.objective import CycleGanPart
@@ -49,24 +49,22 @@ class CycleGan(Objective):
             for modality in self.recipe.sources
         ]
 
-    def players(self) -> list[Player]:
-        """Both generators, and both discriminators."""
+    def optimizers(self) -> list[torch.optim.Optimizer]:
+        """Of both generators, and of both discriminators."""
         rate = self.weights.discriminator.learning_rate
-        return [*super().players(), player_of(self.discriminators.parameters(), rate)]
+        return [*super().optimizers(), self.optimizer_of(self.discriminators, rate)]
 
-    def learn(self, batch: Item) -> torch.Tensor:
-        """A step of the generators, then one of the discriminators."""
+    def losses(self, batch: Item) -> Iterator[torch.Tensor]:
+        """That of the generators, then that of the discriminators."""
         rows = slice(0, 1), slice(1, 2)
         images = [batch["sources"][:, row] for row in rows]
         masks = [batch["mask"][:, row] for row in rows]
         both = [self._way(n, images[n], masks[n]) for n in (0, 1)]
-        loss = both[0][0] + both[1][0]
-        self.descend(0, loss)
+        yield both[0][0] + both[1][0]
         if self.weights.adversarial > 0:
             # Direction 1 makes the first modality, which discriminator 0 knows.
             judged = [self._judged(n, images[n], both[1 - n][1]) for n in (0, 1)]
-            self.descend(1, judged[0] + judged[1])
-        return loss
+            yield judged[0] + judged[1]
 
     def _way(
         self, direction: int, image: torch.Tensor, mask: torch.Tensor
@@ -112,16 +110,15 @@ class CycleGan(Objective):
             figures |= {f"{name}_{modality}": value for name, value in each.items()}
         return figures
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep pools and health beside the number of the step."""
-        super().on_save_checkpoint(checkpoint)
-        checkpoint["pools"] = [pool.state() for pool in self.pools]
-        checkpoint["health"] = [watch.state() for watch in self.watch]
+    def state(self) -> dict[str, Any]:
+        """With pools and health."""
+        pools, health = ([part.state() for part in parts] for parts in (self.pools, self.watch))
+        return super().state() | {"pools": pools, "health": health}
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take them up."""
-        super().on_load_checkpoint(checkpoint)
-        for pool, state in zip(self.pools, checkpoint["pools"], strict=True):
-            pool.resume(state)
-        for watch, state in zip(self.watch, checkpoint["health"], strict=True):
-            watch.resume(state)
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """With pools and health."""
+        super().resume(state)
+        for pool, images in zip(self.pools, state["pools"], strict=True):
+            pool.resume(images)
+        for watch, figures in zip(self.watch, state["health"], strict=True):
+            watch.resume(figures)

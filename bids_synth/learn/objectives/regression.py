@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import nn
 from bids_synth.learn.data.dataset import Item
 from bids_synth.learn.objectives.objective import Objective
 from bids_synth.learn.objectives.paired import emphasis_of, frozen_features, gains_of, paired_loss
-from bids_synth.recipe.sections.objective import RegressionPart
+from bids_synth.recipe.sections.objective import PairedLosses
 
 
 class Regression(Objective):
@@ -18,15 +19,18 @@ class Regression(Objective):
 
     def __init__(self, *arguments: Any, features: nn.Module | None = None, **more: Any) -> None:
         super().__init__(*arguments, **more)
-        self.weights: RegressionPart = self.recipe.objective  # type: ignore[assignment]
+        self.weights: PairedLosses = self.recipe.objective  # type: ignore[assignment]
         self.emphasis = emphasis_of(self.recipe, self.weights)
         self.gains = gains_of(self.recipe)
         self.features = frozen_features(self.weights, features)
 
-    def learn(self, batch: Item) -> torch.Tensor:
-        """One step towards the real images."""
-        synthetic = self.network(batch["sources"], batch["available"])
-        loss = paired_loss(
+    def losses(self, batch: Item) -> Iterator[torch.Tensor]:
+        """The distance from the real images."""
+        yield self.distance(self.network(batch["sources"], batch["available"]), batch)
+
+    def distance(self, synthetic: torch.Tensor, batch: Item) -> torch.Tensor:
+        """The weighted losses between what was made and what is real."""
+        return paired_loss(
             synthetic,
             batch,
             self.weights,
@@ -34,5 +38,3 @@ class Regression(Objective):
             gains=self.gains,
             features=self.features,
         )
-        self.descend(0, loss)
-        return loss
