@@ -8,6 +8,7 @@ from learn_objective_toys import OBJECTIVES as TOYS
 from learn_objective_toys import toy_of
 
 from bids_synth.errors import RecipeError
+from bids_synth.learn.fit import loop
 from bids_synth.learn.networks import build_network
 from bids_synth.learn.objectives import OBJECTIVES
 from bids_synth.learn.objectives.losses import masked_l1
@@ -243,3 +244,16 @@ def test_features_are_compared_and_do_not_learn(name):
     assert len(objective.optimizers()) == (1 if own is None else 2)
     with pytest.raises(RecipeError, match="features_from"):
         OBJECTIVES[name](recipe, network, **arguments)
+
+
+def test_under_mixed_precision_gradients_are_summed_in_32_bits_and_nothing_is_said(
+    monkeypatch, capfd
+):
+    """A cached copy of a weight would sum those of two passes in 16 bits."""
+    device, before = torch.device("cpu"), torch.is_autocast_cache_enabled()
+    monkeypatch.setattr(loop, "precision_on", lambda _: "bf16-mixed")
+    with loop.calm(device), loop.fabric_on(device).autocast():
+        assert torch.is_autocast_enabled("cpu")
+        assert not torch.is_autocast_cache_enabled()
+    assert torch.is_autocast_cache_enabled() == before
+    assert capfd.readouterr() == ("", "")

@@ -43,20 +43,14 @@ def obeying() -> Iterator[None]:
         return
     before = {number: signal.getsignal(number) for number in ENDING}
     _STATE.owner, _STATE.asked, _STATE.held = os.getpid(), False, False
-    claim()
+    for number in ENDING:
+        signal.signal(number, _obey)
     try:
         yield
     finally:
         _STATE.owner, _STATE.asked = 0, False
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def claim() -> None:
-    """Take the signals back from a library that has put its own handlers in place."""
-    if _STATE.owner == os.getpid():
-        for number in ENDING:
-            signal.signal(number, _obey)
 
 
 def asked() -> bool:

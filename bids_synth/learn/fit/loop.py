@@ -218,6 +218,8 @@ def fabric_on(device: torch.device) -> Fabric:
     # Trilinear upsampling has no deterministic gradient on CUDA: warn, do not refuse.
     torch.use_deterministic_algorithms(mode=True, warn_only=cuda)
     torch.backends.cudnn.benchmark = False
+    # The gradients of a weight that is used twice in a step would be summed in 16 bits.
+    torch.set_autocast_cache_enabled(False)
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
     return Fabric(
         accelerator="cuda" if cuda else "cpu",
@@ -285,12 +287,13 @@ def leave_if_asked(save: Callable[[], None] | None = None) -> None:
 @contextmanager
 def calm(device: torch.device) -> Iterator[None]:
     """Lightning's notices off, and torch's global switches put back afterwards."""
-    loggers = [logging.getLogger(name) for name in ("lightning.fabric", "lightning")]
+    names = ("lightning.pytorch", "lightning.fabric", "lightning")
+    loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
     strict = torch.are_deterministic_algorithms_enabled()
     switches: Any = torch.utils.deterministic
     filled = switches.fill_uninitialized_memory
-    benchmark = torch.backends.cudnn.benchmark
+    benchmark, cached = torch.backends.cudnn.benchmark, torch.is_autocast_cache_enabled()
     try:
         for logger in loggers:
             logger.setLevel(logging.ERROR)
@@ -305,5 +308,6 @@ def calm(device: torch.device) -> Iterator[None]:
         torch.use_deterministic_algorithms(strict)
         switches.fill_uninitialized_memory = filled
         torch.backends.cudnn.benchmark = benchmark
+        torch.set_autocast_cache_enabled(cached)
         if device.type == "cuda":
             torch.cuda.empty_cache()

@@ -138,14 +138,19 @@ class Record:
 
     def close_epoch(self, objective: Objective) -> float:
         """The score of the epoch that is due; Preempted, and it stays due, where broken off."""
-        due, score = self.due or {}, nan
-        if self.judge is not None:
-            score = self.weigh(objective.average, int(due["epoch"]))
-            self._add_row(objective, score, due)
-            write_text(rows_to_tsv(self.rows), self.member.place / "training.tsv")
-            if look := getattr(self.judge, "look", None):
-                add_preview(look, self.member.place / FILE, int(due["epoch"]), score)
-        self.losses, self.due = [], None
+        due = self.due or {}
+        if self.judge is None:
+            self.losses, self.due = [], None
+            return nan
+        epoch = int(due["epoch"])
+        score = self.weigh(objective.average, epoch)
+        health = objective.health()  # Forgotten once told: only after a look that came to its end.
+        row = self._row(objective.steps_done, score, due, health)
+        self.rows, self.losses, self.due = [*self.rows, row], [], None
+        self._show(row, health)
+        write_text(rows_to_tsv(self.rows), self.member.place / "training.tsv")
+        if look := getattr(self.judge, "look", None):
+            add_preview(look, self.member.place / FILE, epoch, score)
         return score
 
     def weigh(self, average: nn.Module, epoch: int) -> float:
@@ -174,27 +179,28 @@ class Record:
             }
         return score
 
-    def _add_row(self, objective: Objective, score: float, due: Mapping[str, float]) -> None:
-        health = objective.health()
-        values = (
-            self.member.fold,
-            self.member.number,
-            int(due["epoch"]),
-            objective.steps_done,
-            float(torch.stack([loss.cpu() for loss in self.losses]).mean()),
-            score,
-            float(due["rate"]),
-            health.get("discriminator_loss", nan),
-            health.get("discriminator_accuracy", nan),
-            due["waited"] / due["spent"],
-            due["spent"],
-        )
-        row: Row = dict(zip(COLUMNS, values, strict=True))
-        self.rows.append(row)
+    def _row(
+        self, step: int, score: float, due: Mapping[str, float], health: Mapping[str, float]
+    ) -> Row:
+        return {
+            "fold": self.member.fold,
+            "member": self.member.number,
+            "epoch": int(due["epoch"]),
+            "step": step,
+            "loss": float(torch.stack([loss.cpu() for loss in self.losses]).mean()),
+            "validation_score": score,
+            "learning_rate": float(due["rate"]),
+            "discriminator_loss": health.get("discriminator_loss", nan),
+            "discriminator_accuracy": health.get("discriminator_accuracy", nan),
+            "data_wait_fraction": due["waited"] / due["spent"],
+            "seconds": due["spent"],
+        }
+
+    def _show(self, row: Row, health: Mapping[str, float]) -> None:
         figures = {c: float(row[c] or 0.0) for c in COLUMNS[4:]} | dict(health)
         logged = {f"epoch/{name}": v for name, v in figures.items() if isfinite(v)}
-        self._log(logged, objective.steps_done)
-        self._say(int(due["epoch"]), figures["loss"])
+        self._log(logged, int(row["step"] or 0))
+        self._say(int(row["epoch"] or 0), figures["loss"])
 
     def _log(self, figures: Mapping[str, float], step: int) -> None:
         if self._logger is not None:
