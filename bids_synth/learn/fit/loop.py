@@ -59,11 +59,6 @@ class Job:
     features: nn.Module | None = None
     """What the objective compares images by, where the recipe asks for it."""
 
-    @property
-    def rate(self) -> float:
-        """Highest learning rate of the generator."""
-        return self.member.recipe.fit.learning_rate
-
 
 def fit_member(
     member: Member,
@@ -87,7 +82,7 @@ def fit_member(
     if member.fitted() is not None:
         return
     member.claim()
-    record = Record(member, selection)
+    record, rate = Record(member, selection), member.recipe.fit.learning_rate
     with calm(selection.device):
         network = initial()
         save_start(network, member.start, whole=fitted_before)
@@ -97,11 +92,11 @@ def fit_member(
                 tell(job)
                 fit(job, selection.device, record, quiet=quiet, watch=watch)
         except DivergedError as error:
-            fix = what_to_change(job.rate, precision_on(selection.device))
+            fix = what_to_change(rate, precision_on(selection.device))
             message = f"{member}, {error}: the fit is stopped; {fix}"
             raise FitError(message) from error
     if not record.best:
-        fix = what_to_change(job.rate, "32-true")
+        fix = what_to_change(rate, "32-true")
         message = f"{member}: no validation score is a number, so no weights are kept; {fix}"
         raise FitError(message)
     save_file(record.best, member.place / "weights.part")
@@ -149,7 +144,7 @@ def fit(
                 leave_if_asked(save)
                 continue
             epoch = objective.steps_done // schedule.per_epoch - 1
-            record.end_epoch(epoch, rate_of(objective))
+            record.end_epoch(epoch, rate_of(objective, optimizers[0]))
             try:
                 score = record.close_epoch(objective)
             finally:
@@ -168,7 +163,7 @@ def take_step(
     It begins from torch's random state of this very step and process, so that a resumed fit draws
     what an undisturbed one would have drawn.
     """
-    step, fit = objective.steps_done, objective.recipe.fit
+    step = objective.steps_done
     torch.manual_seed((objective.seed * 1_000_003 + step + rank() * 2**40) % 2**63)
     losses = []
     with fabric.autocast():
@@ -177,7 +172,7 @@ def take_step(
             descend(fabric, optimizer, loss, step)
             losses.append(loss.detach())
     objective.steps_done += 1
-    decay = averaging_decay(objective.steps_done, fit.ema)
+    decay = averaging_decay(objective.steps_done, objective.recipe.fit.ema)
     update_average(objective.average, objective.network, decay)
     return losses[0]
 
@@ -194,17 +189,16 @@ def descend(
     fabric.backward(loss)
     average_gradients(learning)
     norm = nn.utils.clip_grad_norm_(learning, CLIP)
-    known = torch.isfinite(norm) & torch.isfinite(loss.detach()).all()
-    if agreed(not bool(known)):  # Asked of all, so that none waits for one that has left.
+    finite = torch.isfinite(norm) & torch.isfinite(loss.detach()).all()
+    if agreed(not bool(finite)):  # Asked of all, so that none waits for one that has left.
         require_step(step, loss, norm)
     optimizer.step()
 
 
-def rate_of(objective: Objective, optimizer: torch.optim.Optimizer | None = None) -> float:
-    """The learning rate of the step that comes: of a player, or else of the generator."""
-    fit = objective.recipe.fit
-    highest = optimizer.param_groups[0]["initial_lr"] if optimizer else fit.learning_rate
-    return float(highest * rate_factor(objective.steps_done, objective.steps, fit.decay))
+def rate_of(objective: Objective, optimizer: torch.optim.Optimizer) -> float:
+    """The learning rate of a player in the step that comes."""
+    factor = rate_factor(objective.steps_done, objective.steps, objective.recipe.fit.decay)
+    return float(optimizer.param_groups[0]["initial_lr"] * factor)
 
 
 def precision_on(device: torch.device) -> str:
@@ -221,13 +215,15 @@ def fabric_on(device: torch.device) -> Fabric:
     # The gradients of a weight that is used twice in a step would be summed in 16 bits.
     torch.set_autocast_cache_enabled(False)
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
-    return Fabric(
+    fabric = Fabric(
         accelerator="cuda" if cuda else "cpu",
         devices=[device.index or 0] if cuda else 1,
         precision=precision_on(device),
         # Without it Lightning would look for SLURM and start processes of its own.
         plugins=[LightningEnvironment()],
     )
+    fabric.launch()  # Makes the card the current one of this process.
+    return fabric
 
 
 def objective_of(job: Job, steps: int) -> Objective:

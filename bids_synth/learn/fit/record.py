@@ -167,10 +167,10 @@ class Record:
             agreed(answer=True)
             raise
         if not (isfinite(score) and is_finite(average.state_dict())):
-            told = (
+            message = (
                 "fold %d member %d: weights of epoch %d are not kept, their validation score is %s"
             )
-            LOG.warning(told, self.member.fold, self.member.number, epoch, score)
+            LOG.warning(message, self.member.fold, self.member.number, epoch, score)
         elif score > self.best_score:
             self.best_score, self.best_epoch = score, epoch
             self.best = {
@@ -208,8 +208,8 @@ class Record:
 
     def _say(self, epoch: int, loss: float) -> None:
         best = f"{self.best_score:.3f}" if self.best else "n/a"
-        said = f"epoch {epoch + 1}/{self.schedule.epochs}, loss {loss:.4f}, best score {best}"
-        self._bar.set_postfix_str(said, refresh=False)
+        text = f"epoch {epoch + 1}/{self.schedule.epochs}, loss {loss:.4f}, best score {best}"
+        self._bar.set_postfix_str(text, refresh=False)
 
 
 def rows_to_tsv(rows: Sequence[Row]) -> str:

@@ -103,25 +103,25 @@ class ConditionalGan(Regression):
 
     def losses(self, batch: Item) -> Iterator[torch.Tensor]:
         """That of the generator, then that of the discriminator on the same image."""
-        made = self.network(batch["sources"], batch["available"])
-        loss = self.distance(made, batch)
+        synthetic = self.network(batch["sources"], batch["available"])
+        loss = self.distance(synthetic, batch)
         if not self.plays:
             yield loss
             return
         marks = self.marks(batch)
         with resting(self.discriminator):
-            logits = self.judge(batch, self.candidate(batch, made))
-        wanted = errors(logits, torch.ones_like(marks.counted), self.weights.gan)
-        yield loss + self.weights.adversarial * mean_where(wanted, marks.counted)
-        yield self._judged(batch, made.detach(), marks)
+            logits = self.judge(batch, self.candidate(batch, synthetic))
+        doubts = errors(logits, torch.ones_like(marks.counted), self.weights.gan)
+        yield loss + self.weights.adversarial * mean_where(doubts, marks.counted)
+        yield self._discrimination(batch, synthetic.detach(), marks)
 
-    def _judged(self, batch: Item, made: torch.Tensor, marks: Marks) -> torch.Tensor:
+    def _discrimination(self, batch: Item, synthetic: torch.Tensor, marks: Marks) -> torch.Tensor:
         """Loss of the discriminator on a real and a synthetic candidate."""
         weight, gan = self.weights.discriminator.gradient_penalty, self.weights.gan
         real = self.candidate(batch, batch["real"])
         real.requires_grad = weight > 0
         truth = self.judge(batch, real)
-        answer = self.judge(batch, self.candidate(batch, made))
+        answer = self.judge(batch, self.candidate(batch, synthetic))
         self.watch.add(truth, answer, marks.watched)
         ones = torch.ones_like(marks.counted)
         loss = mean_where(errors(truth, ones, gan), marks.counted)
