@@ -101,6 +101,20 @@ def test_any_step_will_do(step: int, undisturbed: Callable[[str], Path], tmp_pat
     assert curve(tmp_path / "models/toy") == curve(undisturbed("regression") / "models/toy")
 
 
+def test_a_state_that_an_older_version_left_is_not_taken_up(
+    undisturbed: Callable[[str], Path], tmp_path: Path
+) -> None:
+    with obeying(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "take_step", asking(loop.take_step, 5, signal.SIGTERM))
+        with pytest.raises(Preempted):
+            fit_toys(tmp_path, members=1)
+    (state,) = tmp_path.glob("work/fit/toy-*/fold-0_member-0/state.ckpt")
+    state.rename(state.with_name("last.ckpt")).write_bytes(b"of another layout")
+    fit_toys(tmp_path, members=1)
+    assert weights_of(tmp_path) == weights_of(undisturbed("regression"))
+    assert curve(tmp_path / "models/toy") == curve(undisturbed("regression") / "models/toy")
+
+
 def test_outside_a_fit_the_signal_ends_the_run_at_once_and_handlers_come_back() -> None:
     before = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGUSR1)]
     with obeying(), pytest.raises(Preempted):
