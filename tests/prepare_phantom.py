@@ -9,8 +9,9 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from bids_synth.core.visit import Scan, Visit
+from bids_synth.core.visit import Prepared, Scan, Visit
 from bids_synth.spatial.grid import Affine, Grid, inverse
+from bids_synth.spatial.masked_resample import resample_within
 from bids_synth.spatial.resample import resample
 from bids_synth.spatial.template import template_mask, template_t1w, template_tissue
 from bids_synth.spatial.volume import Volume, write_volume
@@ -108,3 +109,18 @@ def make_visit(folder: Path, scans: dict[str, Volume], participant: str = "01") 
         for m, v in scans.items()
     }
     return Visit(participant, None, found)
+
+
+def from_native(
+    volume: Volume, prepared: Prepared, *, background: float = 0.0, order: int = 3
+) -> Volume:
+    """From the reference's own grid to the prepared one; the inverse of `to_native`."""
+    volume.require_grid(prepared.native)
+    return resample_within(
+        volume,
+        prepared.native_mask_image.array,
+        prepared.grid,
+        order=order,
+        background=background,
+        inside=prepared.mask_image.array,
+    )

@@ -12,13 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nibabel.processing import resample_from_to
+from prepare_phantom import from_native
 from scipy import ndimage
 from strategies import blob, centre_of, directions, grids, rigid_maps
 
 from bids_synth.core.scale import Scale
 from bids_synth.core.visit import Prepared, Visit
 from bids_synth.errors import VisitError
-from bids_synth.prepare.native import from_native, prepared_grid, to_native
+from bids_synth.prepare.native import prepared_grid, to_native
 from bids_synth.prepare.registration.ants_runtime import ants
 from bids_synth.recipe.sections.preparation import GridPart
 from bids_synth.spatial.grid import Grid

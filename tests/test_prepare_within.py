@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from learn_toys import IDENTITY
-from prepare_phantom import GREYS, tissues
+from prepare_phantom import GREYS, from_native, tissues
 from scipy import ndimage
 from scipy.spatial.distance import cdist
 from strategies import directions, grids
@@ -21,7 +21,7 @@ from bids_synth.core.settings import OutputSpace
 from bids_synth.core.visit import Prepared, Scan, Visit
 from bids_synth.evaluate.truth import real_on_native
 from bids_synth.learn.data.mean_image import empty_population
-from bids_synth.prepare.native import from_native, prepared_grid, to_native
+from bids_synth.prepare.native import prepared_grid, to_native
 from bids_synth.prepare.to_template import to_template
 from bids_synth.prepare.workflow.steps import place_mask, resample_scan
 from bids_synth.recipe.sections.preparation import GridPart, PreparationPart

@@ -13,7 +13,6 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from bids_synth.core.visit import Prepared
-from bids_synth.spatial.volume import read_mask
 
 LOG = logging.getLogger(__name__)
 BLEND = 6.0
@@ -34,12 +33,6 @@ class Part:
     """(I, J, K), 0 to 1: how much the answer from these sources counts; all parts sum to 1."""
 
 
-def covered(prepared: Prepared, modality: str) -> npt.NDArray[np.bool_] | None:
-    """(I, J, K), True where a scan was acquired; None where it covers the whole mask."""
-    path = prepared.coverage.get(modality)
-    return None if path is None else read_mask(path).array > 0
-
-
 def parts_of(
     prepared: Prepared, sources: Sequence[str], mask: npt.NDArray[Any], *, least: int
 ) -> list[Part]:
@@ -51,7 +44,7 @@ def parts_of(
     """
     inside = mask > 0
     soft = {m: _taken_over(c & inside, inside, prepared) for m in sources
-            if (c := covered(prepared, m)) is not None}  # fmt: skip
+            if (c := prepared.covered(m)) is not None}  # fmt: skip
     found = []
     for there in product((True, False), repeat=len(soft)):
         absent = {m for m, kept in zip(soft, there, strict=True) if not kept}
@@ -68,7 +61,7 @@ def parts_of(
 
 def shared_mask(prepared: Prepared) -> npt.NDArray[np.uint8]:
     """uint8 (I, J, K): 1 where the mask is and every image of the visit was acquired."""
-    return within(prepared, tuple(prepared.images), read_mask(prepared.mask).array)
+    return within(prepared, tuple(prepared.images), prepared.mask_image.array)
 
 
 def within(
@@ -77,7 +70,7 @@ def within(
     """uint8 (I, J, K): 1 where a mask is and all scans of these modalities were acquired."""
     kept = np.asarray(mask > 0)
     for modality in modalities:
-        there = covered(prepared, modality)
+        there = prepared.covered(modality)
         kept = kept if there is None else kept & there
     return kept.astype(np.uint8)
 

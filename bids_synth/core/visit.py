@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
+from bids_synth.core.modality import MODALITIES
 from bids_synth.core.scale import Scale
 from bids_synth.core.units import UNTOLD, Conversion
 from bids_synth.spatial.grid import Grid
+from bids_synth.spatial.volume import Volume, read_mask, read_volume
 
 
 def visit_label(participant: str, session: str | None) -> str:
@@ -148,3 +154,57 @@ class Prepared:
     def label(self) -> str:
         """Label of the visit."""
         return self.visit.label
+
+    @property
+    def mask_image(self) -> Volume:
+        """The mask on `grid`."""
+        return self._on(self.grid, self.mask)
+
+    @property
+    def native_mask_image(self) -> Volume:
+        """The mask on `native`."""
+        return self._on(self.native, self.native_mask)
+
+    def image(self, modality: str) -> Volume:
+        """A prepared image in its modality's unit."""
+        return _read_image(self.images[modality], MODALITIES[modality].unit)
+
+    def covered(self, modality: str) -> npt.NDArray[np.bool_] | None:
+        """(I, J, K), True where a scan was acquired; None where it covers the whole mask."""
+        path = self.coverage.get(modality)
+        return None if path is None else _read_mask(path).array > 0
+
+    def _on(self, grid: Grid, path: Path) -> Volume:
+        """A mask on its grid to the last digit, which a file keeps only in float32."""
+        mask = _read_mask(path)
+        mask.require_grid(grid)
+        return Volume(mask.array, grid)
+
+
+def _read_mask(path: Path) -> Volume:
+    return _cached_mask(path, _changed(path))
+
+
+def _read_image(path: Path, unit: str) -> Volume:
+    return _cached_image(path, unit, _changed(path))
+
+
+def _changed(path: Path) -> int:
+    return path.stat().st_mtime_ns if path.is_file() else 0
+
+
+# Of the visit at hand, whose steps follow one another; a run holds far more visits than memory.
+@lru_cache(maxsize=4)
+def _cached_mask(path: Path, changed: int) -> Volume:  # noqa: ARG001
+    return _for_reading(read_mask(path))
+
+
+@lru_cache(maxsize=4)
+def _cached_image(path: Path, unit: str, changed: int) -> Volume:  # noqa: ARG001
+    return _for_reading(read_volume(path, unit=unit))
+
+
+def _for_reading(volume: Volume) -> Volume:
+    """Nobody writes into an array that all share."""
+    volume.array.flags.writeable = False
+    return volume

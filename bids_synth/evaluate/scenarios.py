@@ -13,7 +13,7 @@ from bids_synth.errors import VisitError
 from bids_synth.prepare.native import part_on_native
 from bids_synth.recipe.recipe import Recipe
 from bids_synth.recipe.tasks import Task
-from bids_synth.spatial.volume import Volume, read_mask
+from bids_synth.spatial.volume import Volume
 
 LOG = logging.getLogger(__name__)
 
@@ -44,10 +44,11 @@ def scored_mask(made: Synthetic, prepared: Prepared) -> Volume:
 
     `made` lies on the prepared grid. A warning says where that is not the whole mask.
     """
-    mask = read_mask(prepared.native_mask)
-    real = prepared.coverage.get(made.modality)
+    mask = prepared.native_mask_image
+    acquired = prepared.covered(made.modality)
     parts = [made.made_in] if made.made_in else []
-    parts += [read_mask(real)] if real else []
+    if acquired is not None:
+        parts.append(Volume(acquired.astype(np.uint8), prepared.grid))
     if not parts:
         return mask
     inside = mask.array

@@ -28,7 +28,7 @@ from bids_synth.measure.table import START
 from bids_synth.physics.visit_maps import compute
 from bids_synth.prepare.native import part_on_native, to_native
 from bids_synth.recipe.recipe import Recipe
-from bids_synth.spatial.volume import Volume, read_mask
+from bids_synth.spatial.volume import Volume
 
 Vectors = npt.NDArray[Any]
 
@@ -50,7 +50,7 @@ class Scored:
 
     def where(self, prepared: Prepared) -> Volume:
         """uint8 on the native grid: the voxels that were scored."""
-        return self.mask or read_mask(prepared.native_mask)
+        return self.mask or prepared.native_mask_image
 
 
 def score_withheld(
@@ -73,7 +73,7 @@ def score_withheld(
     modality = MODALITIES[made.modality]
     scale = prepared.scales[made.modality]
     own = model.scales[made.modality]
-    inside = (made.made_in or read_mask(prepared.mask)).array > 0
+    inside = (made.made_in or prepared.mask_image).array > 0
     answers = {"model": _rescaled(made.image, made.modality, own, scale, inside)}
     if start is not None:
         answers[START] = _rescaled(start.image, made.modality, own, scale, inside)
@@ -168,7 +168,7 @@ def on_native(made: Synthetic, prepared: Prepared) -> Synthetic:
 
 def closed_form_image(quantity: str, prepared: Prepared) -> Volume:
     """CMRO2 or OEF of a visit by physics alone, on the prepared grid, as it comes out."""
-    values = compute(quantity, prepared, read_mask(prepared.mask).array)
+    values = compute(quantity, prepared, prepared.mask_image.array)
     unit = MODALITIES[quantity].unit if quantity in MODALITIES else "fraction"
     return Volume(values, prepared.grid, unit)
 

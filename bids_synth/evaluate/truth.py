@@ -8,15 +8,14 @@ from bids_synth.prepare.checks import read_again
 from bids_synth.prepare.native import to_native
 from bids_synth.prepare.workflow.steps import scan_on_grid
 from bids_synth.spatial.itk import read_itk
-from bids_synth.spatial.volume import Volume, read_mask, read_volume
+from bids_synth.spatial.volume import Volume
 
 
 def truth_on_native(prepared: Prepared, target: str) -> Volume:
     """A scan of `prepared.truths` on the reference's native grid, resampled once."""
     scan = prepared.visit.scans[target]
-    mask = Volume(read_mask(prepared.native_mask).array, prepared.native)
     transform = read_itk(prepared.transforms[target])
-    return scan_on_grid(scan.path, target, mask, transform, scan.conversion)
+    return scan_on_grid(scan.path, target, prepared.native_mask_image, transform, scan.conversion)
 
 
 def real_on_native(prepared: Prepared, target: str) -> Volume:
@@ -30,5 +29,4 @@ def real_on_native(prepared: Prepared, target: str) -> Volume:
     if target == prepared.reference:
         scan = prepared.visit.scans[target]
         return read_again(scan.path, target, prepared.conversions.get(target, scan.conversion))
-    resampled = read_volume(prepared.images[target], unit=modality.unit)
-    return to_native(resampled, prepared, background=modality.background)
+    return to_native(prepared.image(target), prepared, background=modality.background)

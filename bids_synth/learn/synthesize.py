@@ -26,7 +26,7 @@ from bids_synth.learn.fit.selection import blocks_of
 from bids_synth.learn.model.model import Model
 from bids_synth.learn.out_of_memory import is_shortage
 from bids_synth.recipe.tasks import task_of
-from bids_synth.spatial.volume import LEAST, Volume, hold_to_bounds, read_mask
+from bids_synth.spatial.volume import LEAST, Volume, hold_to_bounds
 
 LOG = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class Synthesizer:
         do not suffice or the card's memory does not.
         """
         used = self._sources(prepared, target, sources)
-        mask = read_mask(prepared.mask).array
+        mask = prepared.mask_image.array
         parts = parts_of(prepared, used, mask, least=self.model.recipe.minimum)
         if not parts:
             message = (

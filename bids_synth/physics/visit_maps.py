@@ -11,7 +11,6 @@ from bids_synth.core.coverage import within
 from bids_synth.core.visit import Prepared
 from bids_synth.physics import formulas as physics
 from bids_synth.physics.blood import USUAL, blood_figure
-from bids_synth.spatial.volume import read_volume
 
 HCT, O2SAT = USUAL["Hct"], USUAL["O2sat"]
 LEAST_CBV = 0.5
@@ -32,7 +31,7 @@ def compute(
     `smoothing`, mm of a Gaussian at half its height, CMRO2 is that of `physics.regional_oef`.
     """
     mask = within(prepared, physics.NEEDED[quantity], mask)
-    maps = {m: read_volume(prepared.images[m]).array for m in physics.NEEDED[quantity]}
+    maps = {m: prepared.image(m).array for m in physics.NEEDED[quantity]}
     if quantity == "r2prime":
         return np.asarray(physics.r2prime(maps["T2map"], maps["T2starmap"]) * mask, np.float32)
     inside = (mask > 0) & (maps["cbv"] >= LEAST_CBV)

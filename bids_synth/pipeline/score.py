@@ -24,7 +24,6 @@ from bids_synth.recipe.recipe import Recipe
 from bids_synth.recipe.tasks import Task
 from bids_synth.report.figures.synthetic import Shown
 from bids_synth.report.pages.group import Example, write_group_report
-from bids_synth.spatial.volume import read_mask, read_volume
 
 LOG = logging.getLogger(__name__)
 EXAMPLES = 6
@@ -134,7 +133,7 @@ def _withhold(
 
 def _example(prepared: Prepared, scored: Scored) -> Example:
     made = scored.synthetic
-    sources = {m: read_volume(prepared.images[m]) for m in made.sources}
-    mask = read_mask(prepared.native_mask)
+    sources = {m: prepared.image(m) for m in made.sources}
+    mask = prepared.native_mask_image
     shown = Shown(made.modality, sources, made.image, mask, scored.real, made.spread)
     return Example(prepared.label, shown)

@@ -1,9 +1,6 @@
-"""Native: the prepared grid of a visit, the way there and the exact way back."""
+"""Native: the prepared grid of a visit, and the exact way back."""
 
 from __future__ import annotations
-
-from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +10,7 @@ from bids_synth.errors import VisitError
 from bids_synth.recipe.sections.preparation import GridPart
 from bids_synth.spatial.grid import Grid
 from bids_synth.spatial.masked_resample import resample_within
-from bids_synth.spatial.volume import Volume, read_mask
+from bids_synth.spatial.volume import Volume
 
 NEAR = 0.01
 """Relative difference of voxel size below which the scanner's own voxels are kept."""
@@ -50,7 +47,7 @@ def to_native(
     order: int = 3,
     part: Volume | None = None,
 ) -> Volume:
-    """From the prepared grid to the reference's own; inverse of `from_native`.
+    """From the prepared grid to the reference's own.
 
     What lies outside the prepared mask has no influence, and every voxel of the native mask has
     a value of the image: voxel by voxel where the two grids share their voxels, else by
@@ -58,63 +55,16 @@ def to_native(
     the nearest value where no prepared voxel reaches. Outside the native mask all is
     `background`. With `part`, uint8 on the prepared grid, only that part of the mask has values.
     """
-    require_grid(volume, prepared.grid)
-    within = _mask_on(prepared.grid, prepared.mask)
-    inside = _mask_on(prepared.native, prepared.native_mask)
+    volume.require_grid(prepared.grid)
+    within, inside = prepared.mask_image, prepared.native_mask_image.array
     if part is not None:
-        inside = inside.with_array(inside.array * part_on_native(part, prepared))
-        within = part
-    return _between(volume, within, inside, background, order)
+        within, inside = part, inside * part_on_native(part, prepared)
+    return resample_within(
+        volume, within.array, prepared.native, order=order, background=background, inside=inside
+    )
 
 
 def part_on_native(part: Volume, prepared: Prepared) -> npt.NDArray[np.bool_]:
     """Which voxels of the native grid lie in a part of the mask, by half of their volume."""
     level = part.with_array(part.array.astype(np.float32))
     return np.asarray(to_native(level, prepared, order=1).array > 0.5)
-
-
-def from_native(
-    volume: Volume, prepared: Prepared, *, background: float = 0.0, order: int = 3
-) -> Volume:
-    """From the reference's own grid to the prepared one; inverse of `to_native`."""
-    require_grid(volume, prepared.native)
-    within = _mask_on(prepared.native, prepared.native_mask)
-    inside = _mask_on(prepared.grid, prepared.mask)
-    return _between(volume, within, inside, background, order)
-
-
-def _mask_on(grid: Grid, path: Path) -> Volume:
-    """A mask on its grid to the last digit, which a file keeps only in float32."""
-    mask = _mask(path, _changed(path))
-    require_grid(mask, grid)
-    return Volume(mask.array, grid)
-
-
-def _between(
-    volume: Volume, within: Volume, inside: Volume, background: float, order: int
-) -> Volume:
-    return resample_within(
-        volume,
-        within.array,
-        inside.grid,
-        order=order,
-        background=background,
-        inside=inside.array,
-    )
-
-
-def _changed(path: Path) -> int:
-    return path.stat().st_mtime_ns if path.is_file() else 0
-
-
-@lru_cache(maxsize=2)
-def _mask(path: Path, changed: int) -> Volume:  # noqa: ARG001
-    """A mask of the visit at hand, whose images all pass through it one after the other."""
-    return read_mask(path)
-
-
-def require_grid(volume: Volume, grid: Grid) -> None:
-    """Raise ValueError where a volume does not lie on this grid."""
-    if not volume.grid.matches(grid, tolerance=1e-3):
-        message = f"expected a volume on {grid}, got one on {volume.grid}"
-        raise ValueError(message)

@@ -9,7 +9,6 @@ import numpy as np
 from bids_synth.core.settings import OutputSpace
 from bids_synth.core.visit import Prepared
 from bids_synth.prepare.brain.template_mask import align_brain
-from bids_synth.prepare.native import require_grid
 from bids_synth.spatial.grid import Affine, Grid, inverse
 from bids_synth.spatial.itk import read_itk
 from bids_synth.spatial.masked_resample import resample_within
@@ -27,8 +26,7 @@ def to_template(
     interpolation inside the visit's mask, once, after smoothing where the template's voxels are
     larger; `background` where less than half of a voxel lies in the mask.
     """
-    mask = read_mask(prepared.mask)
-    require_grid(mask, volume.grid)
+    mask = prepared.mask_image.require_grid(volume.grid)
     to_reference = read_itk(prepared.template) @ _to_embedded(space, seed)
     return resample_within(
         volume,

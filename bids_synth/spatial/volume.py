@@ -80,6 +80,13 @@ class Volume:
             raise ValueError(message)
         return self
 
+    def require_grid(self, grid: Grid) -> Volume:
+        """This volume, or ValueError where it does not lie on this grid."""
+        if not self.grid.matches(grid, tolerance=1e-3):
+            message = f"expected a volume on {grid}, got one on {self.grid}"
+            raise ValueError(message)
+        return self
+
     def canonical(self) -> Volume:
         """The same voxels in RAS order; undo with `reorient(array, grid.canonical(), grid)`."""
         grid = self.grid.canonical()

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
-
-import numpy as np
 
 from bids_synth.bids.derivatives.file_names import OutputNames, Region, sidecar_of
 from bids_synth.bids.derivatives.sidecars import (
@@ -19,11 +16,10 @@ from bids_synth.bids.derivatives.sidecars import (
 )
 from bids_synth.bids.derivatives.uris import bids_uri, bids_uris
 from bids_synth.bids.names import derivative_path
+from bids_synth.core.manifest import files_of, from_manifest, to_manifest, with_files
 from bids_synth.core.modality import MODALITIES
-from bids_synth.core.scale import Scale
-from bids_synth.core.units import BY_VALUES, UNTOLD, Conversion
+from bids_synth.core.units import BY_VALUES, UNTOLD
 from bids_synth.core.visit import Prepared, Visit
-from bids_synth.spatial.grid import Grid
 from bids_synth.spatial.volume import sha256_of, stays_inside
 
 MANIFEST = "Preparation"
@@ -43,9 +39,9 @@ def write_prepared(
     for path in paths.values():
         refuse_shadow(path, prepared.visit, output, dataset)
     _withdraw_other(output, paths["mask"], prepared.key)
-    placed = _placed(prepared, {key: output / path for key, path in paths.items()})
+    placed = with_files(prepared, {key: output / path for key, path in paths.items()})
     sidecars = _sidecars(prepared, placed, output, dataset, region)
-    sources = _flat(prepared)
+    sources = files_of(prepared)
     digests: dict[str, str] = {}
     for key, path in sorted(paths.items(), key=lambda item: item[0] == "mask"):
         if key == "mask":
@@ -69,8 +65,8 @@ def find_prepared(visit: Visit, output: Path, *, key: str) -> Prepared | None:
         manifest = (read_sidecar(path) or {}).get(MANIFEST)
         if isinstance(manifest, dict) and manifest.get("Key") == key:
             try:
-                found = _from_manifest(manifest, visit, output)
-                if _untouched(_flat(found), dict(manifest["SHA256"]), output):
+                found = from_manifest(manifest, visit, output)
+                if _untouched(files_of(found), dict(manifest["SHA256"]), output):
                     return found
             except (AttributeError, KeyError, OSError, OverflowError, TypeError, ValueError):
                 continue
@@ -96,6 +92,7 @@ def _untouched(files: Mapping[str, Path], digests: Mapping[str, str], output: Pa
 
 
 def _paths(prepared: Prepared, names: OutputNames, region: Region) -> dict[str, PurePosixPath]:
+    """The places in the output of the files of `files_of`."""
     images = {f"image {m}": names.prepared(m, prepared.grid, region) for m in prepared.images}
     transforms = {f"transform {m}": names.transform(m) for m in prepared.transforms}
     covered = {f"coverage {m}": names.coverage(m, prepared.grid) for m in prepared.coverage}
@@ -107,32 +104,6 @@ def _paths(prepared: Prepared, names: OutputNames, region: Region) -> dict[str, 
         "native mask": names.mask(region),
         "mask": names.mask(region, prepared.grid),
     }
-
-
-def _flat(prepared: Prepared) -> dict[str, Path]:
-    """Every file of a prepared visit by the keys of `_paths`."""
-    images = {f"image {m}": path for m, path in prepared.images.items()}
-    transforms = {f"transform {m}": path for m, path in prepared.transforms.items()}
-    single = {
-        "template": prepared.template,
-        "native mask": prepared.native_mask,
-        "mask": prepared.mask,
-    }
-    covered = {f"coverage {m}": path for m, path in prepared.coverage.items()}
-    return images | transforms | covered | single
-
-
-def _placed(prepared: Prepared, files: Mapping[str, Path]) -> Prepared:
-    """The inverse of `_flat`: the same visit with other files."""
-    return replace(
-        prepared,
-        images={m: files[f"image {m}"] for m in prepared.images},
-        transforms={m: files[f"transform {m}"] for m in prepared.transforms},
-        template=files["template"],
-        native_mask=files["native mask"],
-        mask=files["mask"],
-        coverage={m: files[f"coverage {m}"] for m in prepared.coverage},
-    )
 
 
 def _sidecars(
@@ -169,7 +140,7 @@ def _sidecars(
             **common,
             **on_grid,
         }
-    result["mask"][MANIFEST] = _manifest(prepared, placed, output)
+    result["mask"][MANIFEST] = to_manifest(placed, output)
     return result
 
 
@@ -185,60 +156,3 @@ def _units(prepared: Prepared, modality: str) -> dict[str, Any]:
 
 def _present(path: Path | None) -> list[Path]:
     return [] if path is None else [path]
-
-
-def _manifest(prepared: Prepared, placed: Prepared, output: Path) -> dict[str, Any]:
-    relative = {k: path.relative_to(output).as_posix() for k, path in _flat(placed).items()}
-    return {
-        "Key": prepared.key,
-        "Reference": prepared.reference,
-        "Native": _grid_data(prepared.native),
-        "Grid": _grid_data(prepared.grid),
-        "Scales": {m: asdict(scale) for m, scale in prepared.scales.items()},
-        "Conversions": {m: asdict(one) for m, one in prepared.conversions.items()},
-        "Quality": dict(prepared.quality),
-        "Stripped": prepared.stripped,
-        "Contents": dict(prepared.contents),
-        "Images": list(prepared.images),
-        "Transforms": list(prepared.transforms),
-        "Coverage": list(prepared.coverage),
-        "Notes": list(prepared.notes),
-        "Files": relative,
-    }
-
-
-def _from_manifest(manifest: Mapping[str, Any], visit: Visit, output: Path) -> Prepared:
-    files = {key: output / path for key, path in manifest["Files"].items()}
-    return Prepared(
-        visit=visit,
-        reference=manifest["Reference"],
-        native=_grid_of(manifest["Native"]),
-        grid=_grid_of(manifest["Grid"]),
-        images={m: files[f"image {m}"] for m in manifest["Images"]},
-        mask=files["mask"],
-        native_mask=files["native mask"],
-        transforms={m: files[f"transform {m}"] for m in manifest["Transforms"]},
-        template=files["template"],
-        scales={m: Scale(**scale) for m, scale in manifest["Scales"].items()},
-        quality={str(n): _number(value) for n, value in manifest["Quality"].items()},
-        stripped=bool(manifest["Stripped"]),
-        key=manifest["Key"],
-        conversions={m: Conversion(**c) for m, c in manifest.get("Conversions", {}).items()},
-        coverage={m: files[f"coverage {m}"] for m in manifest.get("Coverage", ())},
-        notes=tuple(str(note) for note in manifest.get("Notes", ())),
-        contents={str(m): str(found) for m, found in manifest.get("Contents", {}).items()},
-    )
-
-
-def _number(value: float | None) -> float:
-    """A figure of a manifest; what could not be measured is null there."""
-    return float("nan") if value is None else float(value)
-
-
-def _grid_data(grid: Grid) -> dict[str, Any]:
-    return {"Shape": list(grid.shape), "Affine": grid.affine.tolist()}
-
-
-def _grid_of(data: Mapping[str, Any]) -> Grid:
-    i, j, k = data["Shape"]
-    return Grid((i, j, k), np.asarray(data["Affine"], dtype=np.float64))

@@ -24,7 +24,7 @@ from bids_synth.bids.names import parse_name
 from bids_synth.core.modality import MODALITIES
 from bids_synth.core.synthetic import Synthetic, Verdict
 from bids_synth.core.visit import Prepared, Visit
-from bids_synth.spatial.volume import hold_to_bounds, read_mask, write_volume
+from bids_synth.spatial.volume import hold_to_bounds, write_volume
 
 __all__ = [
     "find_prepared",
@@ -148,7 +148,7 @@ def _coverage(synthetic: Synthetic, prepared: Prepared) -> dict[str, Any]:
         return {}
     made = 1.0
     if synthetic.made_in is not None:
-        inside = read_mask(prepared.native_mask).array > 0
+        inside = prepared.native_mask_image.array > 0
         made = float((synthetic.made_in.array[inside] > 0).mean())
     rounded = {m: round(share, 4) for m, share in shares.items()}
     return {"Coverage": {"Synthesised": round(made, 4), "Sources": rounded}}
@@ -159,7 +159,7 @@ def _uncertainty(
 ) -> dict[str, Any]:
     if synthetic.spread is None:
         return {"Map": None, "Method": "none: the model is a single network"}
-    mask = (synthetic.made_in or read_mask(prepared.native_mask)).array.astype(bool)
+    mask = (synthetic.made_in or prepared.native_mask_image).array.astype(bool)
     inside = synthetic.spread.array[mask]
     mean = float(np.mean(inside, dtype=np.float64)) if inside.size else None
     members = {"Members": model["Members"]} if "Members" in model else {}

@@ -35,7 +35,7 @@ from bids_synth.physics.visit_maps import compute
 from bids_synth.recipe.recipe import Recipe
 from bids_synth.recipe.tasks import task_of
 from bids_synth.spatial.grid import Grid
-from bids_synth.spatial.volume import Volume, hold_to_bounds, json_text, read_mask, write_text
+from bids_synth.spatial.volume import Volume, hold_to_bounds, json_text, write_text
 
 NAMES = ("copy", "linear", "mean")
 """Copy of the best source, linear voxel regression, population mean."""
@@ -80,7 +80,7 @@ class Baselines:
         if not sources and name != "mean":
             message = f"{prepared.label}: has no source for the {name} baseline of {target}"
             raise VisitError(message)
-        mask = read_mask(prepared.mask).array
+        mask = prepared.mask_image.array
         if name == CLOSED_FORM:
             smoothing = self.recipe.extras.oef_smoothing if self.recipe else 0.0
             values = compute(target, prepared, mask, smoothing=smoothing)

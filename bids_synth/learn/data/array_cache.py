@@ -13,10 +13,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from bids_synth.core.coverage import covered, shared_mask
+from bids_synth.core.coverage import shared_mask
 from bids_synth.core.visit import Prepared
 from bids_synth.errors import VisitError
-from bids_synth.spatial.volume import read_volume
 from bids_synth.system.atomic import aside
 
 LIMIT = 1e4
@@ -102,7 +101,7 @@ def scaled_image(
     prepared: Prepared, modality: str, mask: npt.NDArray[Any]
 ) -> npt.NDArray[np.float32]:
     """One image in the network's numbers, float32, 0 outside the mask and where not acquired."""
-    volume = read_volume(prepared.images[modality])
+    volume = prepared.image(modality)
     if volume.array.shape != mask.shape:
         message = (
             f"{prepared.images[modality]}: has shape {volume.array.shape}, its mask "
@@ -110,7 +109,7 @@ def scaled_image(
         )
         raise VisitError(message)
     scaled = prepared.scales[modality].apply(volume.array) * mask
-    if (there := covered(prepared, modality)) is not None:
+    if (there := prepared.covered(modality)) is not None:
         scaled = np.where(there, scaled, 0)
     return np.asarray(np.clip(scaled, -LIMIT, LIMIT), dtype=np.float32)
 

@@ -10,7 +10,6 @@ import numpy as np
 from bids_synth.core.coverage import within
 from bids_synth.core.visit import Prepared
 from bids_synth.learn.data.array_cache import scaled_image
-from bids_synth.spatial.volume import read_mask
 
 _OF_ONE = ("registration_", "coverage_")
 """Beginnings of the quality figures that are of one modality each."""
@@ -38,7 +37,7 @@ def figures(prepared: Prepared, modalities: Sequence[str]) -> dict[str, float]:
         for name, value in prepared.quality.items()
         if not name.startswith(_OF_ONE) or name.split("_")[1] in modalities
     }
-    mask = read_mask(prepared.mask).array
+    mask = prepared.mask_image.array
     for modality in (m for m in modalities if m in prepared.images):
         inside = within(prepared, (modality,), mask) > 0
         values = scaled_image(prepared, modality, mask)[inside].astype(np.float64)

@@ -31,7 +31,7 @@ from bids_synth.recipe.tasks import Task
 from bids_synth.spatial.grid import inverse
 from bids_synth.spatial.itk import read_itk, write_itk
 from bids_synth.spatial.resample import resample
-from bids_synth.spatial.volume import read_mask, read_volume, write_volume
+from bids_synth.spatial.volume import read_volume, write_volume
 from bids_synth.system.atomic import aside
 from bids_synth.system.os_errors import visit_fails
 
@@ -157,7 +157,7 @@ def _write_truth(
     resample_scan(
         scan.path, target, reduced.mask, transform, recipe.preparation, folder, scan.conversion
     )
-    mask, truth = read_mask(reduced.native_mask), read_volume(scan.path)
+    mask, truth = reduced.native_mask_image, read_volume(scan.path)
     whole_view = truth.with_array(np.ones(truth.grid.shape, np.uint8))
     seen = resample(whole_view, mask.grid, transform=to_target, order=0)
     covered = mask.with_array(mask.array * (seen.array > 0))

@@ -27,7 +27,7 @@ from bids_synth.prepare.native import to_native
 from bids_synth.prepare.to_template import to_template
 from bids_synth.recipe.recipe import Recipe
 from bids_synth.recipe.tasks import Task
-from bids_synth.spatial.volume import Volume, hold_to_bounds, read_mask
+from bids_synth.spatial.volume import Volume, hold_to_bounds
 
 LOG = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class VisitWriter:
             image, held = hold_to_bounds(closed_form_image(quantity, prepared))
             if held:
                 LOG.info("%s: %d voxels of %s were held at 0", prepared.label, held, quantity)
-            held_oef = held_oef or held_voxels(prepared, read_mask(prepared.mask).array)
+            held_oef = held_oef or held_voxels(prepared, prepared.mask_image.array)
             path, _ = write_closed_form(
                 quantity,
                 to_native(image, prepared, order=1),

@@ -172,7 +172,7 @@ class _PreparedInput(BaseInterfaceInputSpec):  # type: ignore[misc]
     native_mask = File(exists=True, mandatory=True)
     mask = File(exists=True, mandatory=True)
     template = File(exists=True, mandatory=True)
-    known = File(exists=True, mandatory=True)
+    region = File(exists=True, mandatory=True, desc="what is known of mask and affine, JSON")
     modalities = traits.List(traits.Str, mandatory=True)
     moving = traits.List(traits.Str, desc="modalities that were registered")
     images = traits.List(File(exists=True), mandatory=True)
@@ -193,7 +193,7 @@ class CollectPrepared(SimpleInterface):  # type: ignore[misc]
 
     def _run_interface(self, runtime: Any) -> Any:
         inputs = self.inputs
-        names = ("native", "native_mask", "mask", "template", "known")
+        names = ("native", "native_mask", "mask", "template", "region")
         moved = inputs.transforms if isdefined(inputs.transforms) else []
         manifest = steps.collect(
             key=inputs.key,

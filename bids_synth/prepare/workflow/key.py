@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 from pathlib import Path
 
 from bids_synth.core.visit import Visit
@@ -34,9 +35,15 @@ def preparation_key(visit: Visit, recipe: Recipe, *, seed: int, skull_strip: str
 
 
 def content_sha256(path: Path) -> str:
-    """sha256 of a file's bytes; VisitError where it cannot be read."""
+    """sha256 of a file's bytes, read once as long as it stays; VisitError where it cannot be."""
     try:
-        return sha256_of(path)
+        state = path.stat()
+        return _sha256(path, (state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns))
     except OSError as error:
         message = f"{path}: cannot be read ({error.strerror}); fetch or replace the file"
         raise VisitError(message) from error
+
+
+@cache
+def _sha256(path: Path, state: tuple[int, ...]) -> str:  # noqa: ARG001
+    return sha256_of(path)

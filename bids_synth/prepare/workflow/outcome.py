@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import re
 import shutil
 import signal
 from collections.abc import Sequence
 from pathlib import Path
 
-from bids_synth.core.scale import Scale
-from bids_synth.core.units import Conversion
+from bids_synth.core.manifest import from_manifest
 from bids_synth.core.visit import Prepared, Visit
-from bids_synth.spatial.grid import Grid
 from bids_synth.system.os_errors import MORE_MEMORY, explained
 
 _REASON = re.compile(r"^\s*(?:\w+\.)*(\w*Error)\b:? ?(.*)", re.MULTILINE)
@@ -30,33 +27,15 @@ _SILENT = (
 _LEAST_SPACE = 2**20
 
 
-def read_manifest(path: Path, visit: Visit, key: str) -> Prepared | None:
+def read_outcome(path: Path, visit: Visit, key: str) -> Prepared | None:
     """The prepared visit of a manifest; None where it is absent or of other inputs."""
     try:
         data = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return None
-    if not isinstance(data, dict) or data.get("key") != key:
+    if not isinstance(data, dict) or data.get("Key") != key:
         return None
-    return Prepared(
-        visit=visit,
-        reference=data["reference"],
-        native=_grid(data["native"]),
-        grid=_grid(data["grid"]),
-        images={m: _beside(path, p) for m, p in data["images"].items()},
-        mask=_beside(path, data["mask"]),
-        native_mask=_beside(path, data["native_mask"]),
-        transforms={m: _beside(path, p) for m, p in data["transforms"].items()},
-        template=_beside(path, data["template"]),
-        scales={m: Scale(**s) for m, s in data["scales"].items()},
-        quality={n: float("nan") if v is None else v for n, v in data["quality"].items()},
-        stripped=data["stripped"],
-        key=key,
-        conversions={m: Conversion(**c) for m, c in data["conversions"].items()},
-        coverage={m: _beside(path, p) for m, p in data.get("coverage", {}).items()},
-        notes=tuple(data.get("notes", ())),
-        contents=data.get("contents", {}),
-    )
+    return from_manifest(data, visit, path.parent)
 
 
 def failure_of(
@@ -97,13 +76,3 @@ def _killed(number: int) -> str:
         return "a step ended its process; run again, and report it if it stays"
     told = f"signal {number}, {signal.strsignal(number)}"
     return f"a step crashed ({told}), not for lack of memory; report it with the image"
-
-
-def _beside(manifest: Path, relative: str) -> Path:
-    """A file of the work directory, wherever that has moved to."""
-    return Path(os.path.normpath(manifest.parent / relative))
-
-
-def _grid(data: dict[str, list[object]]) -> Grid:
-    i, j, k = (int(str(n)) for n in data["shape"])
-    return Grid((i, j, k), data["affine"])  # type: ignore[arg-type]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
@@ -13,10 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bids_synth.core.manifest import to_manifest
 from bids_synth.core.modality import MODALITIES, Modality
-from bids_synth.core.scale import fit_scale
+from bids_synth.core.scale import Scale, fit_scale
 from bids_synth.core.settings import SkullStrip
 from bids_synth.core.units import UNTOLD, Conversion
+from bids_synth.core.visit import Prepared, Visit
 from bids_synth.errors import VisitError
 from bids_synth.prepare.bias import correct_bias
 from bids_synth.prepare.brain.find_brain import find_brain
@@ -228,7 +229,7 @@ def collect(
     native_mask: Path,
     mask: Path,
     template: Path,
-    known: Path,
+    region: Path,
     images: Mapping[str, Path],
     scales: Mapping[str, Path],
     transforms: Mapping[str, Path],
@@ -237,12 +238,8 @@ def collect(
     admitted: Path | None = None,
 ) -> Path:
     """The manifest of a prepared visit: every path, relative to `folder`, and figure, as JSON."""
-
-    def relative(path: Path) -> str:
-        return os.path.relpath(path, folder)
-
-    facts = json.loads(known.read_text("utf-8"))
-    known_of = {m: json.loads(p.read_text("utf-8")) for m, p in scales.items()}
+    facts = json.loads(region.read_text("utf-8"))
+    of_scans = {m: json.loads(p.read_text("utf-8")) for m, p in scales.items()}
     inside = read_mask(mask)
     base = read_volume(images[reference]).array
     odd = json.loads(admitted.read_text("utf-8")) if admitted is not None else {}
@@ -257,27 +254,24 @@ def collect(
         if modality in transforms:
             other, both = read_volume(images[modality]).array, inside.array * covered.array
             quality[f"registration_{modality}"] = mutual_information(base, other, both)
-    manifest = {
-        "key": key,
-        "reference": reference,
-        "native": grid_data(read_grid(native)),
-        "grid": grid_data(inside.grid),
-        "images": {m: relative(p) for m, p in images.items()},
-        "mask": relative(mask),
-        "native_mask": relative(native_mask),
-        "transforms": {m: relative(p) for m, p in transforms.items()},
-        "template": relative(template),
-        "scales": {m: one["scale"] for m, one in known_of.items()},
-        "conversions": {m: one["conversion"] for m, one in known_of.items()},
-        "quality": quality,
-        "stripped": facts["stripped"],
-        "coverage": {m: relative(p) for m, p in partial.items()},
-        "notes": [*odd.get("notes", []), *facts.get("notes", [])],
-        "contents": odd.get("contents", {}),
-    }
-    return write_text(json_text(manifest, indent=None), folder / "prepared.json")
-
-
-def grid_data(grid: Grid) -> dict[str, Sequence[object]]:
-    """A grid as JSON data; float64 survives exactly."""
-    return {"shape": list(grid.shape), "affine": grid.affine.tolist()}
+    prepared = Prepared(
+        visit=Visit("", None, {}),  # Not in the manifest: its reader knows of which visit it is.
+        reference=reference,
+        native=read_grid(native),
+        grid=inside.grid,
+        images=images,
+        mask=mask,
+        native_mask=native_mask,
+        transforms=transforms,
+        template=template,
+        scales={m: Scale(**one["scale"]) for m, one in of_scans.items()},
+        quality=quality,
+        stripped=facts["stripped"],
+        key=key,
+        conversions={m: Conversion(**one["conversion"]) for m, one in of_scans.items()},
+        coverage=partial,
+        notes=(*odd.get("notes", ()), *facts.get("notes", ())),
+        contents=odd.get("contents", {}),
+    )
+    text = json_text(to_manifest(prepared, folder), indent=None)
+    return write_text(text, folder / "prepared.json")

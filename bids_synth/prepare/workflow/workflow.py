@@ -22,6 +22,7 @@ from nipype.interfaces.utility import Merge
 from nipype.pipeline import engine as pe
 
 from bids_synth import __version__
+from bids_synth.core.manifest import files_of
 from bids_synth.core.settings import SkullStrip
 from bids_synth.core.visit import Prepared, Visit
 from bids_synth.errors import Problem, UsageError, VisitError
@@ -37,7 +38,7 @@ from bids_synth.prepare.workflow.interfaces import (
 )
 from bids_synth.prepare.workflow.key import PREPARATION_VERSION, preparation_key
 from bids_synth.prepare.workflow.monitor import ResourceLog
-from bids_synth.prepare.workflow.outcome import failure_of, read_manifest
+from bids_synth.prepare.workflow.outcome import failure_of, read_outcome
 from bids_synth.prepare.workflow.plugin import SurvivingMultiProcPlugin
 from bids_synth.recipe.recipe import Recipe
 from bids_synth.spatial.volume import read_grid
@@ -119,7 +120,7 @@ def init_prepare_wf(
             workflow.connect(rigid, "transform", fine, "transform")
             place_in = f"in{moving.index(modality) + 1}"
             workflow.connect(rigid, "transform", transforms, place_in)
-    outputs = [("native_mask", "native_mask"), ("template", "template"), ("known", "known")]
+    outputs = [("native_mask", "native_mask"), ("template", "template"), ("known", "region")]
     workflow.connect(region, outputs[0][0], prepared, outputs[0][1])
     workflow.connect([(region, prepared, outputs[1:]), (place, prepared, [("mask", "mask")])])
     workflow.connect(admit, "admitted", prepared, "admitted")
@@ -196,7 +197,7 @@ def prepare_visits(
     fresh = [path for path in crashes.iterdir() if path not in before]
     prepared = {}
     for visit in (v for v in visits if v.label in keys):
-        found = read_manifest(_manifest(base, visit), visit, keys[visit.label])
+        found = read_outcome(_manifest(base, visit), visit, keys[visit.label])
         if found is None:
             reason = failure_of(workflow_name(visit), fresh, work, refused)
             problems.append(Problem(visit.label, reason))
@@ -209,12 +210,10 @@ def prepare_visits(
 
 def left_in(work: Path, visit: Visit, key: str) -> Prepared | None:
     """The visit as an earlier call has left it in a work directory, all its files there."""
-    found = read_manifest(_manifest(_base(work), visit), visit, key)
+    found = read_outcome(_manifest(_base(work), visit), visit, key)
     if found is None:
         return None
-    files = (*found.images.values(), *found.transforms.values())
-    single = (found.mask, found.native_mask, found.template)
-    return found if all(path.is_file() for path in (*files, *single)) else None
+    return found if all(path.is_file() for path in files_of(found).values()) else None
 
 
 def _base(work: Path) -> Path:

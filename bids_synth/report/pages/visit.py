@@ -23,7 +23,7 @@ from bids_synth.report.figures.synthetic import (
     draw_synthetic,
 )
 from bids_synth.report.pages.fragments import methods_html, scores_html, summary_html
-from bids_synth.spatial.volume import Volume, read_mask, read_volume, stays_inside, write_text
+from bids_synth.spatial.volume import Volume, stays_inside, write_text
 
 _DESCS = ("scans", "flicker", "synth", "histogram", "spread", "summary", "methods", "scores")
 LAST = "summary"
@@ -59,8 +59,8 @@ def write_visit_figures(output: Path, report: VisitReport) -> tuple[Path, ...]:
     """
     prepared = report.prepared
     folder = _folder(output, report.visit.participant)
-    mask = read_mask(prepared.mask)
-    images = {m: _read(path, m) for m, path in prepared.images.items()}
+    mask = prepared.mask_image
+    images = {m: prepared.image(m) for m in prepared.images}
 
     def at(desc: str, modality: str, extension: str = ".svg") -> Path:
         return folder / file_name(report.visit.label, desc, modality, extension)
@@ -74,8 +74,8 @@ def write_visit_figures(output: Path, report: VisitReport) -> tuple[Path, ...]:
         name = synthetic.modality
         own = report.reduced.get(name, prepared)
         given = [m for m in synthetic.sources if m in own.images]
-        sources = {m: images[m] if own is prepared else _read(own.images[m], m) for m in given}
-        native_mask = read_mask(own.native_mask)
+        sources = {m: own.image(m) for m in given}
+        native_mask = own.native_mask_image
         shown = Shown(name, sources, synthetic.image, native_mask, real, synthetic.spread)
         written.append(draw_synthetic(shown, at("synth", name)))
         typical = report.typical.get(name)
@@ -138,7 +138,3 @@ def _remove_others(folder: Path, label: str, kept: Collection[str]) -> None:
     for path in folder.iterdir():
         if path.name not in kept and ours.fullmatch(path.name):
             path.unlink()
-
-
-def _read(path: Path, modality: str) -> Volume:
-    return read_volume(path, unit=MODALITIES[modality].unit)
