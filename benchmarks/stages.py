@@ -240,10 +240,10 @@ def _report(prepared: object, made: object, work: Path) -> Measured:
 
     assert isinstance(prepared, Prepared)
     assert isinstance(made, Synthetic)
-    shown = ((on_native(made, prepared), Verdict("pass"), None),)
+    shown = (replace(on_native(made, prepared), verdict=Verdict("pass")),)
     result = Measured("report: figures and page of a 1 mm visit", 0.0)
     with clock(result):
-        write_visit_figures(work / "report", VisitReport(prepared.visit, prepared, shown))
+        write_visit_figures(work / "report", VisitReport(prepared, shown))
         write_participant_report(work / "report", prepared.visit.participant)
     return result
 

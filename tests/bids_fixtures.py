@@ -13,7 +13,7 @@ import numpy as np
 
 from bids_synth.core.modality import MODALITIES
 from bids_synth.core.scale import Scale
-from bids_synth.core.synthetic import Synthetic
+from bids_synth.core.synthetic import Synthetic, Verdict
 from bids_synth.core.visit import Prepared, Scan, Visit
 from bids_synth.spatial.grid import Grid
 from bids_synth.spatial.volume import Volume, write_text, write_volume
@@ -95,7 +95,8 @@ def make_prepared(
 
 
 def make_synthetic(modality: str, sources: tuple[str, ...], *, spread: bool = True) -> Synthetic:
-    """A synthetic image on the native grid."""
+    """A synthetic image on the native grid, judged."""
     unit = MODALITIES[modality].unit
     doubt = volume(NATIVE, 8, unit=unit) if spread else None
-    return Synthetic(modality, sources, volume(NATIVE, 7, unit=unit), doubt)
+    image = volume(NATIVE, 7, unit=unit)
+    return Synthetic(modality, sources, image, doubt, verdict=Verdict("pass"))

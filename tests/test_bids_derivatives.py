@@ -62,8 +62,8 @@ def written(tmp_path_factory):
         made = make_prepared(root / "work", dataset, visit, scans)
         prepared[visit.label] = made = write_prepared(made, output, dataset=dataset)
         for target in TARGETS:
-            synthetic = make_synthetic(target, tuple(scans))
-            write_synthetic(synthetic, made, output, dataset=dataset, model=MODEL, verdict=VERDICT)
+            synthetic = replace(make_synthetic(target, tuple(scans)), verdict=VERDICT)
+            write_synthetic(synthetic, made, output, dataset=dataset, model=MODEL)
     (output / "sub-01" / "figures").mkdir()
     for path in ("sub-01/figures/sub-01_desc-synth_T2w.svg", "sub-01.html", "models/m/model.json"):
         (output / path).parent.mkdir(parents=True, exist_ok=True)
@@ -128,7 +128,6 @@ def test_a_query_of_the_raw_dataset_finds_no_synthetic_image(written):
         nested,
         dataset=dataset,
         model=MODEL,
-        verdict=VERDICT,
     )
     assert BIDSLayout(dataset, validate=False).get(suffix="T2w") == []
     found = query(dataset, load_recipe("impute"))
@@ -259,7 +258,6 @@ def test_a_model_that_names_a_tracer_names_the_image(tmp_path):
         tmp_path / "out",
         dataset=dataset,
         model=model,
-        verdict=VERDICT,
     )
     assert image.name == "sub-01_trc-18FFDG_space-T1w_desc-synth_pet.nii.gz"
     assert written_synthetic(made.visit, made, "pet", tmp_path / "out")[0] == image
@@ -274,7 +272,6 @@ def test_one_network_has_no_uncertainty_map(tmp_path):
         tmp_path / "out",
         dataset=dataset,
         model=MODEL,
-        verdict=Verdict("pass"),
     )
     assert [f.name for f in files] == [
         "sub-01_space-T1w_desc-synth_T2w.nii.gz",
@@ -287,7 +284,7 @@ def test_raw_data_are_never_touched(tmp_path):
     dataset = make_dataset(tmp_path / "raw")
     made = make_prepared(tmp_path / "w", dataset, Visit("01", None, {}), {"T1w": {}})
     synthetic = make_synthetic("T2w", ("T1w",))
-    arguments = {"dataset": dataset, "model": MODEL, "verdict": VERDICT}
+    arguments = {"dataset": dataset, "model": MODEL}
     before = sorted(dataset.rglob("*"))
     for output in (dataset, dataset / "out", dataset / "sub-01" / "x"):
         with pytest.raises(VisitError, match="raw dataset"):
@@ -310,7 +307,6 @@ def test_a_raw_image_of_the_same_name_stops_the_writing(tmp_path):
             tmp_path / "out",
             dataset=dataset,
             model=MODEL,
-            verdict=VERDICT,
         )
 
 
@@ -319,9 +315,7 @@ def test_units_never_mix(tmp_path):
     made = make_prepared(tmp_path / "w", dataset, Visit("01", None, {}), {"T1w": {}})
     synthetic = replace(make_synthetic("ct", ("T1w",)), modality="pet")
     with pytest.raises(ValueError, match="SUV"):
-        write_synthetic(
-            synthetic, made, tmp_path / "out", dataset=dataset, model=MODEL, verdict=VERDICT
-        )
+        write_synthetic(synthetic, made, tmp_path / "out", dataset=dataset, model=MODEL)
 
 
 def test_opening_twice_changes_nothing_and_another_version_is_told(tmp_path, caplog):

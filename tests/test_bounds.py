@@ -103,12 +103,11 @@ def test_what_is_written_is_within_bounds_and_says_how_many_were_held(
     assert made.held == expected
     output = tmp_path / "out"
     paths = write_synthetic(
-        on_native(made, prepared),
+        replace(on_native(made, prepared), verdict=Verdict("pass")),
         prepared,
         output,
         dataset=tmp_path / "raw",
         model=MODEL,
-        verdict=Verdict("pass"),
     )
     space = OutputSpace("MNI152NLin2009aSym", "4")
     background = MODALITIES[target].background

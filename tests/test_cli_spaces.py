@@ -17,7 +17,6 @@ from bids_synth.bids.derivatives.dataset import open_output
 from bids_synth.bids.derivatives.synthetic import write_synthetic, written_synthetic
 from bids_synth.cli.spaces import EMBEDDED, RESOLUTIONS, output_spaces
 from bids_synth.core.settings import OutputSpace
-from bids_synth.core.synthetic import Verdict
 from bids_synth.core.visit import Prepared, Visit
 from bids_synth.prepare.to_template import space_grid, to_template
 from bids_synth.spatial.grid import Grid
@@ -133,7 +132,7 @@ def test_copies_are_valid_derivatives_that_name_their_original(
     model = {"Name": "m", "WeightsSHA256": "ab", "SourceModalities": ["T1w"], "Members": 2}
     files = write_synthetic(
         make_synthetic("T2w", ("T1w",)), prepared, output,
-        dataset=dataset, model=model, verdict=Verdict("pass"),
+        dataset=dataset, model=model,
     )  # fmt: skip
     coarse = volume(Grid((5, 5, 5), np.diag([40.0, 40.0, 40.0, 1])))
     images = [path for path in files if path.suffix != ".json"]

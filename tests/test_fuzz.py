@@ -28,7 +28,6 @@ from bids_synth.bids.raw.filters import Filters, read_filters
 from bids_synth.bids.raw.traits import read_traits
 from bids_synth.cli.run_file import _words
 from bids_synth.core.split import Split, read_split
-from bids_synth.core.synthetic import Verdict
 from bids_synth.core.visit import Visit
 from bids_synth.errors import BidsSynthError, ModelError, RecipeError, UsageError, VisitError
 from bids_synth.learn.model.model import _read_card
@@ -199,7 +198,7 @@ def output(tmp_path_factory):
     dataset = make_dataset(place / "bids")
     made = make_prepared(place / "work", dataset, Visit("01", None, {}), {"T1w": {}})
     written = write_prepared(made, place / "out", dataset=dataset)
-    options = {"dataset": dataset, "model": {"Name": "m"}, "verdict": Verdict("pass", ())}
+    options = {"dataset": dataset, "model": {"Name": "m"}}
     synthetic = make_synthetic("T2w", ("T1w",))
     image = write_synthetic(synthetic, written, place / "out", **options)[0]
     sidecars = [p.with_name(p.name.replace(".nii.gz", ".json")) for p in (written.mask, image)]

@@ -92,8 +92,8 @@ def make_report(folder: Path, session: str | None = "A", name: str = "scan") -> 
         scales={"T1w": Scale(0, 100), "FLAIR": Scale(0, 100)},
         quality={"registration_FLAIR": 1.071, "mask_volume": 1400.0}, stripped=False, key="0" * 64,
     )  # fmt: skip
-    synthetic = Synthetic("T2w", ("T1w", "FLAIR"), image(), image())
     verdict = Verdict("review", (f"Its contrast is odd {EVIL}",))
+    synthetic = Synthetic("T2w", ("T1w", "FLAIR"), image(), image(), verdict=verdict, real=real)
     row = {"visit": visit.label, "participant": "01", "target": "T2w", "sources": "T1w+FLAIR"}
     row |= {"protocol": "masked3d", "mae": 3.0, "nmae": 0.03, "pearson": 0.9}
     scores = pd.DataFrame(
@@ -103,7 +103,7 @@ def make_report(folder: Path, session: str | None = "A", name: str = "scan") -> 
         ]
     )
     model = {"name": f"impute {EVIL}", "weights_sha256": "ab" * 32, "salt": "secret"}
-    return VisitReport(visit, prepared, ((synthetic, verdict, real),), scores, model)
+    return VisitReport(prepared, (synthetic,), scores, model)
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +210,7 @@ def test_problems_are_told_even_where_nothing_was_made(tmp_path):
 
 def test_a_visit_for_which_nothing_was_made_says_so(tmp_path):
     whole = make_report(tmp_path / "work", None)
-    bare = VisitReport(whole.visit, whole.prepared)
+    bare = VisitReport(whole.prepared)
     write_visit_figures(tmp_path / "out", bare)
     page = Page(write_participant_report(tmp_path / "out", "01").read_text())
     assert "Nothing was synthesised" in page.sections["visit-summary"]
@@ -224,7 +224,7 @@ def test_what_an_earlier_run_drew_is_not_shown_as_if_it_were_new(tmp_path):
     write_visit_figures(output, whole)
     mine = output / "sub-01" / "figures" / "sub-01_desc-notes_T1w.svg"
     mine.write_text("kept")
-    write_visit_figures(output, VisitReport(whole.visit, whole.prepared))
+    write_visit_figures(output, VisitReport(whole.prepared))
     left = {path.name for path in mine.parent.iterdir()}
     assert not [n for n in left if n.startswith("sub-01_desc-") and "T2w" in n]
     assert "sub-01_desc-scores_T1w.html" not in left

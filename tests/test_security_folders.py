@@ -15,7 +15,6 @@ from bids_synth.bids.derivatives.synthetic import find_prepared, write_prepared,
 from bids_synth.cli.folders import link_problems, work_problems
 from bids_synth.cli.logs import shown
 from bids_synth.cli.main import run_command
-from bids_synth.core.synthetic import Verdict
 from bids_synth.core.visit import Visit
 from bids_synth.errors import VisitError
 from bids_synth.pipeline.discover import dataset_name
@@ -112,7 +111,6 @@ def test_images_are_not_written_through_a_link(place):
             place / "out",
             dataset=place / "bids",
             model={"Name": "m"},
-            verdict=Verdict("pass", ()),
         )
     assert list((place / "elsewhere").iterdir()) == []
 

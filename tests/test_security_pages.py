@@ -69,13 +69,14 @@ def fragments(folder: Path, word: str) -> list[str]:
     scan = prepared.visit.scans["T2w"]
     odd = prepared.visit.scans | {"T1w": Scan("T1w", folder / word.replace("/", "-")), "T2w": scan}
     visit = replace(prepared.visit, scans=odd)
-    made = [(make_synthetic("FLAIR", ("T1w",)), Verdict("review", (word, word)), None)]
+    verdict = Verdict("review", (word, word))
+    synthetics = [replace(make_synthetic("FLAIR", ("T1w",)), verdict=verdict)]
     facts = dict.fromkeys(("name", "dataset", "licence", "intended_use", "created"), word)
     row = dict.fromkeys(("visit", "participant", "target", "sources", "protocol", "method"), word)
     scores = pd.DataFrame([row | {"psnr": 30.0}])
     return [
-        summary_html(visit, replace(prepared, visit=visit), made, facts),
-        methods_html(visit, prepared, made, facts),
+        summary_html(replace(prepared, visit=visit), synthetics, facts),
+        methods_html(prepared, synthetics, facts),
         scores_html(scores),
         page(
             "participant.html",
@@ -142,7 +143,7 @@ def test_a_whole_report_with_hostile_words_holds_none_of_them_as_markup(tmp_path
     word = HOSTILE[1]
     prepared = make_prepared(tmp_path, tmp_path / "bids", Visit("01", None, {}), {"T1w": {}})
     model = {"name": word, "dataset": word}
-    write_visit_figures(tmp_path / "out", VisitReport(prepared.visit, prepared, model=model))
+    write_visit_figures(tmp_path / "out", VisitReport(prepared, model=model))
     figures = tmp_path / "out" / "sub-01" / "figures"
     (figures / '"><pwned pwned=".svg').write_text("<svg/>")
     (figures / "sub-01_desc-synth_T1w&<pwned>.svg").write_text("<svg/>")
@@ -162,7 +163,7 @@ def test_a_folder_of_results_that_is_a_link_is_not_written_through(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "sub-01").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(VisitError, match="is a link out of the output"):
-        write_visit_figures(tmp_path / "out", VisitReport(prepared.visit, prepared))
+        write_visit_figures(tmp_path / "out", VisitReport(prepared))
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
@@ -173,6 +174,6 @@ def test_a_label_with_a_plus_finds_its_own_old_figures(tmp_path):
     other = stale.parent / "sub-aab_desc-synth_T2w.svg"
     for path in (stale, other):
         write_text("<svg/>", path)
-    write_visit_figures(tmp_path / "out", VisitReport(prepared.visit, prepared))
+    write_visit_figures(tmp_path / "out", VisitReport(prepared))
     assert not stale.exists()
     assert other.exists(), "a label that the + would also stand for"

@@ -1,4 +1,4 @@
-"""Synthetic: an image made by a model, its doubt and the verdict on it."""
+"""Synthetic: an image made by a model, with all that becomes known of it up to the report."""
 
 from __future__ import annotations
 
@@ -36,3 +36,7 @@ class Synthetic:
     """uint8 on the grid of `image`: 1 where it was made; None where that is the whole mask."""
     held: int = 0
     """Prepared voxels that were below what the unit can be, and hold that bound instead."""
+    verdict: Verdict | None = None
+    """How far it may be trusted; None before it was judged."""
+    real: Volume | None = None
+    """The acquired scan of the same on the grid of `image`, where it was withheld and compared."""

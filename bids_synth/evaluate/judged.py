@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from bids_synth.core.synthetic import Synthetic, Verdict
+from bids_synth.core.synthetic import Synthetic
 from bids_synth.core.visit import Prepared
 from bids_synth.evaluate.verdict import judge
 from bids_synth.learn.data.training_statistics import figures
 from bids_synth.learn.model.model import Model
 
 
-def judged(made: Synthetic, prepared: Prepared, model: Model) -> Verdict:
-    """The verdict on an image on the prepared grid, by what the model learned from."""
+def judged(made: Synthetic, prepared: Prepared, model: Model) -> Synthetic:
+    """An image on the prepared grid with its verdict, by what the model learned from."""
     spread = None
     if made.spread is not None:
         inside = (made.made_in or prepared.mask_image).array > 0
@@ -27,4 +29,4 @@ def judged(made: Synthetic, prepared: Prepared, model: Model) -> Verdict:
     region = model.recipe.preparation.mask
     if region == "head":
         found.pop("mask_volume", None)  # The limits of the verdict are those of a brain.
-    return judge(found, typical, spread, region=region)
+    return replace(made, verdict=judge(found, typical, spread, region=region))

@@ -22,7 +22,7 @@ from bids_synth.bids.derivatives.sidecars import (
 from bids_synth.bids.derivatives.uris import bids_uri, bids_uris
 from bids_synth.bids.names import parse_name
 from bids_synth.core.modality import MODALITIES
-from bids_synth.core.synthetic import Synthetic, Verdict
+from bids_synth.core.synthetic import Synthetic
 from bids_synth.core.visit import Prepared, Visit
 from bids_synth.spatial.volume import hold_to_bounds, write_volume
 
@@ -43,7 +43,6 @@ def write_synthetic(
     *,
     dataset: Path,
     model: Mapping[str, Any],
-    verdict: Verdict,
     region: Region = "brain",
 ) -> list[Path]:
     """Write a synthetic image, its uncertainty map and their sidecars, sidecars first.
@@ -52,6 +51,10 @@ def write_synthetic(
     `SynthesisModel` of the sidecar (with `Tracer` it names the `trc-` of a PET image).
     Returns the paths, the image first. Raises VisitError rather than touch or imitate raw data.
     """
+    verdict = synthetic.verdict
+    if verdict is None:
+        message = f"the synthetic {synthetic.modality} has no verdict; judge it first"
+        raise ValueError(message)
     modality = MODALITIES[synthetic.modality]
     if synthetic.image.unit != "SUVR" or modality.datatype != "pet":
         synthetic.image.require_unit(modality.unit)

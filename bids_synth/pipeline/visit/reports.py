@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bids_synth.core.settings import Settings
-from bids_synth.core.synthetic import Synthetic, Verdict
+from bids_synth.core.synthetic import Synthetic
 from bids_synth.core.visit import Prepared, Visit
 from bids_synth.errors import Problem, VisitError
 from bids_synth.learn.model.model import Model
@@ -20,7 +20,6 @@ from bids_synth.measure.terminal import format_table
 from bids_synth.recipe.recipe import Recipe
 from bids_synth.report.pages.participant import write_participant_report
 from bids_synth.report.pages.visit import VisitReport, write_visit_figures
-from bids_synth.spatial.volume import Volume
 from bids_synth.system.os_errors import visit_fails
 
 
@@ -41,7 +40,7 @@ def draw_visit(
     model: Model,
     settings: Settings,
     prepared: Prepared,
-    shown: Sequence[tuple[Synthetic, Verdict, Volume | None]],
+    images: Sequence[Synthetic],
     scores: pd.DataFrame | None,
     reduced: Mapping[str, Prepared],
 ) -> None:
@@ -58,9 +57,7 @@ def draw_visit(
         "participants": len(card.training),
         "intended_use": card.intended_use,
     }
-    report = VisitReport(
-        prepared.visit, prepared, tuple(shown), scores, facts, _typical(model), reduced
-    )
+    report = VisitReport(prepared, tuple(images), scores, facts, _typical(model), reduced)
     write_visit_figures(settings.output, report)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
@@ -28,7 +28,6 @@ from bids_synth.pipeline.visit.write import VisitWriter
 from bids_synth.recipe.recipe import Recipe
 from bids_synth.recipe.tasks import Task
 from bids_synth.report.pages.visit import visit_is_drawn, withdraw_figures
-from bids_synth.spatial.volume import Volume
 
 LOG = logging.getLogger(__name__)
 
@@ -37,7 +36,7 @@ LOG = logging.getLogger(__name__)
 class _Album:
     """What is shown of a visit, target by target."""
 
-    images: list[tuple[Synthetic, Verdict, Volume | None]] = field(default_factory=list)
+    images: list[Synthetic] = field(default_factory=list)
     """Each on the native grid, with the real scan where it was scored."""
     reduced: dict[str, Prepared] = field(default_factory=dict)
     """Target -> the visit as it was prepared without that target."""
@@ -50,12 +49,12 @@ class _Album:
         """The rows of all targets; None where none was scored."""
         return pd.concat(self.rows, ignore_index=True) if self.rows else None
 
-    def add(self, native: Synthetic, verdict: Verdict, scored: Scored | None) -> None:
+    def add(self, native: Synthetic, scored: Scored | None) -> None:
         """Keep an image, as it was scored where it was."""
         if scored is None:
-            self.images.append((native, verdict, None))
+            self.images.append(native)
             return
-        self.images.append((scored.synthetic, verdict, scored.real))
+        self.images.append(replace(scored.synthetic, real=scored.real))
         self.rows.append(scored.rows)
         self.seen += [scored.seen] if scored.seen else []
 
@@ -125,12 +124,12 @@ class VisitSynthesis:
         if prepared is not whole:
             album.reduced[task.target] = prepared
         image = self.synthesizer.synthesize(prepared, task.target, sources=task.sources)
-        verdict = judged(image, prepared, self.model)
+        image = judged(image, prepared, self.model)
         native = on_native(image, prepared)
-        self.writer.write(image, native, prepared, verdict)
+        self.writer.write(image, native, prepared)
         scored = self._scored(image, task, prepared, whole, album.unscored)
-        album.add(native, verdict, scored)
-        return [_line(whole.visit, image, verdict)]
+        album.add(native, scored)
+        return [_line(whole.visit, image)]
 
     def _scored(
         self,
@@ -171,7 +170,8 @@ class VisitSynthesis:
         return drawn and all(self.writer.is_current(prepared, task) for task in tasks)
 
 
-def _line(visit: Visit, made: Synthetic, verdict: Verdict) -> str:
+def _line(visit: Visit, made: Synthetic) -> str:
+    verdict = made.verdict or Verdict("review")
     reasons = f" ({'; '.join(verdict.reasons)})" if verdict.reasons else ""
     sources = " + ".join(made.sources)
     held = f"; {made.held:,} voxels held at the lowest {made.image.unit}" if made.held else ""

@@ -17,7 +17,7 @@ from bids_synth.bids.derivatives.copies import copy_is_current, write_copies
 from bids_synth.bids.derivatives.synthetic import is_current, write_synthetic, written_synthetic
 from bids_synth.core.modality import MODALITIES
 from bids_synth.core.settings import Settings
-from bids_synth.core.synthetic import Synthetic, Verdict
+from bids_synth.core.synthetic import Synthetic
 from bids_synth.core.visit import Prepared
 from bids_synth.evaluate.score import closed_form_image
 from bids_synth.learn.model.model import Model
@@ -41,9 +41,7 @@ class VisitWriter:
     """The model's own, limited to the modalities that the run asks for."""
     settings: Settings
 
-    def write(
-        self, made: Synthetic, native: Synthetic, prepared: Prepared, verdict: Verdict
-    ) -> None:
+    def write(self, made: Synthetic, native: Synthetic, prepared: Prepared) -> None:
         """An image on the reference's native grid and, from the prepared one, in templates."""
         files = write_synthetic(
             native,
@@ -51,7 +49,6 @@ class VisitWriter:
             self.settings.output,
             dataset=self.settings.dataset,
             model=self.block(native.modality, native.sources),
-            verdict=verdict,
             region=self.model.recipe.preparation.mask,
         )
         self._copy(_images(files, made), prepared)

@@ -11,13 +11,12 @@ import pandas as pd
 
 import bids_synth
 from bids_synth.core.scale import HIGH, LOW
-from bids_synth.core.synthetic import Synthetic, Verdict
-from bids_synth.core.visit import Prepared, Visit
+from bids_synth.core.synthetic import Synthetic
+from bids_synth.core.visit import Prepared
 from bids_synth.report.pages.templates import render
 from bids_synth.spatial.grid import Grid
-from bids_synth.spatial.volume import Volume, read_grid
+from bids_synth.spatial.volume import read_grid
 
-Made = Sequence[tuple[Synthetic, Verdict, Volume | None]]
 METRICS: Mapping[str, tuple[str, int, bool]] = {
     "psnr": ("PSNR, dB", 1, True),
     "ssim": ("SSIM", 3, True),
@@ -48,20 +47,23 @@ _FACTS = {
 _LIBRARIES = ("antspyx", "nipype", "torch", "monai", "nibabel", "numpy", "scipy", "scikit-image")
 
 
-def summary_html(visit: Visit, prepared: Prepared, made: Made, model: Mapping[str, Any]) -> str:
+def summary_html(
+    prepared: Prepared, synthetics: Sequence[Synthetic], model: Mapping[str, Any]
+) -> str:
     """What was present, what was made of it, with which model, and the verdicts."""
     cards = [
         {
             "modality": synthetic.modality,
             "sources": ", ".join(synthetic.sources),
-            "level": verdict.level,
-            "reasons": verdict.reasons,
-            "real": real is not None,
+            "level": synthetic.verdict.level,
+            "reasons": synthetic.verdict.reasons,
+            "real": synthetic.real is not None,
         }
-        for synthetic, verdict, real in made
+        for synthetic in synthetics
+        if synthetic.verdict is not None
     ]
-    withheld = {synthetic.modality for synthetic, _, real in made if real is not None}
-    scans = [_scan_row(visit, prepared, modality, withheld) for modality in visit.scans]
+    withheld = {synthetic.modality for synthetic in synthetics if synthetic.real is not None}
+    scans = [_scan_row(prepared, modality, withheld) for modality in prepared.visit.scans]
     return render("summary.html", made=cards, scans=scans, model=plain_facts(model))
 
 
@@ -80,16 +82,15 @@ def scores_html(scores: pd.DataFrame | None) -> str:
 
 
 def methods_html(
-    visit: Visit,
     prepared: Prepared,
-    made: Made,
+    synthetics: Sequence[Synthetic],
     model: Mapping[str, Any],
     reduced: Mapping[str, Prepared] = MappingProxyType({}),
 ) -> str:
     """What was done, in words that may go into a paper, with the versions that did it."""
-    paragraphs = [_preparation(visit, prepared)]
-    if made:
-        paragraphs.append(_synthesis(prepared, made, model))
+    paragraphs = [_preparation(prepared)]
+    if synthetics:
+        paragraphs.append(_synthesis(prepared, synthetics, model))
     paragraphs += [
         f"The {target} was made from the visit as it is prepared without that scan, with the "
         f"{left.reference} as reference, and compared on the native grid of the {left.reference}."
@@ -115,10 +116,8 @@ def plain_facts(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _scan_row(
-    visit: Visit, prepared: Prepared, modality: str, withheld: Collection[str]
-) -> dict[str, str]:
-    path = visit.scans[modality].path
+def _scan_row(prepared: Prepared, modality: str, withheld: Collection[str]) -> dict[str, str]:
+    path = prepared.visit.scans[modality].path
     grid = prepared.native if modality == prepared.reference else read_grid(path)
     role = "reference" if modality == prepared.reference else ""
     if not role and modality in prepared.images:
@@ -148,19 +147,19 @@ def _score(value: float, digits: int, best: float) -> dict[str, Any]:
     return {"text": text, "best": bool(value == best)}
 
 
-def _preparation(visit: Visit, prepared: Prepared) -> str:
+def _preparation(prepared: Prepared) -> str:
     others = [m for m in prepared.images if m != prepared.reference]
     words = []
     words.append(
-        f"The {prepared.reference} scan of {visit.label} (voxels of {_spacing(prepared.native)} "
-        "mm) was the reference."
+        f"The {prepared.reference} scan of {prepared.label} (voxels of "
+        f"{_spacing(prepared.native)} mm) was the reference."
     )
     if others:
         words.append(
             f"The {_listed(others)} {'was' if len(others) == 1 else 'were'} registered to it by "
             "a rigid transform that maximises mutual information (ANTs)."
         )
-    if visit.brain_mask is not None and not prepared.notes:
+    if prepared.visit.brain_mask is not None and not prepared.notes:
         words.append("The mask was taken from the derivatives of another pipeline.")
     elif prepared.stripped:
         words.append("The scans came without skull, and the mask was taken from them.")
@@ -174,12 +173,14 @@ def _preparation(visit: Visit, prepared: Prepared) -> str:
     return " ".join(words)
 
 
-def _synthesis(prepared: Prepared, made: Made, model: Mapping[str, Any]) -> str:
-    several = any(synthetic.spread is not None for synthetic, _, _ in made)
+def _synthesis(
+    prepared: Prepared, synthetics: Sequence[Synthetic], model: Mapping[str, Any]
+) -> str:
+    several = any(synthetic.spread is not None for synthetic in synthetics)
     name = f" {model['name']}" if model.get("name") else ""
     words = [
         f"The {synthetic.modality} was synthesised from {_listed(synthetic.sources)}."
-        for synthetic, _, _ in made
+        for synthetic in synthetics
     ]
     words.append(
         f"The model{name} was applied to overlapping patches that were blended with Gaussian "
@@ -191,7 +192,7 @@ def _synthesis(prepared: Prepared, made: Made, model: Mapping[str, Any]) -> str:
             "The image is the mean over the model's networks, and the spread their standard "
             "deviation."
         )
-    if any(real is not None for _, _, real in made):
+    if any(synthetic.real is not None for synthetic in synthetics):
         words.append(
             "Where a real image exists it was withheld from the model, resampled to that grid "
             "and used for the scores alone."

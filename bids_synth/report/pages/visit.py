@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 
 from bids_synth.core.modality import MODALITIES
-from bids_synth.core.synthetic import Synthetic, Verdict
-from bids_synth.core.visit import Prepared, Visit
+from bids_synth.core.synthetic import Synthetic
+from bids_synth.core.visit import Prepared
 from bids_synth.errors import VisitError
 from bids_synth.report.figures.planes import Window
 from bids_synth.report.figures.scan import draw_flicker, draw_scans
@@ -23,7 +23,7 @@ from bids_synth.report.figures.synthetic import (
     draw_synthetic,
 )
 from bids_synth.report.pages.fragments import methods_html, scores_html, summary_html
-from bids_synth.spatial.volume import Volume, stays_inside, write_text
+from bids_synth.spatial.volume import stays_inside, write_text
 
 _DESCS = ("scans", "flicker", "synth", "histogram", "spread", "summary", "methods", "scores")
 LAST = "summary"
@@ -34,13 +34,10 @@ LAST = "summary"
 class VisitReport:
     """Everything that the report of one visit tells."""
 
-    visit: Visit
-    """What was acquired."""
     prepared: Prepared
-    """How it was prepared."""
-    synthetics: tuple[tuple[Synthetic, Verdict, Volume | None], ...] = ()
-    """Every synthetic image on the native grid, its verdict, and the real image on the same
-    grid where there is one."""
+    """What was acquired, and how it was prepared."""
+    synthetics: tuple[Synthetic, ...] = ()
+    """Every synthetic image on the native grid, with its verdict."""
     scores: pd.DataFrame | None = None
     """Rows of the table of scores that belong to this visit."""
     model: Mapping[str, Any] = field(default_factory=dict)
@@ -58,25 +55,25 @@ def write_visit_figures(output: Path, report: VisitReport) -> tuple[Path, ...]:
     an earlier run drew of this visit and this one did not are removed.
     """
     prepared = report.prepared
-    folder = _folder(output, report.visit.participant)
+    folder = _folder(output, prepared.visit.participant)
     mask = prepared.mask_image
     images = {m: prepared.image(m) for m in prepared.images}
 
     def at(desc: str, modality: str, extension: str = ".svg") -> Path:
-        return folder / file_name(report.visit.label, desc, modality, extension)
+        return folder / file_name(prepared.label, desc, modality, extension)
 
     reference = prepared.reference
     written = [draw_scans(images, mask, at("scans", reference))]
     for modality in prepared.transforms:
         pair = ((reference, images[reference]), (modality, images[modality]))
         written.append(draw_flicker(*pair, mask, at("flicker", modality)))
-    for synthetic, _, real in report.synthetics:
+    for synthetic in report.synthetics:
         name = synthetic.modality
         own = report.reduced.get(name, prepared)
         given = [m for m in synthetic.sources if m in own.images]
         sources = {m: own.image(m) for m in given}
-        native_mask = own.native_mask_image
-        shown = Shown(name, sources, synthetic.image, native_mask, real, synthetic.spread)
+        mask_there, spread = own.native_mask_image, synthetic.spread
+        shown = Shown(name, sources, synthetic.image, mask_there, synthetic.real, spread)
         written.append(draw_synthetic(shown, at("synth", name)))
         typical = report.typical.get(name)
         written.append(draw_histogram(shown, at("histogram", name), typical=typical))
@@ -84,15 +81,13 @@ def write_visit_figures(output: Path, report: VisitReport) -> tuple[Path, ...]:
             written.append(draw_spread(shown, at("spread", name)))
     fragments = {
         "scores": scores_html(report.scores),
-        "methods": methods_html(
-            report.visit, prepared, report.synthetics, report.model, report.reduced
-        ),
-        LAST: summary_html(report.visit, prepared, report.synthetics, report.model),
+        "methods": methods_html(prepared, report.synthetics, report.model, report.reduced),
+        LAST: summary_html(prepared, report.synthetics, report.model),
     }
     for desc, text in fragments.items():
         if text:
             written.append(write_text(text, at(desc, reference, ".html")))
-    _remove_others(folder, report.visit.label, {path.name for path in written})
+    _remove_others(folder, prepared.label, {path.name for path in written})
     return tuple(written)
 
 
