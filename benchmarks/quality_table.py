@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from bids_synth.core.catalogue import HIGHER_IS_BETTER
 from bids_synth.measure.bootstrap import interval
-from bids_synth.measure.catalogue import HIGHER_IS_BETTER
 from bids_synth.measure.table import START
 
 SHOWN = {

@@ -140,3 +140,8 @@ def minus_error(real: np.ndarray, synthetic: np.ndarray, mask: np.ndarray) -> fl
     """A score: PSNR inside the mask for a data range of 1."""
     error = np.mean((real[mask] - synthetic[mask]) ** 2)
     return float(-10 * np.log10(error + 1e-12))
+
+
+def parameter_count(network: torch.nn.Module) -> int:
+    """How many numbers an optimiser moves."""
+    return sum(parameter.numel() for parameter in network.parameters())

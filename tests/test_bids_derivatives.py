@@ -14,15 +14,10 @@ import pytest
 from bids.layout import BIDSLayout, BIDSLayoutIndexer
 from bids_fixtures import NATIVE, make_dataset, make_prepared, make_synthetic, mask
 
+from bids_synth.bids.derivatives.dataset import open_output
 from bids_synth.bids.derivatives.file_names import OutputNames
-from bids_synth.bids.derivatives.synthetic import (
-    find_prepared,
-    is_current,
-    open_output,
-    write_prepared,
-    write_synthetic,
-    written_synthetic,
-)
+from bids_synth.bids.derivatives.prepared import find_prepared, write_prepared
+from bids_synth.bids.derivatives.synthetic import is_current, write_synthetic, written_synthetic
 from bids_synth.bids.names import ENTITIES, parse_name, pybids_grammar
 from bids_synth.bids.raw.query import query
 from bids_synth.core.modality import MODALITIES

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bids_synth import __version__
-from bids_synth.cli.boutiques import text
 from bids_synth.cli.parser import build_parser
+from scripts.boutiques import text
 
 DESCRIPTOR = Path(__file__).resolve().parent.parent / "boutiques.json"
 TOLD: dict[str, Any] = json.loads(text())
@@ -61,7 +61,7 @@ def command_line(invocation: dict[str, Any]) -> list[str]:
 
 
 def test_the_file_is_what_the_parser_says() -> None:
-    made_anew = "python -m bids_synth.cli.boutiques boutiques.json"
+    made_anew = "python scripts/boutiques.py boutiques.json"
     assert DESCRIPTOR.read_text(encoding="utf-8") == text(), made_anew
 
 

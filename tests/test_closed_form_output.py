@@ -14,7 +14,8 @@ import pytest
 from bids_fixtures import NATIVE, PREPARED, make_dataset, make_prepared, mask
 
 from bids_synth.bids.derivatives.closed_forms import computed_of
-from bids_synth.bids.derivatives.synthetic import open_output, write_prepared
+from bids_synth.bids.derivatives.dataset import open_output
+from bids_synth.bids.derivatives.prepared import write_prepared
 from bids_synth.core.scale import Scale
 from bids_synth.core.settings import OutputSpace
 from bids_synth.core.visit import Visit

@@ -16,14 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bids_synth.bids.derivatives.dataset import open_output
-from bids_synth.bids.derivatives.prepared import MANIFEST
-from bids_synth.bids.derivatives.synthetic import (
-    find_prepared,
-    is_current,
-    write_prepared,
-    write_synthetic,
-    written_synthetic,
-)
+from bids_synth.bids.derivatives.prepared import MANIFEST, find_prepared, write_prepared
+from bids_synth.bids.derivatives.synthetic import is_current, write_synthetic, written_synthetic
 from bids_synth.bids.raw.filters import Filters, read_filters
 from bids_synth.bids.raw.traits import read_traits
 from bids_synth.cli.run_file import _words

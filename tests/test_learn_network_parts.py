@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from learn_toys import parameter_count
 from monai.networks.nets import PatchDiscriminator as MonaiDiscriminator
 from torch import nn
 
@@ -16,9 +17,9 @@ from bids_synth.errors import RecipeError
 from bids_synth.learn.networks.blocks.absent import IMPUTATIONS, fill_absent, keep_available
 from bids_synth.learn.networks.blocks.depthwise import DepthwiseConv3d, PointwiseConv3d
 from bids_synth.learn.networks.blocks.layout import cropped, padded
-from bids_synth.learn.networks.blocks.parts import norm_of, output_of, parameter_count
+from bids_synth.learn.networks.blocks.parts import norm_of, output_of
 from bids_synth.learn.networks.blocks.space_attention import SpaceAttention
-from bids_synth.learn.networks.discriminator import PatchDiscriminator, receptive_field
+from bids_synth.learn.networks.discriminator import KERNEL, PatchDiscriminator
 from bids_synth.learn.networks.excitation_unet import AttentionGate
 from bids_synth.learn.networks.unet2d import DoubledConv2d, UNet2D
 
@@ -242,6 +243,14 @@ def seen(dims: int, layers: int, tail: int, length: int) -> list[int]:
     logits[(0, 0, *(n // 2 for n in logits.shape[2:]))].backward()
     places = images.grad[0, 0].nonzero()[:, :dims]
     return (places.amax(dim=0) - places.amin(dim=0) + 1).tolist()
+
+
+def receptive_field(layers: int, tail: int) -> int:
+    """From the last to the first, a kernel with stride s widens a field of r to (r - 1) s + k."""
+    field = 1
+    for stride in (1,) * tail + (2,) * layers:
+        field = (field - 1) * stride + KERNEL
+    return field
 
 
 @pytest.mark.parametrize(

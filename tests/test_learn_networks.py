@@ -6,10 +6,10 @@ from itertools import pairwise
 
 import pytest
 import torch
+from learn_toys import parameter_count
 from torch import nn
 
 from bids_synth.errors import RecipeError
-from bids_synth.learn.networks.blocks.parts import parameter_count
 from bids_synth.learn.networks.excitation_unet import ExcitationUNet
 from bids_synth.learn.networks.pix2pix_unet import Pix2PixUNet
 from bids_synth.learn.networks.residual_unet3d import ResidualUNet3D

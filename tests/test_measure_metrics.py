@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from scipy import ndimage, stats
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from bids_synth.core.catalogue import METRICS
 from bids_synth.errors import VisitError
 from bids_synth.measure import metrics
-from bids_synth.measure.catalogue import METRICS
 from bids_synth.measure.protocol import PROTOCOLS, prepared_score
 from bids_synth.measure.protocols.masked3d import masked3d
+from bids_synth.spatial.boxes import bounding_box
 from bids_synth.spatial.grid import Grid
 from bids_synth.spatial.volume import Volume
 
@@ -119,7 +120,7 @@ def test_the_bounding_box_holds_the_mask_and_nothing_less(corner, size):
     mask = np.zeros((12, 12, 12))
     box = tuple(slice(c, c + s) for c, s in zip(corner, size, strict=True))
     mask[box] = 1
-    assert metrics.bounding_box(mask) == box
+    assert bounding_box(mask) == box
 
 
 def test_masked3d_has_every_metric_and_its_closed_forms():

@@ -7,8 +7,8 @@ import pytest
 from scipy import ndimage
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from bids_synth.core.catalogue import METRICS, scores
 from bids_synth.errors import VisitError
-from bids_synth.measure.catalogue import METRICS, scores
 from bids_synth.measure.protocol import PROTOCOLS, UNITS, applies
 from bids_synth.measure.protocols.affine_free import affine_free
 from bids_synth.measure.protocols.masked3d import masked3d

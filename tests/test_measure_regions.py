@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import ndimage, stats
 
 from bids_synth.errors import VisitError
-from bids_synth.measure.agreement import agreement, identity_line, mean_values, scatter
+from bids_synth.measure.agreement import agreement, mean_values, scatter
 from bids_synth.measure.regions import bland_altman, contrast_to_noise, intraclass, region_means
 from bids_synth.spatial.grid import Grid
 from bids_synth.spatial.volume import Volume
@@ -184,8 +184,6 @@ def test_points_are_participants_and_not_visits():
     assert list(points["real"]) == [11, 20, 15]
     assert list(points["difference"]) == [2, -1, 3]
     assert list(points["mean"]) == [12, 19.5, 16.5]
-    line = identity_line(points)
-    assert list(line["real"]) == list(line["synthetic"]) == [11, 20]
 
 
 def test_agreement_of_a_panel_is_that_of_its_points():

@@ -9,9 +9,9 @@ from pathlib import Path, PurePosixPath
 import pytest
 from bids_fixtures import make_dataset, make_prepared, make_synthetic
 
-from bids_synth.bids.derivatives.prepared import MANIFEST
+from bids_synth.bids.derivatives.prepared import MANIFEST, find_prepared, write_prepared
 from bids_synth.bids.derivatives.sidecars import refuse_shadow
-from bids_synth.bids.derivatives.synthetic import find_prepared, write_prepared, write_synthetic
+from bids_synth.bids.derivatives.synthetic import write_synthetic
 from bids_synth.cli.folders import link_problems, work_problems
 from bids_synth.cli.logs import shown
 from bids_synth.cli.main import run_command

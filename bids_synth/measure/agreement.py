@@ -69,15 +69,6 @@ def scatter(values: Values) -> pd.DataFrame:
     return points
 
 
-def identity_line(points: pd.DataFrame) -> pd.DataFrame:
-    """Both ends of the line of perfect agreement of every panel, in `real` and `synthetic`."""
-    rows = []
-    for key, panel in points.groupby(list(GROUP), sort=False):
-        both = panel[["real", "synthetic"]].to_numpy()
-        rows += [(*key, end, end) for end in (float(both.min()), float(both.max()))]
-    return pd.DataFrame(rows, columns=[*GROUP, "real", "synthetic"])
-
-
 def agreement(points: pd.DataFrame) -> pd.DataFrame:
     """The numbers of every panel: how well participants keep their value and their order.
 

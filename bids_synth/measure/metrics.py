@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from skimage.metrics import normalized_mutual_information, structural_similarity
 
+from bids_synth.spatial.boxes import bounding_box
+
 Image = npt.NDArray[Any]
 WINDOW = 7
 """Edge, in voxels, of the uniform window of `ssim` (Wang 2004 as in scikit-image)."""
@@ -106,20 +108,6 @@ def mutual_information(real: Image, synthetic: Image, mask: Image, *, bins: int 
     """
     one, other = _inside(real, synthetic, mask)
     return float(normalized_mutual_information(one, other, bins=bins))
-
-
-def bounding_box(mask: Image) -> tuple[slice, ...]:
-    """The smallest block of voxels that holds the mask; ValueError for an empty mask."""
-    inside = np.asarray(mask) > 0
-    if not inside.any():
-        message = "the mask is empty: there is nothing to score"
-        raise ValueError(message)
-    edges = []
-    for axis in range(inside.ndim):
-        others = tuple(a for a in range(inside.ndim) if a != axis)
-        hit = np.flatnonzero(inside.any(axis=others))
-        edges.append(slice(int(hit[0]), int(hit[-1]) + 1))
-    return tuple(edges)
 
 
 def require_alike(real: Image, synthetic: Image, mask: Image) -> npt.NDArray[np.bool_]:

@@ -9,12 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import uniform_filter
 
-from bids_synth.measure.metrics import (
-    WINDOW,
-    bounding_box,
-    require_alike,
-    unknown_of_unknown,
-)
+from bids_synth.measure.metrics import WINDOW, require_alike, unknown_of_unknown
+from bids_synth.spatial.boxes import bounding_box
 
 Image = npt.NDArray[Any]
 Array = npt.NDArray[np.float64]

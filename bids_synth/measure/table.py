@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from bids_synth.core.catalogue import CATALOGUE, HIGHER_IS_BETTER, METRICS
 from bids_synth.errors import UsageError
 from bids_synth.measure.bootstrap import interval
-from bids_synth.measure.catalogue import CATALOGUE, HIGHER_IS_BETTER, METRICS
 from bids_synth.measure.features import Seen, frechet_rows
 from bids_synth.spatial.volume import write_text
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from bids_synth.measure.catalogue import CATALOGUE, HIGHER_IS_BETTER
+from bids_synth.core.catalogue import CATALOGUE, HIGHER_IS_BETTER
 from bids_synth.measure.table import MODEL, START, Summary
 
 _SHOWN = ("psnr", "ssim", "ms_ssim", "nmae", "perceptual", "fid")

@@ -100,11 +100,13 @@ def _done(
 
 
 def _rewrite_reports(dataset: Discovery, settings: Settings) -> RunSummary:
-    from bids_synth.pipeline.visit.reports import rewrite_reports
+    from bids_synth.report.pages.participant import write_participant_report
 
-    participants = sorted({visit.participant for visit in dataset.visits})
-    pages = rewrite_reports(
-        settings.output, participants, sessions_per_page=settings.sessions_per_page
+    pages = tuple(
+        write_participant_report(
+            settings.output, participant, sessions_per_page=settings.sessions_per_page
+        )
+        for participant in sorted({visit.participant for visit in dataset.visits})
     )
     return RunSummary(problems=dataset.problems, reports=pages)
 

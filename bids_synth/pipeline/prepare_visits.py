@@ -19,7 +19,7 @@ LOG = logging.getLogger(__name__)
 
 def open_output_dataset(settings: Settings) -> None:
     """Make the output dataset, its description first, or look at the one that is there."""
-    from bids_synth.bids.derivatives.synthetic import open_output
+    from bids_synth.bids.derivatives.dataset import open_output
 
     open_output(
         settings.output,

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from bids_synth.core.visit import Prepared
 from bids_synth.errors import VisitError
 from bids_synth.recipe.sections.preparation import GridPart
+from bids_synth.spatial.boxes import bounding_box
 from bids_synth.spatial.grid import Grid
 from bids_synth.spatial.masked_resample import resample_within
 from bids_synth.spatial.volume import Volume
@@ -24,14 +25,14 @@ def prepared_grid(mask: Volume, part: GridPart) -> Grid:
     of view. Raises VisitError for an empty mask.
     """
     canonical = mask.canonical()
-    inside = np.argwhere(canonical.array > 0)
-    if inside.size == 0:
+    if not (canonical.array > 0).any():
         message = "no brain was found in the reference scan; look at it, or give a mask (-d)"
         raise VisitError(message)
     grid = canonical.grid
     if max(abs(s / part.spacing - 1) for s in grid.spacing) >= NEAR:
         grid = grid.with_spacing(part.spacing)
-    faces = canonical.grid.to_mm([inside.min(0) - 0.5, inside.max(0) + 0.5])
+    box = bounding_box(canonical.array)
+    faces = canonical.grid.to_mm([[s.start - 0.5 for s in box], [s.stop - 0.5 for s in box]])
     low, high = np.sort(grid.to_index(faces), axis=0)
     margin = part.margin / np.asarray(grid.spacing)
     start = np.maximum(np.floor(low + 0.5 - margin), 0).astype(int)

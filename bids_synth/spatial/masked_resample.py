@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from bids_synth.spatial.boxes import Box, bounding_box
 from bids_synth.spatial.grid import Affine, Grid, inverse, reorient
 from bids_synth.spatial.resample import crop_pad, interpolate, same_voxels, widths
 from bids_synth.spatial.volume import Volume
@@ -21,7 +22,6 @@ LEAST = 0.01
 FADE = 1.0
 """Standard deviation, in voxels, of the Gaussian by which values go on beyond the mask."""
 Array = npt.NDArray[Any]
-Box = tuple[slice, ...]
 
 
 def resample_within(
@@ -50,18 +50,17 @@ def resample_within(
     `transform` as in `resample`; voxels that the two grids share are kept as they are.
     """
     used = np.asarray(within) > 0
-    held = bounds(used)
     result = np.full(grid.shape, background, np.float32)
-    into = bounds(np.asarray(inside) > 0) if inside is not None else tuple(map(slice, grid.shape))
-    if held is None or into is None:
+    if not used.any() or (inside is not None and not np.any(inside)):
         return Volume(result, grid, volume.unit)
+    into = bounding_box(inside) if inside is not None else tuple(map(slice, grid.shape))
     values = np.where(used, volume.array, 0).astype(np.float32)
     part = grid.crop([s.start or 0 for s in into], [s.stop for s in into])
     found = _shared(volume.grid, part, values, used) if transform is None else None
     move = np.eye(4) if transform is None else transform
     if found is None:
         index = inverse(volume.grid.affine) @ move @ part.affine
-        found = _interpolated(values, used, held, index, part.shape, order)
+        found = _interpolated(values, used, bounding_box(used), index, part.shape, order)
     moved, weight = found
     reached = weight >= (least if inside is None else LEAST)
     wanted = reached if inside is None else np.asarray(inside)[into] > 0
@@ -71,19 +70,6 @@ def resample_within(
         chosen[tuple(lost.T)] = _nearest(volume.grid, values, used, points)
     result[into] = chosen
     return Volume(result, grid, volume.unit)
-
-
-def bounds(mask: Array) -> Box | None:
-    """The smallest box that holds a mask; None where the mask is empty.
-
-    >>> bounds(np.eye(3)[1:] > 0)
-    (slice(0, 2, None), slice(1, 3, None))
-    """
-    if not mask.any():
-        return None
-    axes = range(mask.ndim)
-    lines = [np.flatnonzero(mask.any(axis=tuple(a for a in axes if a != axis))) for axis in axes]
-    return tuple(slice(int(line[0]), int(line[-1]) + 1) for line in lines)
 
 
 def _shared(here: Grid, there: Grid, values: Array, used: Array) -> tuple[Array, Array] | None:

@@ -9,9 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bids_synth.bids.derivatives.dataset import open_output
 from bids_synth.bids.derivatives.file_names import OutputNames, Region
-from bids_synth.bids.derivatives.prepared import find_prepared, write_prepared
 from bids_synth.bids.derivatives.sidecars import (
     held_block,
     read_sidecar,
@@ -25,15 +23,6 @@ from bids_synth.core.modality import MODALITIES
 from bids_synth.core.synthetic import Synthetic
 from bids_synth.core.visit import Prepared, Visit
 from bids_synth.spatial.volume import hold_to_bounds, write_volume
-
-__all__ = [
-    "find_prepared",
-    "is_current",
-    "open_output",
-    "write_prepared",
-    "write_synthetic",
-    "written_synthetic",
-]
 
 
 def write_synthetic(

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 from bids_synth.learn.out_of_memory import is_shortage, let_go
+from bids_synth.spatial.boxes import bounding_box
 from bids_synth.spatial.grid import Shape
 
 LOG = logging.getLogger(__name__)
@@ -55,11 +56,10 @@ def window_starts(mask: npt.NDArray[Any], patch: Shape, overlap: float) -> list[
     """
     if not mask.any():
         return []
-    axes = []
-    for axis, length in enumerate(mask.shape):
-        others = tuple(n for n in range(3) if n != axis)
-        held = np.flatnonzero(mask.any(axis=others))
-        axes.append(_spread(int(held[0]), int(held[-1]) + 1, length, patch[axis], overlap))
+    axes = [
+        _spread(part.start, part.stop, length, size, overlap)
+        for part, length, size in zip(bounding_box(mask), mask.shape, patch, strict=True)
+    ]
     starts = product(axes[0], axes[1], axes[2])
     return [start for start in starts if cut(mask, start, patch).any()]
 

@@ -8,15 +8,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import (
-    ValidationError,
-)
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from bids_synth.core.scale import Scale
 from bids_synth.errors import ModelError, raise_all
 from bids_synth.learn.features.network_file import LayerEntry, StackEntry
+from bids_synth.spatial.boxes import bounding_box
 from bids_synth.spatial.volume import Volume
 
 LARGEST = 256 * 2**20
@@ -73,7 +72,7 @@ class FeatureNetwork:
             return self.see(maps[:, None])
 
 
-def load_features(path: Path, device: torch.device | None = None) -> FeatureNetwork:
+def load_features(path: Path) -> FeatureNetwork:
     """The network of a file as `feature_stack` describes it; nothing in the file is executed.
 
     Raises ModelError where the file is absent, too large, no safetensors file, of another
@@ -99,8 +98,7 @@ def load_features(path: Path, device: torch.device | None = None) -> FeatureNetw
         message = f"{path}: is not a safetensors file ({error}); convert the weights"
         raise ModelError(message) from error
     _require_numbers(tensors, path)
-    place = device or torch.device("cpu")
-    layers = tuple(_convolution(tensors, n, e).to(place) for n, e in enumerate(stack.layers))
+    layers = tuple(_convolution(tensors, n, e) for n, e in enumerate(stack.layers))
     return FeatureNetwork(stack, layers, _linear(tensors, stack))
 
 
@@ -116,9 +114,9 @@ def axial_slices(image: Volume, mask: Volume, scale: Scale) -> Slices:
         message = f"expected a mask with voxels of shape {values.shape}, got {inside.shape}"
         raise ValueError(message)
     scaled = np.where(inside, np.clip(scale.apply(values), 0, 1), 0)
-    held = [np.flatnonzero(inside.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
-    box = scaled[held[0][0] : held[0][-1] + 1, held[1][0] : held[1][-1] + 1]
-    return np.ascontiguousarray(np.moveaxis(box[..., held[2]], 2, 0), dtype=np.float32)
+    i, j, _ = bounding_box(inside)
+    slices = scaled[i, j][..., inside.any(axis=(0, 1))]
+    return np.ascontiguousarray(np.moveaxis(slices, 2, 0), dtype=np.float32)
 
 
 def _read_stack(metadata: dict[str, str], path: Path) -> StackEntry:

@@ -75,21 +75,6 @@ class PatchDiscriminator(nn.Module):
         return flat[..., None]
 
 
-def receptive_field(layers: int, tail: int = 2) -> int:
-    """Voxels along each axis that one logit sees through the convolutions.
-
-    From the last to the first: a convolution of 4 voxels with stride s widens a field of r to
-    (r - 1) s + 4. Statistics of an InstanceNorm or GroupNorm see the whole image besides.
-
-    >>> [receptive_field(layers) for layers in (1, 2, 3)], receptive_field(4, tail=1)
-    ([16, 34, 70], 94)
-    """
-    field = 1
-    for stride in (1,) * tail + (2,) * layers:
-        field = (field - 1) * stride + KERNEL
-    return field
-
-
 _ROW_BEFORE: dict[int, Callable[[], nn.Module]] = {
     2: lambda: nn.ConstantPad2d((1, 0) * 2, 0.0),
     3: lambda: nn.ConstantPad3d((1, 0) * 3, 0.0),

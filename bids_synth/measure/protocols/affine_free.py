@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bids_synth.measure.catalogue import scores
+from bids_synth.core.catalogue import scores
 from bids_synth.measure.metrics import mutual_information
 from bids_synth.measure.multiscale import ms_ssim
 from bids_synth.measure.protocols.comparable import of_whole_images, require_comparable, scoring

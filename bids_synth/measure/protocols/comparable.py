@@ -9,8 +9,8 @@ from functools import wraps
 import numpy as np
 import numpy.typing as npt
 
+from bids_synth.core.catalogue import scores
 from bids_synth.errors import VisitError
-from bids_synth.measure.catalogue import scores
 from bids_synth.spatial.volume import Volume
 
 

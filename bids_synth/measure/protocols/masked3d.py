@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bids_synth.core.catalogue import scores
 from bids_synth.core.scale import HIGH, LOW, Scale
 from bids_synth.errors import VisitError
-from bids_synth.measure.catalogue import scores
 from bids_synth.measure.metrics import mae, pearson, psnr, rmse, ssim
 from bids_synth.measure.protocols.comparable import of_whole_images, require_comparable, scoring
 from bids_synth.spatial.volume import Volume

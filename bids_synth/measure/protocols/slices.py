@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from skimage.metrics import structural_similarity
 
+from bids_synth.core.catalogue import scores
 from bids_synth.errors import VisitError
-from bids_synth.measure.catalogue import scores
 from bids_synth.measure.metrics import WINDOW
 from bids_synth.measure.protocols.comparable import of_whole_images, require_comparable
 from bids_synth.spatial.volume import Volume

@@ -7,10 +7,11 @@ import numpy.typing as npt
 from scipy.ndimage import uniform_filter
 from skimage.metrics import structural_similarity
 
-from bids_synth.measure.catalogue import scores
-from bids_synth.measure.metrics import WINDOW, bounding_box, mae, psnr, rmse
+from bids_synth.core.catalogue import scores
+from bids_synth.measure.metrics import WINDOW, mae, psnr, rmse
 from bids_synth.measure.multiscale import WEIGHTS, moments
 from bids_synth.measure.protocols.comparable import of_whole_images, require_comparable, scoring
+from bids_synth.spatial.boxes import bounding_box
 from bids_synth.spatial.volume import Volume
 
 AIR, DENSEST = -1024.0, 3000.0

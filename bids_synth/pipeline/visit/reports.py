@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,16 +98,6 @@ def score_tables(
     summary = summarise(table, resamples=resamples, seed=settings.seed)
     seen = [one for result in results for one in result.seen]
     return ("\n".join([format_table(with_frechet(summary, seen)), *told]),)
-
-
-def rewrite_reports(
-    output: Path, participants: Iterable[str], *, sessions_per_page: int
-) -> tuple[Path, ...]:
-    """The pages of participants from the figures that are there (`--reports-only`)."""
-    return tuple(
-        write_participant_report(output, participant, sessions_per_page=sessions_per_page)
-        for participant in participants
-    )
 
 
 def _typical(model: Model) -> Mapping[str, tuple[float, float]]:

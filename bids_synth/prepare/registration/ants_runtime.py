@@ -44,8 +44,6 @@ class Registered:
 
     linear: Affine
     """4x4, RAS+ mm of the fixed image -> RAS+ mm of the moving one."""
-    displacement: Any = None
-    """(I, J, K, 3) RAS+ mm on the fixed grid, to be added before `linear`; None if rigid."""
 
 
 def to_image(volume: Volume) -> Any:
@@ -60,13 +58,13 @@ def to_image(volume: Volume) -> Any:
     )
 
 
-def from_image(image: Any, unit: str = "arbitrary") -> Volume:
+def from_image(image: Any) -> Volume:
     """ANTs image (LPS+) -> Volume (RAS+), float32."""
     affine = np.eye(4)
     affine[:3, :3] = np.asarray(image.direction) * np.asarray(image.spacing)
     affine[:3, 3] = image.origin
     array = image.numpy().astype(np.float32, copy=False)
-    return Volume(array, Grid(array.shape, LPS @ affine), unit)
+    return Volume(array, Grid(array.shape, LPS @ affine))
 
 
 def register(
@@ -113,14 +111,7 @@ def _read(folder: Path) -> Registered:
     matrix = np.eye(4)
     matrix[:3, :3] = (np.array(axes) - origin).T
     matrix[:3, 3] = origin[0]
-    return Registered(LPS @ matrix @ LPS, _displacement(folder / "out1Warp.nii.gz"))
-
-
-def _displacement(path: Path) -> Any:
-    if not path.exists():
-        return None
-    field = ants.image_read(str(path)).numpy()
-    return (field * np.array([-1.0, -1.0, 1.0])).astype(np.float32)
+    return Registered(LPS @ matrix @ LPS)
 
 
 def bias_field(volume: Volume, mask: Volume) -> Volume:

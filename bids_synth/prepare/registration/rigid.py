@@ -7,6 +7,7 @@ from scipy import ndimage
 
 from bids_synth.errors import VisitError
 from bids_synth.prepare.registration.ants_runtime import Stage, register
+from bids_synth.spatial.boxes import bounding_box
 from bids_synth.spatial.grid import Affine
 from bids_synth.spatial.resample import resample
 from bids_synth.spatial.similarity import mutual_information
@@ -70,9 +71,9 @@ def _from(
 
 def _boxed(volume: Volume, mask: Volume) -> Volume:
     """The part of a volume within REACH of the box of its mask."""
-    inside, reach = np.argwhere(mask.array > 0), REACH / np.asarray(volume.grid.spacing)
-    start = np.maximum(inside.min(0) - reach, 0).astype(int)
-    stop = np.minimum(inside.max(0) + 1 + reach, volume.grid.shape).astype(int)
+    box, reach = bounding_box(mask.array), REACH / np.asarray(volume.grid.spacing)
+    start = np.maximum([s.start for s in box] - reach, 0).astype(int)
+    stop = np.minimum([s.stop for s in box] + reach, volume.grid.shape).astype(int)
     return resample(volume, volume.grid.crop(start.tolist(), stop.tolist()))
 
 

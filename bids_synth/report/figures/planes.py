@@ -94,10 +94,10 @@ def sample(volume: Volume, plane: Plane) -> Picture:
     return values
 
 
-def limits(volume: Volume, mask: Volume, *, tail: float = 0.5) -> tuple[float, float]:
+def limits(volume: Volume, mask: Volume) -> tuple[float, float]:
     """Window that shows tissue: robust percentiles of the image inside a mask on its grid."""
     inside = volume.array[mask.array > 0] if volume.grid.matches(mask.grid) else volume.array
-    return span(inside, tail=tail)
+    return span(inside)
 
 
 def span(values: npt.NDArray[Any], *, tail: float = 0.5) -> tuple[float, float]:

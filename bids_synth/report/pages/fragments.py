@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 import bids_synth
+from bids_synth.core.catalogue import CATALOGUE
 from bids_synth.core.scale import HIGH, LOW
 from bids_synth.core.synthetic import Synthetic
 from bids_synth.core.visit import Prepared
@@ -17,17 +18,8 @@ from bids_synth.report.pages.templates import render
 from bids_synth.spatial.grid import Grid
 from bids_synth.spatial.volume import read_grid
 
-METRICS: Mapping[str, tuple[str, int, bool]] = {
-    "psnr": ("PSNR, dB", 1, True),
-    "ssim": ("SSIM", 3, True),
-    "ms_ssim": ("MS-SSIM", 3, True),
-    "mae": ("MAE, image unit", 3, False),
-    "rmse": ("RMSE, image unit", 3, False),
-    "nmae": ("MAE, of range", 3, False),
-    "pearson": ("correlation", 3, True),
-    "perceptual": ("perceptual distance", 3, False),
-}
-"""Column -> words, digits and whether higher is better."""
+METRICS = ("psnr", "ssim", "ms_ssim", "mae", "rmse", "nmae", "pearson", "perceptual")
+"""Columns of the table of one visit."""
 _FACTS = {
     "name": "name",
     "version": "fitted with bids_synth",
@@ -74,11 +66,11 @@ def scores_html(scores: pd.DataFrame | None) -> str:
     shown = [m for m in METRICS if m in scores and scores[m].notna().any()]
     rows = []
     for _, group in scores.groupby(["target", "sources", "protocol"], sort=False):
-        best = {m: group[m].max() if METRICS[m][2] else group[m].min() for m in shown}
+        best = {m: group[m].max() if CATALOGUE[m].higher else group[m].min() for m in shown}
         for record in group.to_dict("records"):
-            values = [_score(record[m], METRICS[m][1], best[m]) for m in shown]
+            values = [_score(record[m], CATALOGUE[m].digits, best[m]) for m in shown]
             rows.append({**record, "scores": values})
-    return render("scores.html", metrics=[METRICS[m][0] for m in shown], rows=rows)
+    return render("scores.html", metrics=[CATALOGUE[m].short for m in shown], rows=rows)
 
 
 def methods_html(

@@ -7,17 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from bids_synth.core.catalogue import CATALOGUE, Metric
+
 MODEL, START, ALL = "model", "start", "all"
-_TABLES = {
-    "psnr": ("PSNR, dB: higher is better", 1, True),
-    "ssim": ("SSIM: higher is better", 3, True),
-    "ms_ssim": ("MS-SSIM: higher is better", 3, True),
-    "mae": ("Mean absolute error, in the image's unit: lower is better", 3, False),
-    "rmse": ("Root mean square error, in the image's unit: lower is better", 3, False),
-    "nmae": ("Mean absolute error, fraction of the real image's range: lower is better", 3, False),
-    "perceptual": ("Perceptual distance by supplied weights: lower is better", 3, False),
-    "fid": ("Frechet distance of features by supplied weights: lower is better", 2, False),
-}  # fmt: skip
+_TABLES = ("psnr", "ssim", "ms_ssim", "mae", "rmse", "nmae", "perceptual", "fid")
 MINUS = "\N{MINUS SIGN}"
 
 
@@ -29,14 +22,17 @@ def score_tables(summary: pd.DataFrame, protocols: Sequence[str] = ()) -> list[d
     tables = []
     for protocol in in_order(summary, protocols):
         scored = summary[summary["protocol"] == protocol]
-        for metric, (title, digits, rising) in _TABLES.items():
-            part = scored[scored["metric"] == metric]
+        for name in _TABLES:
+            part, metric = scored[scored["metric"] == name], CATALOGUE[name]
             if part.empty:
                 continue
             methods = list(dict.fromkeys(part["method"]))
             groups = part.groupby(["target", "sources"], sort=False)
-            lines = [_line(key, group, methods, digits, rising=rising) for key, group in groups]
-            tables.append({"title": f"{title} ({protocol})", "methods": methods, "lines": lines})
+            lines = [_line(key, group, methods, metric) for key, group in groups]
+            title = (
+                f"{metric.title}: {'higher' if metric.higher else 'lower'} is better ({protocol})"
+            )
+            tables.append({"title": title, "methods": methods, "lines": lines})
     return tables
 
 
@@ -84,13 +80,13 @@ def _overall(summary: pd.DataFrame, metric: str) -> Any:
 
 
 def _line(
-    key: tuple[str, str], group: pd.DataFrame, methods: Sequence[str], digits: int, *, rising: bool
+    key: tuple[str, str], group: pd.DataFrame, methods: Sequence[str], metric: Metric
 ) -> dict[str, Any]:
     by_method = group.set_index("method")
     means = by_method["mean"].dropna()
-    best = "" if means.empty else str(means.idxmax() if rising else means.idxmin())
+    best = "" if means.empty else str(means.idxmax() if metric.higher else means.idxmin())
     cells = [
-        {**_cell(by_method.loc[m], "", digits), "best": m == best}
+        {**_cell(by_method.loc[m], "", metric.digits), "best": m == best}
         if m in by_method.index
         else {"mean": "n/a", "interval": "", "best": False}
         for m in methods
@@ -101,7 +97,7 @@ def _line(
         "pooled": ALL in key,
         "participants": int(group["participants"].max()),
         "cells": cells,
-        "gain": _gain(by_method, digits),
+        "gain": _gain(by_method, metric.digits),
     }
 
 

@@ -62,12 +62,3 @@ def level_widths(levels: int, filters: int) -> list[int]:
     [64, 128, 256, 512, 512, 512]
     """
     return [filters * min(2**level, 8) for level in range(levels)]
-
-
-def parameter_count(network: nn.Module) -> int:
-    """How many numbers an optimiser moves.
-
-    >>> parameter_count(nn.Linear(3, 2))
-    8
-    """
-    return sum(parameter.numel() for parameter in network.parameters())

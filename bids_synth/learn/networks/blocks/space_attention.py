@@ -8,19 +8,22 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+GROUPS = 4
+"""Of the GroupNorm."""
+
 
 class SpaceAttention(nn.Module):
     """GroupNorm, multi-head self-attention between the voxels of one item, added to the maps.
 
     Scaled dot products (Vaswani 2017, arXiv:1706.03762) without an encoding of position; for
     maps of some 16x16x16 voxels at most, as work grows with the square of their number. `heads`
-    and `groups` are reduced to divisors of `maps`. Maps in channels_last_3d stay so, uncopied.
+    and the groups are reduced to divisors of `maps`. Maps in channels_last_3d stay so, uncopied.
     """
 
-    def __init__(self, maps: int, *, heads: int = 4, groups: int = 4) -> None:
+    def __init__(self, maps: int, *, heads: int = 4) -> None:
         super().__init__()
         self.heads = gcd(heads, maps)
-        self.norm = nn.GroupNorm(gcd(groups, maps), maps)
+        self.norm = nn.GroupNorm(gcd(GROUPS, maps), maps)
         self.ask = nn.Linear(maps, 3 * maps)
         self.merge = nn.Linear(maps, maps)
 

@@ -1,6 +1,6 @@
 """The command line as a Boutiques descriptor, for platforms that run tools by description.
 
-`python -m bids_synth.cli.boutiques FILE.json` writes it (Boutiques 0.5, Glatard et al. 2018,
+`python scripts/boutiques.py FILE.json` writes it (Boutiques 0.5, Glatard et al. 2018,
 doi:10.1093/gigascience/giy016).
 """
 

@@ -13,6 +13,8 @@ class Metric:
 
     title: str
     """What it is, in the words of a reader, with its unit."""
+    short: str
+    """The same for the head of a column."""
     digits: int
     """Decimals that are worth showing."""
     higher: bool
@@ -23,18 +25,35 @@ class Metric:
 
 CATALOGUE: Mapping[str, Metric] = MappingProxyType(
     {
-        "psnr": Metric("PSNR, dB", 1, higher=True),
-        "ssim": Metric("SSIM", 3, higher=True),
-        "ms_ssim": Metric("MS-SSIM", 3, higher=True),
-        "mae": Metric("Mean absolute error, in the image's unit", 3, higher=False, has_unit=True),
-        "nmae": Metric("Mean absolute error, fraction of the real image's range", 3, higher=False),
-        "rmse": Metric(
-            "Root mean square error, in the image's unit", 3, higher=False, has_unit=True
+        "psnr": Metric("PSNR, dB", "PSNR, dB", 1, higher=True),
+        "ssim": Metric("SSIM", "SSIM", 3, higher=True),
+        "ms_ssim": Metric("MS-SSIM", "MS-SSIM", 3, higher=True),
+        "mae": Metric(
+            "Mean absolute error, in the image's unit",
+            "MAE, image unit",
+            3,
+            higher=False,
+            has_unit=True,
         ),
-        "pearson": Metric("Pearson correlation", 3, higher=True),
-        "perceptual": Metric("Perceptual distance of axial slices", 3, higher=False),
-        "fid": Metric("Frechet distance of axial slices (FID)", 3, higher=False),
-        "nmi": Metric("Normalised mutual information", 3, higher=True),
+        "nmae": Metric(
+            "Mean absolute error, fraction of the real image's range",
+            "MAE, of range",
+            3,
+            higher=False,
+        ),
+        "rmse": Metric(
+            "Root mean square error, in the image's unit",
+            "RMSE, image unit",
+            3,
+            higher=False,
+            has_unit=True,
+        ),
+        "pearson": Metric("Pearson correlation", "correlation", 3, higher=True),
+        "perceptual": Metric(
+            "Perceptual distance of axial slices", "perceptual distance", 3, higher=False
+        ),
+        "fid": Metric("Frechet distance of axial slices (FID)", "FID", 3, higher=False),
+        "nmi": Metric("Normalised mutual information", "NMI", 3, higher=True),
     }
 )
 METRICS = tuple(CATALOGUE)
