@@ -17,7 +17,7 @@ from small_job import EPOCHS, NAME, PER_EPOCH, Job, apart
 from test_distributed import environment
 
 from bids_synth.learn.model.model import load_model
-from bids_synth.system.locks import my_turn
+from bids_synth.system.locks import exclusive
 
 pytestmark = pytest.mark.slow
 TOLERANCE = 1e-6
@@ -144,7 +144,7 @@ def test_processes_that_wait_for_the_turn_of_their_fit_end_as_well(tmp_path: Pat
     job = Job(tmp_path)
     assert job.run().codes == [0, 0]
     shutil.rmtree(job.model)
-    with my_turn({"fold-0"}, job.place.parent / "turns", does="fits"):
+    with exclusive({"fold-0"}, job.place.parent / "turns", does="fits"):
         ranks = job.ranks()
         ranks.wait_until_said("waiting for it")
         ranks.signal(signal.SIGTERM)

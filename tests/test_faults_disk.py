@@ -27,7 +27,7 @@ from learn_kill import curve, fit_toys
 
 from bids_synth.errors import VisitError
 from bids_synth.spatial.volume import write_text
-from bids_synth.system.atomic import _SWEPT, aside
+from bids_synth.system.atomic import _SWEPT, atomic_write
 from bids_synth.system.os_errors import explained, visit_fails
 
 pytestmark = pytest.mark.slow
@@ -234,7 +234,7 @@ REFUSALS = {
 
 def refused(number: int, path: Path) -> None:
     """A file of a visit that a disk takes half of."""
-    with visit_fails(), aside(path) as part:
+    with visit_fails(), atomic_write(path) as part:
         part.write_text("half")
         raise OSError(number, os.strerror(number))
 

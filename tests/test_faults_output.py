@@ -27,7 +27,7 @@ from faults_house import (
 
 from bids_synth.pipeline.visit.write import VisitWriter
 from bids_synth.spatial.volume import write_text, write_volume
-from bids_synth.system.atomic import _SWEPT, aside
+from bids_synth.system.atomic import _SWEPT, atomic_write
 
 pytestmark = pytest.mark.slow
 
@@ -192,7 +192,7 @@ def test_two_jobs_on_one_visit_with_work_directories_of_their_own_write_the_same
 
 def test_a_killed_writers_part_is_swept_and_a_living_ones_is_not(tmp_path: Path) -> None:
     def writer(ending: Callable[[], None]) -> None:
-        with aside(tmp_path / "x.json") as part:
+        with atomic_write(tmp_path / "x.json") as part:
             part.write_text("half")
             ending()
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bids_synth.core.modality import MODALITIES
-from bids_synth.core.scale import SUVR, Scale, fit_scale, typical_scale
+from bids_synth.core.scale import SUVR, Scale, fit_scale, median_scale
 from bids_synth.errors import RecipeError
 from bids_synth.recipe.recipe import load_recipe
 
@@ -50,9 +50,9 @@ def test_constant_image_is_refused() -> None:
         fit_scale(MODALITIES["T1w"], np.full(100, 7.0))
 
 
-def test_typical_scale_is_the_median_and_ignores_one_outlier() -> None:
+def test_median_scale_is_the_median_and_ignores_one_outlier() -> None:
     scales = [Scale(0, 100), Scale(0, 110), Scale(0, 1e6)]
-    assert typical_scale(scales) == Scale(0, 110)
+    assert median_scale(scales) == Scale(0, 110)
 
 
 @given(st.lists(st.floats(0.5, 300, width=32), min_size=1, max_size=50))

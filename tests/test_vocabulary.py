@@ -11,10 +11,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 WORDS = ROOT / "docs" / "vocabulary.md"
-HOOKS = ("start", "end", "epoch_start", "epoch_end", "batch_start", "batch_end")
-SAVED = ("on_save_checkpoint", "on_load_checkpoint", "checkpoint")
-IMPOSED = {"model_config", *SAVED, *(f"on_train_{hook}" for hook in HOOKS)}
-"""Names that a library's interface prescribes."""
 SOURCES = sorted((ROOT / "bids_synth").rglob("*.py"))
 
 
@@ -48,8 +44,9 @@ def tokens(name: str) -> list[str]:
 
 def test_the_vocabulary_page_bans_something() -> None:
     assert banned()["subject"] == "participant"
-    assert len(banned()) > 15
-    assert banned()["checkpoint"] == "model"
+    assert len(banned()) > 10
+    assert banned()["fake"] == "synthetic"
+    assert "checkpoint" not in banned()
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -58,7 +55,6 @@ def test_names_keep_to_the_vocabulary(path: Path) -> None:
     faults = [
         f"{path.name}:{line}: {name}: say {words[token.lower()]}"
         for name, line in defined_names(ast.parse(path.read_text(encoding="utf-8")))
-        if name not in IMPOSED
         for token in tokens(name)
         if token.lower() in words
     ]

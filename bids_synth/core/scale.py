@@ -100,7 +100,7 @@ def scale_of_unit(modality: Modality, *, log: bool = False, suvr: bool = False) 
     return fit_scale(modality, np.empty(0), log=log)
 
 
-def typical_scale(scales: Sequence[Scale]) -> Scale:
+def median_scale(scales: Sequence[Scale]) -> Scale:
     """The median scale of a population: the unit in which a missing image is written."""
     if not scales:
         message = "a typical scale needs at least one scale"

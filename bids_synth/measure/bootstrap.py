@@ -1,12 +1,13 @@
-"""Bootstrap: how far a mean over participants may be trusted."""
+"""Bootstrap: how far a mean over participants may be trusted, by scipy."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import bootstrap
 
-LEVEL = 95.0
-"""Coverage of the interval, percent."""
+LEVEL = 0.95
+"""Coverage of the interval."""
 
 
 def interval(values: npt.NDArray[np.float64], *, resamples: int, seed: int) -> tuple[float, float]:
@@ -19,8 +20,12 @@ def interval(values: npt.NDArray[np.float64], *, resamples: int, seed: int) -> t
     """
     if values.size < 2:
         return float("nan"), float("nan")
-    rng = np.random.default_rng(seed)
-    drawn = rng.integers(values.size, size=(resamples, values.size))
-    tail = (100 - LEVEL) / 2
-    low, high = np.percentile(values[drawn].mean(axis=1), [tail, 100 - tail])
-    return float(low), float(high)
+    ends = bootstrap(
+        (values,),
+        np.mean,
+        n_resamples=resamples,
+        confidence_level=LEVEL,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return float(ends.low), float(ends.high)

@@ -1,4 +1,8 @@
-"""Distances between images as a network sees them, as pure functions of its features."""
+"""Distances between images as a network sees them, as pure functions of its features.
+
+Not MONAI's FIDMetric: it needs torch, takes the root of a product that is not symmetric, and
+refuses what rounding makes complex there, as with fewer slices than features.
+"""
 
 from __future__ import annotations
 

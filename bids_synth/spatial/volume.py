@@ -24,7 +24,7 @@ from nibabel.spatialimages import HeaderDataError
 from bids_synth.errors import VisitError
 from bids_synth.spatial.grid import Grid, reorient
 from bids_synth.spatial.placement import LONGEST, Placement, placement, raw_header
-from bids_synth.system.atomic import aside
+from bids_synth.system.atomic import atomic_write
 from bids_synth.system.os_errors import denied
 
 UNREADABLE = (
@@ -159,14 +159,14 @@ def write_volume(volume: Volume, path: Path) -> Path:
     if not np.allclose(image.get_qform(), volume.grid.affine, rtol=0, atol=1e-3):
         image.set_qform(None, code=0)  # A quaternion holds no shear, as of a tilted gantry.
     image.header.set_xyzt_units("mm")
-    with aside(path) as part:
+    with atomic_write(path) as part:
         image.to_filename(part)
     return path
 
 
 def write_text(text: str, path: Path) -> Path:
     """Write a text file by rename, whole or not at all."""
-    with aside(path) as part:
+    with atomic_write(path) as part:
         part.write_text(text, encoding="utf-8")
     return path
 

@@ -1,4 +1,4 @@
-"""Whole: a file or folder appears by rename, complete or not at all, and leaves no parts."""
+"""Atomic: a file or folder appears by rename, complete or not at all, and leaves no parts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SWEPT: set[Path] = set()
 
 
 @contextmanager
-def aside(path: Path, *, folder: bool = False) -> Iterator[Path]:
+def atomic_write(path: Path, *, folder: bool = False) -> Iterator[Path]:
     """A file (or folder) beside `path` to write; at the end it gets that name.
 
     Where the inside raises, nothing is left of it and what `path` was before stays. An OSError
@@ -25,6 +25,10 @@ def aside(path: Path, *, folder: bool = False) -> Iterator[Path]:
     with part_of(path, folder=folder) as part:
         yield part
         os.replace(part, path)
+
+
+# The name by which the room of fitting still calls it.
+aside = atomic_write
 
 
 @contextmanager

@@ -1,4 +1,8 @@
-"""Turns: jobs that do the same work in the same work directory do so one after another."""
+"""Locks: jobs that do the same work in the same work directory do so one after another.
+
+Not `filelock`: its lock belongs to the open file, so that every process that is forked here holds
+it too and keeps it when this one is killed. `lockf` belongs to the process.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ LOG = logging.getLogger(__name__)
 
 
 @contextmanager
-def my_turn(names: Collection[str], folder: Path, *, does: str) -> Iterator[None]:
+def exclusive(names: Collection[str], folder: Path, *, does: str) -> Iterator[None]:
     """Inside, no other job works under these names; it waits, and says so, while one does.
 
     `does` is the work in a word, for the message: another job `fits` fold-0 here.
@@ -29,7 +33,6 @@ def my_turn(names: Collection[str], folder: Path, *, does: str) -> Iterator[None
 
 
 def _wait(file: IO[str], name: str, does: str) -> None:
-    # Of the process, not of the file as flock: the steps that it starts do not inherit it.
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -40,3 +43,6 @@ def _wait(file: IO[str], name: str, does: str) -> None:
     else:
         return
     fcntl.lockf(file, fcntl.LOCK_EX)
+
+
+my_turn = exclusive  # The name by which the room of fitting still calls it.

@@ -16,7 +16,7 @@ from bids_synth.core.visit import Visit
 from bids_synth.errors import UsageError, VisitError
 from bids_synth.spatial.grid import Grid
 from bids_synth.spatial.volume import LEAST, json_text, stays_inside, write_text
-from bids_synth.system.atomic import aside
+from bids_synth.system.atomic import atomic_write
 
 
 def write_sidecar(image: PurePosixPath, content: Mapping[str, Any], output: Path) -> Path:
@@ -68,7 +68,7 @@ def copy_into(source: Path, target: Path) -> Path:
     """Copy a file by rename, whole or not at all, compressing where only the target is .gz."""
     if source.absolute() == target.absolute():
         return target
-    with aside(target) as part, source.open("rb") as plain, part.open("wb") as made:
+    with atomic_write(target) as part, source.open("rb") as plain, part.open("wb") as made:
         if target.suffix == ".gz" and source.suffix != ".gz":
             # Neither name nor date: two jobs that copy the same image write the same bytes.
             with gzip.GzipFile("", "wb", 6, made, mtime=0) as packed:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from bids_synth.core.coverage import shared_mask
 from bids_synth.core.visit import Prepared
 from bids_synth.errors import VisitError
-from bids_synth.system.atomic import aside
+from bids_synth.system.atomic import atomic_write
 
 LIMIT = 1e4
 """Largest scaled value that is kept: what float16 holds, far beyond any tissue."""
@@ -119,7 +119,7 @@ def _ensure(key: str, folder: Path, write: Callable[[Path], None]) -> Path:
     if place.is_dir():
         return place
     try:
-        with aside(place, folder=True) as part:
+        with atomic_write(place, folder=True) as part:
             write(part)
     except OSError:
         # Another fold of the same fit may have been quicker with the same arrays.

@@ -1,4 +1,9 @@
-"""Patches: cutting a volume into windows and blending windows into a volume."""
+"""Patches: cutting a volume into windows and blending windows into a volume.
+
+Not MONAI's SlidingWindowInferer: it visits every window of the volume, here only those that hold
+the mask are, which is several times fewer around a head, and of the part that is asked for; and it
+cannot show fewer windows at a time where memory does not suffice.
+"""
 
 from __future__ import annotations
 

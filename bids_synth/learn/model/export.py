@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bids_synth.core.fingerprint import fingerprints
 from bids_synth.core.modality import MODALITIES
-from bids_synth.core.scale import SUVR, Scale, typical_scale
+from bids_synth.core.scale import SUVR, Scale, median_scale
 from bids_synth.core.split import Split
 from bids_synth.core.visit import Prepared
 from bids_synth.errors import UsageError
@@ -91,7 +91,7 @@ def population_scales(recipe: Recipe, training: Sequence[Prepared]) -> dict[str,
             f"the dataset has: --modalities {' '.join(have)}"
         )
         raise UsageError(message)
-    typical = {m: typical_scale(scales) for m, scales in found.items()}
+    typical = {m: median_scale(scales) for m, scales in found.items()}
     # What is written is the ratio itself, in which the mean of the region is 1.
     return {m: Scale(0.0, SUVR) if recipe.unit(m) == "SUVR" else s for m, s in typical.items()}
 

@@ -32,7 +32,7 @@ from bids_synth.spatial.grid import inverse
 from bids_synth.spatial.itk import read_itk, write_itk
 from bids_synth.spatial.resample import resample
 from bids_synth.spatial.volume import read_volume, write_volume
-from bids_synth.system.atomic import aside
+from bids_synth.system.atomic import atomic_write
 from bids_synth.system.os_errors import visit_fails
 
 LOG = logging.getLogger(__name__)
@@ -130,7 +130,7 @@ def _with_truth(
     named = f"{reduced.key}:{whole.key}:{target}"
     place = work / "withheld" / "truth" / hashlib.sha256(named.encode()).hexdigest()[:40]
     if not place.is_dir():
-        with aside(place, folder=True) as part:
+        with atomic_write(place, folder=True) as part:
             _write_truth(reduced, whole, target, recipe, part)
     known = json.loads((place / f"{target}.json").read_text("utf-8"))
     return replace(

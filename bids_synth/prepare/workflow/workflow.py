@@ -42,7 +42,7 @@ from bids_synth.prepare.workflow.outcome import failure_of, read_outcome
 from bids_synth.prepare.workflow.plugin import SurvivingMultiProcPlugin
 from bids_synth.recipe.recipe import Recipe
 from bids_synth.spatial.volume import read_grid
-from bids_synth.system.locks import my_turn
+from bids_synth.system.locks import exclusive
 from bids_synth.system.os_errors import REFUSALS, explained
 
 LOG = logging.getLogger(__name__)
@@ -192,7 +192,7 @@ def prepare_visits(
         LOG.info("preparing %d visit(s): %s", len(keys), ", ".join(keys))
         graph = crashes / "graph.dot" if write_graph else None
         debugging = faults_as_raised() if pdb else nullcontext()
-        with my_turn(keys, base / "turns", does="prepares"), chdir(work), debugging:
+        with exclusive(keys, base / "turns", does="prepares"), chdir(work), debugging:
             refused = _run(whole, plugin, graph=graph, raising=pdb)
     fresh = [path for path in crashes.iterdir() if path not in before]
     prepared = {}

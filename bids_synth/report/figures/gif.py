@@ -20,7 +20,7 @@ from bids_synth.errors import BidsSynthError, ModelError
 from bids_synth.report.figures.canvas import NIGHT, PALE, REAL, SYNTHETIC, styled
 from bids_synth.report.figures.group import draw_curves
 from bids_synth.spatial.volume import write_text
-from bids_synth.system.atomic import aside
+from bids_synth.system.atomic import atomic_write
 
 SIZE = (9.6, 3.8)
 """Inches of a frame."""
@@ -41,7 +41,7 @@ def write_gif(model_folder: Path, path: Path, *, member: str = "") -> Path:
     film = _film(model_folder, member)
     frames = [_frame(film, number) for number in range(len(film["epochs"]))]
     times = [MOMENT] * (len(frames) - 1) + [END]
-    with aside(path) as part:
+    with atomic_write(path) as part:
         frames[0].save(
             part, format="GIF", save_all=True, append_images=frames[1:], duration=times, loop=0
         )
