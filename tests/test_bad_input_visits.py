@@ -16,7 +16,7 @@ from bids_synth.core.modality import MODALITIES
 from bids_synth.core.scale import fit_scale
 from bids_synth.core.visit import Prepared, Visit
 from bids_synth.evaluate.verdict import judge
-from bids_synth.learn.data.training_statistics import figures, typical_ranges
+from bids_synth.learn.data.training_statistics import figures, training_ranges
 from bids_synth.prepare.brain.region import core
 from bids_synth.spatial.volume import Volume, read_grid, read_volume, write_volume
 
@@ -218,7 +218,7 @@ def figures_of(folder: Path, seed: int, shown: dict[str, str]) -> dict[str, floa
 def test_swapped_contrasts_are_flagged_by_the_verdict(tmp_path: Path) -> None:
     right = {"T1w": "T1w", "T2w": "T2w"}
     training = [figures_of(tmp_path, seed, right) for seed in range(1, 7)]
-    typical = {name: (r.mean, r.sd) for name, r in typical_ranges(training).items()}
+    typical = {name: (r.mean, r.sd) for name, r in training_ranges(training).items()}
     assert judge(figures_of(tmp_path, 7, right), typical, None).level == "pass"
     for wrong in ("T1w", "T2w"):
         other = {"T1w": "T2w", "T2w": "T1w"}[wrong]

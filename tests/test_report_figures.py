@@ -183,7 +183,7 @@ def test_the_spread_is_drawn_where_there_is_one(tmp_path):
 
 
 def test_the_histogram_says_what_is_compared(tmp_path):
-    path = draw_histogram(shown(real=IMAGE), tmp_path / "h.svg", typical=(100.0, 20.0))
+    path = draw_histogram(shown(real=IMAGE), tmp_path / "h.svg", training_range=(100.0, 20.0))
     assert_sound(path)
     words = text_of(path)
     assert "real T2w" in words

@@ -56,9 +56,9 @@ def _row(visit: Visit, recipe: Recipe, *, evaluate: bool) -> PlanRow:
     doubtful = tuple(m for m in recipe.targets if m in visit.doubtful)
     action, why = _reason(sources, missing, targets, scored, computed, recipe)
     if doubtful:
-        told = "; ".join(f"no {m}: {visit.doubtful[m]}" for m in doubtful)
+        text = "; ".join(f"no {m}: {visit.doubtful[m]}" for m in doubtful)
         action = "skipped" if action == "complete" else action
-        why = told if action == "skipped" and sources else f"{why}; {told}"
+        why = text if action == "skipped" and sources else f"{why}; {text}"
     return PlanRow(visit.label, present, targets, scored, action, why, computed, doubtful)
 
 
@@ -84,8 +84,8 @@ def _reason(
         parts.append(f"{', '.join(computed)} by closed form")
     if not parts:
         return "complete", "lacks nothing that the recipe makes"
-    made: Action = "synthesise" if targets else "evaluate" if scored else "compute"
-    return made, "; ".join(parts)
+    action: Action = "synthesise" if targets else "evaluate" if scored else "compute"
+    return action, "; ".join(parts)
 
 
 def format_plan(rows: Sequence[PlanRow]) -> str:

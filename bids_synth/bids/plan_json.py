@@ -35,7 +35,7 @@ class _Entry:
 
 
 def plan_json(
-    found: Discovery,
+    discovery: Discovery,
     recipe: Recipe,
     dataset: Path,
     *,
@@ -51,7 +51,7 @@ def plan_json(
     after the files of `fetch` are there: whose visits are `wanted`, or, without it, those
     of whom anything is made or scored.
     """
-    entries = list(_entries(found, recipe, evaluate=evaluate))
+    entries = list(_entries(discovery, recipe, evaluate=evaluate))
     chosen = [
         entry
         for entry in entries
@@ -65,23 +65,23 @@ def plan_json(
         "fetch": _relative(fetch, dataset),
         "fetch_bytes": sum(map(size_away, fetch)),
         "visits": [_told(entry, recipe, dataset) for entry in entries],
-        "notes": found.notes,
+        "notes": discovery.notes,
     }
     return json_text(content, ascii_only=True)  # It can be written to any terminal.
 
 
-def incurable(found: Discovery) -> tuple[Problem, ...]:
+def incurable(discovery: Discovery) -> tuple[Problem, ...]:
     """The problems of visits that fetching content does not cure.
 
     Content that is not there is what the plan for programs is asked about, and no failure.
     """
-    visits = {visit.label: visit for visit in found.unusable}
-    counts = Counter(problem.visit for problem in found.problems)
+    visits = {visit.label: visit for visit in discovery.unusable}
+    counts = Counter(problem.visit for problem in discovery.problems)
     away = {
         label: sum(map(is_away, _images_of(visit))) if (visit := visits.get(label)) else 0
         for label in counts
     }
-    return tuple(p for p in found.problems if counts[p.visit] > away[p.visit])
+    return tuple(p for p in discovery.problems if counts[p.visit] > away[p.visit])
 
 
 def _images_of(visit: Visit) -> list[Path]:
@@ -89,11 +89,11 @@ def _images_of(visit: Visit) -> list[Path]:
     return [*(scan.path for scan in visit.scans.values()), *masks]
 
 
-def _entries(found: Discovery, recipe: Recipe, *, evaluate: bool) -> Iterator[_Entry]:
+def _entries(discovery: Discovery, recipe: Recipe, *, evaluate: bool) -> Iterator[_Entry]:
     reasons: dict[str, list[str]] = {}
-    for problem in found.problems:
+    for problem in discovery.problems:
         reasons.setdefault(problem.visit, []).append(problem.message)
-    visits = sorted((*found.visits, *found.unusable), key=lambda visit: visit.label)
+    visits = sorted((*discovery.visits, *discovery.unusable), key=lambda visit: visit.label)
     for row, visit in zip(plan(visits, recipe, evaluate=evaluate), visits, strict=True):
         images = [visit.scans[m].path for m in row.present]
         images += [visit.brain_mask] if visit.brain_mask else []

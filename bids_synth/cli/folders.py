@@ -23,13 +23,13 @@ def work_problems(work: Path, output: Path) -> list[str]:
     for folder in (work, work / "prepare", work / "cache"):
         if not folder.is_dir():
             continue
-        found = folder.stat()
-        if found.st_uid not in trusted:
+        status = folder.stat()
+        if status.st_uid not in trusted:
             problems.append(
-                f"--work-dir {work}: {folder} belongs to another user (uid {found.st_uid}), who "
+                f"--work-dir {work}: {folder} belongs to another user (uid {status.st_uid}), who "
                 "could put code into its caches; give a folder of your own"
             )
-        elif found.st_mode & stat.S_IWOTH:
+        elif status.st_mode & stat.S_IWOTH:
             problems.append(
                 f"--work-dir {work}: everybody can write to {folder} and put code into its "
                 "caches; give a folder inside it, or run `chmod o-w` on it"

@@ -92,17 +92,17 @@ class Size(argparse.Action):
 
 def notes(arguments: argparse.Namespace, nprocs: int) -> list[str]:
     """One line for every option that was given and changes nothing in this run."""
-    told = []
+    lines = []
     if arguments.skip_bids_validation:
-        told.append("--skip-bids-validation: no validator runs here; what is read is checked")
+        lines.append("--skip-bids-validation: no validator runs here; what is read is checked")
     if arguments.notrack:
-        told.append("--notrack: nothing is ever tracked")
+        lines.append("--notrack: nothing is ever tracked")
     if (arguments.omp_nthreads or 0) > nprocs:
-        told.append(f"--omp-nthreads {arguments.omp_nthreads}: held to --nprocs, {nprocs}")
+        lines.append(f"--omp-nthreads {arguments.omp_nthreads}: held to --nprocs, {nprocs}")
     if arguments.analysis_level == "group":
-        told += [
+        lines += [
             f"--{name.replace('_', '-')}: is for participant; group writes none"
             for name, usual in (("output_spaces", ["native"]), ("aggregate_session_reports", 4))
             if getattr(arguments, name) != usual
         ]
-    return told
+    return lines

@@ -101,8 +101,8 @@ def _run(settings: Settings, parsed: argparse.Namespace) -> int:
         from bids_synth.cli.run_file import write_run_file
 
         write_run_file(parsed, settings)
-        told = "planning with %s GB of memory and %d threads"
-        logging.getLogger("bids_synth").debug(told, settings.memory_gb, settings.nprocs)
+        text = "planning with %s GB of memory and %d threads"
+        logging.getLogger("bids_synth").debug(text, settings.memory_gb, settings.nprocs)
     try:
         summary = _start(settings)
     except KeyboardInterrupt:

@@ -149,15 +149,15 @@ def _option_problems(arguments: argparse.Namespace) -> list[str]:
         problems.append(f"--device {arguments.device}: expected auto, cpu, cuda or cuda:N")
     if arguments.analysis_level == "group":
         flags = ("model", "evaluate", "synth_only", "reports_only")
-        given = [f for f in flags if getattr(arguments, f)]
-        problems += [f"--{f.replace('_', '-')}: is for participant, not group" for f in given]
+        misplaced = [f for f in flags if getattr(arguments, f)]
+        problems += [f"--{f.replace('_', '-')}: is for participant, not group" for f in misplaced]
     else:
         problems += _of_group(arguments)
     if arguments.distributed:
         others = ("tune", "clean_workdir", "dry_run", "preproc_only")
-        given = [f" --{o.replace('_', '-')}" for o in others if getattr(arguments, o)]
-        if arguments.analysis_level != "group" or given:
-            text = f"--distributed: is for the fit of group alone, without{''.join(given)}"
+        misplaced = [f" --{o.replace('_', '-')}" for o in others if getattr(arguments, o)]
+        if arguments.analysis_level != "group" or misplaced:
+            text = f"--distributed: is for the fit of group alone, without{''.join(misplaced)}"
             problems.append(text.removesuffix(", without"))
     if arguments.tune is not None and arguments.init_from is not None:
         problems.append("--tune: tries networks from their start; remove --init-from")
@@ -181,11 +181,11 @@ def _file_problems(arguments: argparse.Namespace) -> list[str]:
         path = getattr(arguments, option)
         if path is None or (option == "recipe" and not Path(path).is_file()):
             continue  # Recipes have names too.
-        told = f"--{option.replace('_', '-')} {path}"
+        text = f"--{option.replace('_', '-')} {path}"
         if not Path(path).is_file():
-            problems.append(f"{told}: no such file")
+            problems.append(f"{text}: no such file")
         elif not _is_text(Path(path)):
-            problems.append(f"{told}: is no text file (UTF-8); give the right one, or convert it")
+            problems.append(f"{text}: is no text file (UTF-8); give the right one, or convert it")
     return problems
 
 

@@ -51,7 +51,7 @@ WRITTEN_ONLY = ("environment", "run")
 
 def write_run_file(parsed: argparse.Namespace, settings: Settings) -> Path:
     """Write `logs/<run>/bids_synth.toml`: the options, and the run and machine they were for."""
-    given = {key: _plain(key, value) for key, value in vars(parsed).items()}
+    options = {key: _plain(key, value) for key, value in vars(parsed).items()}
     content: dict[str, Any] = {
         "environment": {
             "version": settings.version,
@@ -61,9 +61,9 @@ def write_run_file(parsed: argparse.Namespace, settings: Settings) -> Path:
             "memory_gb": settings.memory_gb,
             "executable": sys.executable,
         },
-        "run": {"run_id": settings.run_id, **_told(given, NEVER)},
+        "run": {"run_id": settings.run_id, **_told(options, NEVER)},
     }
-    content |= {section: _told(given, keys) for section, keys in SECTIONS.items()}
+    content |= {section: _told(options, keys) for section, keys in SECTIONS.items()}
     return write_text(tomli_w.dumps(content), settings.run_logs / NAME)
 
 

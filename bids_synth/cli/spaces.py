@@ -75,13 +75,13 @@ def _file(name: str, resolution: str, what: str) -> Path | None:
 
 def _what_is_there(name: str, resolution: str) -> str:
     home = templateflow_home()
-    found = {
+    installed = {
         f"{folder.name.removeprefix('tpl-')}:res-{n}"
         for folder in (home.glob("tpl-*") if home.is_dir() else ())
         for n in RESOLUTIONS
         if all(_file(folder.name[4:], n, w) for w in ("T1w", "desc-brain_mask"))
     }
-    known = ["native", *(f"{EMBEDDED}:res-{n}" for n in RESOLUTIONS), *sorted(found)]
+    known = ["native", *(f"{EMBEDDED}:res-{n}" for n in RESOLUTIONS), *sorted(installed)]
     return (
         f"is not on this machine, and nothing is downloaded; there is: {', '.join(known)}; put "
         f"tpl-{name}_res-{resolution.zfill(2)}_T1w.nii.gz and its brain mask into "

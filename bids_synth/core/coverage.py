@@ -45,7 +45,7 @@ def parts_of(
     inside = mask > 0
     soft = {m: _taken_over(c & inside, inside, prepared) for m in sources
             if (c := prepared.covered(m)) is not None}  # fmt: skip
-    found = []
+    parts = []
     for there in product((True, False), repeat=len(soft)):
         absent = {m for m, kept in zip(soft, there, strict=True) if not kept}
         left = tuple(m for m in sources if m not in absent)
@@ -53,10 +53,10 @@ def parts_of(
         for modality, share in soft.items():
             weight = weight * (1 - share if modality in absent else share)
         if len(left) >= max(1, least) and weight.any():
-            found.append(Part(left, weight))
-    total = sum((part.weight for part in found), np.zeros(mask.shape, np.float32))
+            parts.append(Part(left, weight))
+    total = sum((part.weight for part in parts), np.zeros(mask.shape, np.float32))
     known = np.where(total > 0, total, 1)
-    return [replace(part, weight=(part.weight / known).astype(np.float32)) for part in found]
+    return [replace(part, weight=(part.weight / known).astype(np.float32)) for part in parts]
 
 
 def shared_mask(prepared: Prepared) -> npt.NDArray[np.uint8]:
@@ -82,9 +82,9 @@ def teaching(prepared: Prepared) -> Prepared:
     """
     shares = {m: prepared.quality.get(f"coverage_{m}", 1.0) for m in prepared.coverage}
     if few := {m: share for m, share in shares.items() if share < TAUGHT}:
-        told = ", ".join(f"{m} ({100 * share:.0f} %)" for m, share in few.items())
+        text = ", ".join(f"{m} ({100 * share:.0f} %)" for m, share in few.items())
         message = "%s: does not teach with scans that cover less than %.0f %% of the mask: %s"
-        LOG.warning(message, prepared.label, 100 * TAUGHT, told)
+        LOG.warning(message, prepared.label, 100 * TAUGHT, text)
     kept = {m: path for m, path in prepared.images.items() if m not in few}
     masks = {m: path for m, path in prepared.coverage.items() if m in kept}
     return replace(prepared, images=kept, coverage=masks)

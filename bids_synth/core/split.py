@@ -95,8 +95,8 @@ def read_split(path: Path) -> Split:
         text = path.read_text(encoding="utf-8")
         rows = list(csv.DictReader(io.StringIO(text), delimiter="\t"))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        told = getattr(error, "strerror", None) or error
-        message = f"{path}: cannot be read ({told})"
+        words = getattr(error, "strerror", None) or error
+        message = f"{path}: cannot be read ({words})"
         raise UsageError(message) from error
     columns = [c for c in (rows[0] if rows else {}) if c and (c == "part" or c[:5] == "fold-")]
     if not columns or "participant_id" not in rows[0]:

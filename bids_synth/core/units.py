@@ -342,8 +342,8 @@ SOFT, SHIFTED = 200.0, (980.0, 1150.0)
 
 def _settled_ct(conversion: Conversion, values: npt.NDArray[Any]) -> Conversion:
     low, high = float(values.min()), float(values.max())
-    told = replace(conversion, becomes="HU", unit=conversion.unit or "HU")
-    told = replace(told, by=told.by or BY_VALUES)
+    answer = replace(conversion, becomes="HU", unit=conversion.unit or "HU")
+    answer = replace(answer, by=answer.by or BY_VALUES)
     if high - low < LEAST_SPAN:
         message = (
             f"its values lie between {low:.3g} and {high:.3g}, which cannot be HU (air is -1000, "
@@ -361,8 +361,8 @@ def _settled_ct(conversion: Conversion, values: npt.NDArray[Any]) -> Conversion:
         )
         raise ValueError(message)
     if low > AIR:
-        return replace(told, remark=f"no value is below {low:.4g}, though air is -1000 HU")
-    return told
+        return replace(answer, remark=f"no value is below {low:.4g}, though air is -1000 HU")
+    return answer
 
 
 def _span(low: float, high: float, factor: float) -> str:

@@ -42,29 +42,29 @@ class Ablation:
 
     def add(self, label: str, scored: Scored, prepared: Prepared) -> None:
         """Take up what the model made with one set of sources."""
-        made, mask = scored.synthetic, scored.where(prepared)
+        synthetic, mask = scored.synthetic, scored.where(prepared)
         rows = scored.rows[scored.rows["method"] == "model"]
         keys = {
             "visit": prepared.label,
             "participant": prepared.visit.participant,
-            "target": made.modality,
+            "target": synthetic.modality,
             "sources": label,
             "method": "model",
         }
-        means = mean_values(scored.real, made.image, mask, keys)
+        means = mean_values(scored.real, synthetic.image, mask, keys)
         self.means.append(means)
-        told = {
+        averages = {
             "real": float(means["real"].iloc[0]),
             "synthetic": float(means["synthetic"].iloc[0]),
         }
-        self.rows.append(rows.assign(withheld=label, **told))
+        self.rows.append(rows.assign(withheld=label, **averages))
         inside = np.flatnonzero(mask.array)
         some = inside[:: max(1, inside.size // VOXELS)]
         pairs = {
             "real": scored.real.array.reshape(-1)[some],
-            "synthetic": made.image.array.reshape(-1)[some],
+            "synthetic": synthetic.image.array.reshape(-1)[some],
         }
-        self.voxels.append(pd.DataFrame(pairs).assign(target=made.modality, sources=label))
+        self.voxels.append(pd.DataFrame(pairs).assign(target=synthetic.modality, sources=label))
 
     def table(self) -> pd.DataFrame:
         """Tidy: one row a visit, target, set and protocol."""

@@ -86,10 +86,10 @@ def left_out_line(label: str, reason: str) -> str:
 
 
 def _read(visit: Visit) -> list[str]:
-    found = []
+    contents = []
     for scan in visit.scans.values():
         try:
-            found.append(fingerprint(read_volume(scan.path)))
+            contents.append(fingerprint(read_volume(scan.path)))
         except VisitError as error:
             LOG.debug("%s", error)
-    return found
+    return contents

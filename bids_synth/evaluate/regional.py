@@ -22,23 +22,23 @@ class Regional:
 
     def add(self, scored: Scored, prepared: Prepared) -> None:
         """Take up one image; one in arbitrary units has no regional values to compare."""
-        made = scored.synthetic
-        if MODALITIES[made.modality].arbitrary:
+        synthetic = scored.synthetic
+        if MODALITIES[synthetic.modality].arbitrary:
             return
         keys = {
             "visit": prepared.label,
             "participant": prepared.visit.participant,
-            "target": made.modality,
-            "sources": "+".join(made.sources),
+            "target": synthetic.modality,
+            "sources": "+".join(synthetic.sources),
             "method": "model",
         }
         labels, mask = tissue_labels(prepared), scored.where(prepared)
-        found = mean_values(scored.real, made.image, mask, keys, labels=labels, names=NAMES)
+        rows = mean_values(scored.real, synthetic.image, mask, keys, labels=labels, names=NAMES)
         grey, white = (labels.array == number for number in NAMES)
         if grey.any() and white.sum() > 1:
-            for name, image in (("real", scored.real), ("synthetic", made.image)):
-                found[f"cnr_{name}"] = contrast_to_noise(image.array, grey, white)
-        self.means.append(found)
+            for name, image in (("real", scored.real), ("synthetic", synthetic.image)):
+                rows[f"cnr_{name}"] = contrast_to_noise(image.array, grey, white)
+        self.means.append(rows)
 
     def tables(self) -> tuple[pd.DataFrame, pd.DataFrame] | None:
         """Rows per visit and region, and bias, limits and ICC over participants; or None.

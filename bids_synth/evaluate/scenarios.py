@@ -34,19 +34,19 @@ def shows_enough(prepared: Prepared, target: str) -> bool:
     """Whether a real scan covers enough of the mask to be scored against; a warning if not."""
     share = prepared.quality.get(f"coverage_{target}", 1.0)
     if share < SCORED:
-        told = "%s: the %s covers %.0f %% of the mask and is not scored"
-        LOG.warning(told, prepared.label, target, 100 * share)
+        text = "%s: the %s covers %.0f %% of the mask and is not scored"
+        LOG.warning(text, prepared.label, target, 100 * share)
     return share >= SCORED
 
 
-def scored_mask(made: Synthetic, prepared: Prepared) -> Volume:
+def scored_mask(synthetic: Synthetic, prepared: Prepared) -> Volume:
     """uint8 on the native grid: the mask, where the target was made and really acquired.
 
-    `made` lies on the prepared grid. A warning says where that is not the whole mask.
+    `synthetic` lies on the prepared grid. A warning says where that is not the whole mask.
     """
     mask = prepared.native_mask_image
-    acquired = prepared.covered(made.modality)
-    parts = [made.made_in] if made.made_in else []
+    acquired = prepared.covered(synthetic.modality)
+    parts = [synthetic.made_in] if synthetic.made_in else []
     if acquired is not None:
         parts.append(Volume(acquired.astype(np.uint8), prepared.grid))
     if not parts:
@@ -55,9 +55,9 @@ def scored_mask(made: Synthetic, prepared: Prepared) -> Volume:
     for part in parts:
         inside = inside * part_on_native(part, prepared).astype(np.uint8)
     if not inside.any():
-        message = f"{prepared.label}: nothing of the {made.modality} can be scored"
+        message = f"{prepared.label}: nothing of the {synthetic.modality} can be scored"
         raise VisitError(message)
-    told = "%s: %s is scored in %.0f %% of the mask, where it was both acquired and made"
+    text = "%s: %s is scored in %.0f %% of the mask, where it was both acquired and made"
     share = 100 * inside.sum() / max(1, mask.array.sum())
-    LOG.warning(told, prepared.label, made.modality, share)
+    LOG.warning(text, prepared.label, synthetic.modality, share)
     return mask.with_array(inside)

@@ -54,7 +54,7 @@ class Scored:
 
 
 def score_withheld(
-    made: Synthetic,
+    synthetic: Synthetic,
     model: Model,
     baselines: Baselines | None,
     prepared: Prepared,
@@ -65,35 +65,35 @@ def score_withheld(
     """Score what a model made of a withheld target, beside every baseline where they are given.
 
     `prepared` is what `Withheld.of` gives: a preparation to which the target gave nothing.
-    `made` lies on the prepared grid in the model's own scale, and so does `start`, the answer
+    `synthetic` lies on the prepared grid in the model's own scale, and so does `start`, the answer
     that its fit began from, which has a row of its own where there is one. The gain of an image in
     arbitrary units cannot be known from other images: there, and only there, answers are
     brought to the real scan's own scale, model and baselines alike, and so are uptake ratios.
     """
-    modality = MODALITIES[made.modality]
-    scale = prepared.scales[made.modality]
-    own = model.scales[made.modality]
-    inside = (made.made_in or prepared.mask_image).array > 0
-    answers = {"model": _rescaled(made.image, made.modality, own, scale, inside)}
+    modality = MODALITIES[synthetic.modality]
+    scale = prepared.scales[synthetic.modality]
+    own = model.scales[synthetic.modality]
+    inside = (synthetic.made_in or prepared.mask_image).array > 0
+    answers = {"model": _rescaled(synthetic.image, synthetic.modality, own, scale, inside)}
     if start is not None:
-        answers[START] = _rescaled(start.image, made.modality, own, scale, inside)
+        answers[START] = _rescaled(start.image, synthetic.modality, own, scale, inside)
     if baselines is not None:
-        for name in baselines.names(made.modality, made.sources):
+        for name in baselines.names(synthetic.modality, synthetic.sources):
             answers[name] = baselines.estimate(
-                name, prepared, made.modality, sources=made.sources, scale=scale
+                name, prepared, synthetic.modality, sources=synthetic.sources, scale=scale
             )
-    real = real_on_native(prepared, made.modality)
-    mask = scored_mask(made, prepared)
+    real = real_on_native(prepared, synthetic.modality)
+    mask = scored_mask(synthetic, prepared)
     native = {
-        name: to_native(image, prepared, background=modality.background, part=made.made_in)
+        name: to_native(image, prepared, background=modality.background, part=synthetic.made_in)
         for name, image in answers.items()
     }
     rows = [
         {
             "visit": prepared.label,
             "participant": prepared.visit.participant,
-            "target": made.modality,
-            "sources": "+".join(made.sources),
+            "target": synthetic.modality,
+            "sources": "+".join(synthetic.sources),
             "method": name,
             "protocol": protocol,
             **PROTOCOLS[protocol](real, image, mask),
@@ -107,12 +107,14 @@ def score_withheld(
         distances, vectors = compare_features(features, real, native, mask)
         for row in rows:
             row["perceptual"] = distances[str(row["method"])]
-        sources = "+".join(made.sources)
-        seen = Seen(prepared.visit.participant, made.modality, sources, vectors)
+        sources = "+".join(synthetic.sources)
+        seen = Seen(prepared.visit.participant, synthetic.modality, sources, vectors)
     # Scales differ where the unit is arbitrary or a ratio, and there they are linear.
     gain = scale.gain / own.gain
-    spread = made.spread.with_array(made.spread.array * gain) if made.spread else None
-    synthetic = replace(made, image=answers["model"], spread=spread)
+    spread = (
+        synthetic.spread.with_array(synthetic.spread.array * gain) if synthetic.spread else None
+    )
+    synthetic = replace(synthetic, image=answers["model"], spread=spread)
     return Scored(on_native(synthetic, prepared), real, pd.DataFrame(rows), seen, mask)
 
 
@@ -151,19 +153,19 @@ def compare_features(
     return distances, vectors
 
 
-def on_native(made: Synthetic, prepared: Prepared) -> Synthetic:
+def on_native(synthetic: Synthetic, prepared: Prepared) -> Synthetic:
     """A synthetic image and its spread, from the prepared to the reference's native grid."""
-    background = MODALITIES[made.modality].background
-    part = made.made_in
-    image = to_native(made.image, prepared, background=background, part=part)
+    background = MODALITIES[synthetic.modality].background
+    part = synthetic.made_in
+    image = to_native(synthetic.image, prepared, background=background, part=part)
     spread = None
-    if made.spread is not None:
-        spread = to_native(made.spread, prepared, order=1, part=part)
+    if synthetic.spread is not None:
+        spread = to_native(synthetic.spread, prepared, order=1, part=part)
     if part is None:
-        return replace(made, image=image, spread=spread)
+        return replace(synthetic, image=image, spread=spread)
     known = part_on_native(part, prepared)
     made_in = image.with_array(known.astype(np.uint8))
-    return replace(made, image=image, spread=spread, made_in=made_in)
+    return replace(synthetic, image=image, spread=spread, made_in=made_in)
 
 
 def closed_form_image(quantity: str, prepared: Prepared) -> Volume:

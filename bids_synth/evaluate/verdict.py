@@ -14,7 +14,7 @@ REVIEW_Z, FAIL_Z = 4.0, 8.0
 WHOLE = 0.995
 """Share of the mask from which a scan counts as whole."""
 
-Typical = Mapping[str, tuple[float, float]]
+TrainingRanges = Mapping[str, tuple[float, float]]
 """Name of a figure -> mean and standard deviation over the training visits."""
 
 
@@ -83,17 +83,21 @@ _ORDER: tuple[Level, ...] = ("pass", "review", "fail")
 
 
 def judge(
-    quality: Mapping[str, float], typical: Typical, spread: float | None, *, region: str = "brain"
+    quality: Mapping[str, float],
+    training: TrainingRanges,
+    spread: float | None,
+    *,
+    region: str = "brain",
 ) -> Verdict:
     """The verdict on one synthetic image, with one sentence for every check not passed.
 
-    `quality` and `typical` share names: `registration_<modality>` (normalised mutual
+    `quality` and `training` share names: `registration_<modality>` (normalised mutual
     information, 1 to 2), `coverage_<modality>` and `synthesised` (shares of the mask, which is
     that of a `region`), `template_correlation`, `mask_volume` (ml, brain masks only) and
     `intensity_mean_<modality>`, `intensity_sd_<modality>`, `intensity_skewness_<modality>`
     of scaled values inside the mask. `spread` is the mean standard deviation over the
     networks inside the mask, divided by the gain of the target's scale; None with one network.
-    A figure without a typical value is held to the absolute limits alone.
+    A figure without a training range is held to the absolute limits alone.
     ValueError for a figure that no check knows: a check must not be skipped in silence.
     """
     figures = dict(quality)
@@ -108,34 +112,36 @@ def judge(
             raise ValueError(message)
         check, modality = _CHECKS[kind], name[len(kind) + 1 :]
         words = check.words.format(modality, 100 * value, region)
-        found, reason = _look(check, words, value, typical.get(name))
+        grade, reason = _look(check, words, value, training.get(name))
         if reason:
             reasons.append(reason)
-        level = max(level, found, key=_ORDER.index)
+        level = max(level, grade, key=_ORDER.index)
     return Verdict(level, tuple(reasons))
 
 
 def _look(
-    check: _Check, words: str, value: float, typical: tuple[float, float] | None
+    check: _Check, words: str, value: float, training_range: tuple[float, float] | None
 ) -> tuple[Level, str]:
     if not np.isfinite(value):
         return "review", _sentence(f"{words} could not be measured")
     if not check.fail[0] <= value <= check.fail[1]:
         return "fail", _told(check, words, value, check.fail)
-    z = _z(check, value, typical)
-    if abs(z) > REVIEW_Z and typical is not None:
+    z = _z(check, value, training_range)
+    if abs(z) > REVIEW_Z and training_range is not None:
         level: Level = "fail" if abs(z) > FAIL_Z else "review"
-        width = REVIEW_Z * max(typical[1], check.floor)
-        return level, _told(check, words, value, (typical[0] - width, typical[0] + width))
+        width = REVIEW_Z * max(training_range[1], check.floor)
+        return level, _told(
+            check, words, value, (training_range[0] - width, training_range[0] + width)
+        )
     if not check.review[0] <= value <= check.review[1]:
         return "review", _told(check, words, value, check.review)
     return "pass", ""
 
 
-def _z(check: _Check, value: float, typical: tuple[float, float] | None) -> float:
-    if typical is None:
+def _z(check: _Check, value: float, training_range: tuple[float, float] | None) -> float:
+    if training_range is None:
         return 0.0
-    z = (value - typical[0]) / max(typical[1], check.floor)
+    z = (value - training_range[0]) / max(training_range[1], check.floor)
     return z if check.side == 0 or np.sign(z) == check.side else 0.0
 
 

@@ -70,19 +70,19 @@ class Synthesizer:
             raise VisitError(message)
         images = self._images(prepared, used, mask)
         answers = (p.weight * self._part(images, mask, p, target, prepared) for p in parts)
-        made = np.asarray(sum(answers), dtype=np.float32)
+        scaled = np.asarray(sum(answers), dtype=np.float32)
         inside: npt.NDArray[np.bool_] = np.any([part.weight > 0 for part in parts], axis=0)
         chosen = scale or self.model.scales[target]
         modality = MODALITIES[target]
-        every = chosen.invert(made)
+        every = chosen.invert(scaled)
         self._require_finite(every[:, inside], prepared.label, target)
         mean = np.where(inside, every.mean(axis=0), np.float32(modality.background))
         unit = modality.unit if scale else self.model.recipe.unit(target)
         image, held = hold_to_bounds(Volume(mean.astype(np.float32), prepared.grid, unit))
         if held:
-            told = "%s: %d of %d voxels of the %s were below %g %s and are held there"
+            text = "%s: %d of %d voxels of the %s were below %g %s and are held there"
             least = LEAST[unit]
-            LOG.info(told, prepared.label, held, inside.sum(), target, least, unit)
+            LOG.info(text, prepared.label, held, inside.sum(), target, least, unit)
         missing = (mask > 0) & ~inside
         made_in = image.with_array(inside.astype(np.uint8)) if missing.any() else None
         if len(every) < 2:

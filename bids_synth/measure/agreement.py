@@ -49,10 +49,10 @@ def mean_values(
         regions = np.where(inside, labels.array, 0)
         with scoring():
             tables.append(region_means(real.array, synthetic.array, regions, names))
-    found = pd.concat(tables, ignore_index=True)
+    rows = pd.concat(tables, ignore_index=True)
     for place, key in enumerate(KEYS):
-        found.insert(place, key, keys[key])
-    return found
+        rows.insert(place, key, keys[key])
+    return rows
 
 
 def scatter(values: Values) -> pd.DataFrame:
@@ -94,7 +94,7 @@ def _panel(panel: pd.DataFrame) -> dict[str, float]:
     one, other = (panel[c].to_numpy(dtype=np.float64) for c in ("real", "synthetic"))
     limits = bland_altman(one, other)
     mean = float(one.mean())
-    found = {
+    rows = {
         "participants": one.size,
         "real": mean,
         "synthetic": float(other.mean()),
@@ -104,8 +104,8 @@ def _panel(panel: pd.DataFrame) -> dict[str, float]:
         "high": limits.high,
     }
     if one.size < 2:
-        return found
+        return rows
     pair = intraclass(np.column_stack([one, other]))
     varies = one.std() > 0 and other.std() > 0
     pearson = float(np.corrcoef(one, other)[0, 1]) if varies else float("nan")
-    return found | {"icc21": pair.absolute, "icc31": pair.consistent, "pearson": pearson}
+    return rows | {"icc21": pair.absolute, "icc31": pair.consistent, "pearson": pearson}

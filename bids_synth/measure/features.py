@@ -142,11 +142,11 @@ def _unit(maps: Features) -> Array:
 
 
 def _vectors(features: Features) -> Array:
-    found = np.asarray(features, dtype=np.float64)
-    if found.ndim != 2 or found.shape[0] < 2:
-        message = f"expected at least two rows of features (N, F), got shape {found.shape}"
+    vectors = np.asarray(features, dtype=np.float64)
+    if vectors.ndim != 2 or vectors.shape[0] < 2:
+        message = f"expected at least two rows of features (N, F), got shape {vectors.shape}"
         raise ValueError(message)
-    return found
+    return vectors
 
 
 def _moments(rows: Array) -> tuple[Array, Array]:

@@ -48,5 +48,5 @@ def prepared_score(
 
     At most 200 dB, which is the answer without error; NaN where an image is not finite.
     """
-    found = psnr(real, synthetic, mask, data_range=1.0)
-    return min(found, MOST_PSNR) if found == found else found
+    result = psnr(real, synthetic, mask, data_range=1.0)
+    return min(result, MOST_PSNR) if result == result else result

@@ -40,7 +40,7 @@ def summarise(rows: Rows, *, resamples: int, seed: int) -> Summary:
     `difference`, `difference_low`, `difference_high`.
     An interval over a single participant is NaN.
     """
-    found: list[dict[str, Any]] = []
+    entries: list[dict[str, Any]] = []
     for (protocol, target, sources), group in _groups(rows):
         for metric in _defined(group, pooled=target == ALL):
             values = _by_participant(group, metric)
@@ -50,8 +50,8 @@ def summarise(rows: Rows, *, resamples: int, seed: int) -> Summary:
                 row |= {"method": method, "metric": metric}
                 if method == MODEL:
                     row |= _against_best(values, metric, resamples, seed)
-                found.append(row)
-    return pd.DataFrame(found, columns=list(_SUMMARY))
+                entries.append(row)
+    return pd.DataFrame(entries, columns=list(_SUMMARY))
 
 
 def with_frechet(summary: Summary, seen: Sequence[Seen]) -> Summary:
@@ -96,11 +96,11 @@ def read_rows(path: Path) -> pd.DataFrame:
 
 def _groups(rows: Rows) -> Iterator[tuple[tuple[str, str, str], Rows]]:
     for protocol, scored in rows.groupby("protocol", sort=True):
-        for target, made in scored.groupby("target", sort=False):
-            for sources, group in made.groupby("sources", sort=False):
+        for target, answers in scored.groupby("target", sort=False):
+            for sources, group in answers.groupby("sources", sort=False):
                 yield (str(protocol), str(target), str(sources)), group
-            if made["sources"].nunique() > 1:
-                yield (str(protocol), str(target), ALL), _everywhere(made)
+            if answers["sources"].nunique() > 1:
+                yield (str(protocol), str(target), ALL), _everywhere(answers)
         if scored["target"].nunique() > 1:
             yield (str(protocol), ALL, ALL), _everywhere(scored)
 

@@ -51,8 +51,8 @@ def percentage(name: str, text: str, unit: str = "") -> float:
         if SPANS[name][0] <= percent <= SPANS[name][1]:
             return percent
     low, high = SPANS[name]
-    told = f", told as {kind}" if kind in _TOLD else ""
-    message = f"{name} {text.strip()[:20]} is no percentage (expected {low:g} to {high:g}{told})"
+    words = f", told as {kind}" if kind in _TOLD else ""
+    message = f"{name} {text.strip()[:20]} is no percentage (expected {low:g} to {high:g}{words})"
     raise ValueError(message)
 
 

@@ -153,11 +153,11 @@ def _mean_decay(exponent: float) -> float:
 
 def _half_life(sidecar: Mapping[str, Any]) -> float:
     name = str(sidecar.get("TracerRadionuclide", ""))
-    found = half_life(name)
-    if found is None:
+    result = half_life(name)
+    if result is None:
         message = f"TracerRadionuclide (one of {', '.join(HALF_LIVES)}; not {name[:40]!r})"
         raise ValueError(message)
-    return found
+    return result
 
 
 def _number(sidecar: Mapping[str, Any], key: str) -> float:

@@ -17,32 +17,32 @@ MOST = 2000
 on a network disk. A run that does the work always reads them."""
 
 
-def admitted(found: Discovery, *, planning: bool) -> Discovery:
+def admitted(discovery: Discovery, *, planning: bool) -> Discovery:
     """The discovery, visits with a scan or mask whose header is refused among its problems.
 
     Notes gain what is odd but accepted. Where only a plan is wanted (`planning`) of a dataset
     with many scans, it comes back as it is, with a note that says so.
     """
-    count = sum(len(visit.scans) for visit in found.visits)
+    count = sum(len(visit.scans) for visit in discovery.visits)
     if planning and count > MOST:
         note = (
             f"the headers of {count:,} scans are not looked at in a dry run of more than "
             f"{MOST:,}; a run names those that cannot be used"
         )
-        return replace(found, notes=(*found.notes, note))
+        return replace(discovery, notes=(*discovery.notes, note))
     visits: list[Visit] = []
     unusable: list[Visit] = []
     problems, notes = [], []
-    for visit in map(_with_slabs, found.visits):
+    for visit in map(_with_slabs, discovery.visits):
         faults, odd = _looked_at(visit)
         notes += odd
         problems += [Problem(visit.label, fault) for fault in faults]
         (unusable if faults else visits).append(visit)
     return Discovery(
         tuple(visits),
-        (*found.problems, *problems),
-        (*found.notes, *notes),
-        (*found.unusable, *unusable),
+        (*discovery.problems, *problems),
+        (*discovery.notes, *notes),
+        (*discovery.unusable, *unusable),
     )
 
 
@@ -63,11 +63,11 @@ def _slab_notes(visit: Visit) -> list[str]:
     notes = []
     for modality, scan in visit.scans.items():
         if scan.slab:
-            told = f"{scan.path}: is a slab of {_thickness(scan):.0f} mm"
-            notes.append(f"{told}; outside it the {modality} counts as missing")
+            text = f"{scan.path}: is a slab of {_thickness(scan):.0f} mm"
+            notes.append(f"{text}; outside it the {modality} counts as missing")
     if notes and visit.brain_mask is not None and visit.scans[visit.mask_of or ""].slab:
-        told = f"{visit.label}: {visit.brain_mask} is of a slab"
-        notes.append(f"{told}; it is used only where no other scan is the reference")
+        text = f"{visit.label}: {visit.brain_mask} is of a slab"
+        notes.append(f"{text}; it is used only where no other scan is the reference")
     return notes
 
 

@@ -67,7 +67,7 @@ def discover(settings: Settings, recipe: Recipe) -> Discovery:
     the tool of `--skull-strip` is not installed: before hours of work.
     """
     check_skull_strip(settings.skull_strip)
-    found = query(
+    discovery = query(
         settings.dataset,
         recipe,
         participants=settings.participants,
@@ -77,16 +77,16 @@ def discover(settings: Settings, recipe: Recipe) -> Discovery:
         database=settings.database,
         wipe_database=settings.wipe_database,
     )
-    found = admitted(found, planning=settings.dry_run)
-    for note in found.notes:
+    discovery = admitted(discovery, planning=settings.dry_run)
+    for note in discovery.notes:
         LOG.warning("%s", note)
-    if not found.visits and not found.problems:
+    if not discovery.visits and not discovery.problems:
         message = (
             f"{settings.dataset}: no visit has any of {', '.join(recipe.modalities)}; "
             "check bids_dir, --participant-label, --session-label and --bids-filter-file"
         )
         raise UsageError(message)
-    return found
+    return discovery
 
 
 def dataset_name(dataset: Path) -> str:

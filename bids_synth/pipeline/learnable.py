@@ -19,22 +19,22 @@ FEWEST = 3
 """Participants that must have a modality for a model to learn it: one for every part."""
 
 
-def learnable(recipe: Recipe, found: Discovery) -> Recipe:
+def learnable(recipe: Recipe, discovery: Discovery) -> Recipe:
     """The recipe without the modalities that too few participants have."""
-    counts = _counts(found.visits)
+    counts = _counts(discovery.visits)
     kept = [m for m in recipe.modalities if counts[m] >= FEWEST]
     if dropped := [m for m in recipe.modalities if m not in kept]:
-        told = ", ".join(f"{m} ({counts[m]})" for m in dropped)
-        LOG.warning("left out, fewer than %d participants have them: %s", FEWEST, told)
+        text = ", ".join(f"{m} ({counts[m]})" for m in dropped)
+        LOG.warning("left out, fewer than %d participants have them: %s", FEWEST, text)
     if len(kept) < 2:
-        told = ", ".join(f"{m} {counts[m]}" for m in recipe.modalities)
+        text = ", ".join(f"{m} {counts[m]}" for m in recipe.modalities)
         message = (
             f"recipe {recipe.name} needs two modalities with at least {FEWEST} participants "
-            f"each; the dataset has: {told}"
+            f"each; the dataset has: {text}"
         )
-        count = len({problem.visit for problem in found.problems})
-        unread = [f"{count} visit(s) cannot be used:"] if found.problems else []
-        message = "\n  ".join([message, *unread, *map(str, found.problems)])
+        count = len({problem.visit for problem in discovery.problems})
+        unread = [f"{count} visit(s) cannot be used:"] if discovery.problems else []
+        message = "\n  ".join([message, *unread, *map(str, discovery.problems)])
         raise UsageError(message)
     return recipe.limited_to(kept)
 
@@ -47,7 +47,11 @@ def useful(visit: Visit, recipe: Recipe) -> bool:
 
 
 def checked_split(
-    asked: Recipe, recipe: Recipe, found: Discovery, visits: Sequence[Visit], settings: Settings
+    asked: Recipe,
+    recipe: Recipe,
+    discovery: Discovery,
+    visits: Sequence[Visit],
+    settings: Settings,
 ) -> Split:
     """The split; or UsageError, before hours of preparation, for what would stop the fit."""
     if settings.device.startswith("cuda"):
@@ -70,7 +74,7 @@ def checked_split(
         raise UsageError(message)
     if settings.tune:
         recipe.check_search()
-    split, notes = dataset_split(asked, found, settings)
+    split, notes = dataset_split(asked, discovery, settings)
     check_prepared(split, [visit.participant for visit in visits])
     for note in notes:
         LOG.warning("%s", note)
@@ -81,7 +85,7 @@ def checked_split(
 
 
 def dataset_split(
-    asked: Recipe, found: Discovery, settings: Settings
+    asked: Recipe, discovery: Discovery, settings: Settings
 ) -> tuple[Split, tuple[str, ...]]:
     """The split of the participants that the dataset has, and what is to be said of it.
 
@@ -89,7 +93,7 @@ def dataset_split(
     whatever moment and in whichever of several jobs, moves nobody. Notes name modalities that
     a part lacks, and strangers of `--split-file`. Raises UsageError where it cannot be drawn.
     """
-    listed = (*found.visits, *found.unusable)
+    listed = (*discovery.visits, *discovery.unusable)
     counts = _counts(listed)
     kept = [m for m in asked.modalities if counts[m] >= FEWEST]
     recipe = asked.limited_to(kept)

@@ -111,12 +111,12 @@ def _rewrite_reports(dataset: Discovery, settings: Settings) -> RunSummary:
     return RunSummary(problems=dataset.problems, reports=pages)
 
 
-def _prepare_only(found: Discovery, recipe: Recipe, settings: Settings) -> RunSummary:
-    problems: list[Problem] = list(found.problems)
+def _prepare_only(discovery: Discovery, recipe: Recipe, settings: Settings) -> RunSummary:
+    problems: list[Problem] = list(discovery.problems)
     count = 0
-    for batch in in_batches(found.visits, BATCH):
+    for batch in in_batches(discovery.visits, BATCH):
         prepared, failed = prepare_all(batch, recipe, settings)
         problems += failed
         count += len(prepared)
-    done = (f"{count} of {len(found.visits)} visits are prepared",)
+    done = (f"{count} of {len(discovery.visits)} visits are prepared",)
     return RunSummary(done=done, problems=tuple(problems))

@@ -17,53 +17,53 @@ from bids_synth.pipeline.learnable import dataset_split, learnable, useful
 from bids_synth.recipe.recipe import Recipe
 
 
-def planned_participant(found: Discovery, recipe: Recipe, settings: Settings) -> RunSummary:
+def planned_participant(discovery: Discovery, recipe: Recipe, settings: Settings) -> RunSummary:
     """What the participant level would prepare and make."""
     if settings.as_json:
         text = plan_json(
-            found,
+            discovery,
             recipe,
             settings.dataset,
             evaluate=settings.evaluate,
             wanted=(lambda _: True) if settings.preproc_only else None,
         )
-        return RunSummary(tables=(text,), problems=incurable(found))
-    rows = plan(found.visits, recipe, evaluate=settings.evaluate)
-    return RunSummary(tables=(format_plan(rows),), problems=found.problems)
+        return RunSummary(tables=(text,), problems=incurable(discovery))
+    rows = plan(discovery.visits, recipe, evaluate=settings.evaluate)
+    return RunSummary(tables=(format_plan(rows),), problems=discovery.problems)
 
 
-def planned_group(asked: Recipe, found: Discovery, settings: Settings) -> RunSummary:
+def planned_group(asked: Recipe, discovery: Discovery, settings: Settings) -> RunSummary:
     """What the group level would prepare and fit, and how it would split the participants."""
     if settings.as_json:
-        return _planned_json(found, asked, settings)
-    recipe = learnable(asked, found)
-    visits = [visit for visit in found.visits if useful(visit, recipe)]
-    table = format_plan(plan(found.visits, recipe, evaluate=False))
+        return _planned_json(discovery, asked, settings)
+    recipe = learnable(asked, discovery)
+    visits = [visit for visit in discovery.visits if useful(visit, recipe)]
+    table = format_plan(plan(discovery.visits, recipe, evaluate=False))
     line = f"group would prepare and fit {recipe.name} on {len(visits)} visits"
-    lines = [] if settings.preproc_only else _planned_split(asked, found, visits, settings)
-    return RunSummary(done=(line, *lines), tables=(table,), problems=found.problems)
+    lines = [] if settings.preproc_only else _planned_split(asked, discovery, visits, settings)
+    return RunSummary(done=(line, *lines), tables=(table,), problems=discovery.problems)
 
 
-def _planned_json(found: Discovery, asked: Recipe, settings: Settings) -> RunSummary:
+def _planned_json(discovery: Discovery, asked: Recipe, settings: Settings) -> RunSummary:
     """The plan for programs; content that was not fetched counts, since it can be."""
-    listed = replace(found, visits=(*found.visits, *found.unusable))
+    listed = replace(discovery, visits=(*discovery.visits, *discovery.unusable))
     recipe = learnable(asked, listed)
     text = plan_json(
-        found,
+        discovery,
         recipe,
         settings.dataset,
         evaluate=False,
         wanted=lambda visit: useful(visit, recipe),
     )
-    return RunSummary(tables=(text,), problems=incurable(found))
+    return RunSummary(tables=(text,), problems=incurable(discovery))
 
 
 def _planned_split(
-    asked: Recipe, found: Discovery, visits: Sequence[Visit], settings: Settings
+    asked: Recipe, discovery: Discovery, visits: Sequence[Visit], settings: Settings
 ) -> list[str]:
     """How many participants each part gets, and what would stop or weaken the fit."""
     try:
-        split, notes = dataset_split(asked, found, settings)
+        split, notes = dataset_split(asked, discovery, settings)
         check_prepared(split, [visit.participant for visit in visits])
     except UsageError as error:
         return [f"the fit would not start: {error}"]

@@ -39,14 +39,14 @@ def prepare_all(
     for visit in visits:
         try:
             with visit_fails():
-                found = _found(visit, recipe, settings)
+                earlier = _found(visit, recipe, settings)
         except VisitError as error:
             problems.append(Problem(visit.label, str(error)))
             continue
-        if found is None:
+        if earlier is None:
             rest.append(visit)
         else:
-            prepared[visit.label] = found
+            prepared[visit.label] = earlier
     if prepared:
         LOG.info("%d of %d visits are prepared already", len(prepared), len(visits))
     _tell(prepared)
@@ -55,9 +55,9 @@ def prepare_all(
         problems += [Problem(visit.label, reason) for visit in rest]
         rest = []
     for group in in_batches(rest, 1 if settings.low_mem else max(len(rest), 1)):
-        made, failed = _prepare(group, recipe, settings)
-        _tell(made)
-        prepared |= made
+        fresh, failed = _prepare(group, recipe, settings)
+        _tell(fresh)
+        prepared |= fresh
         problems += failed
     for note in unit_notes(prepared.values()):
         LOG.warning("%s", note)
@@ -68,11 +68,13 @@ def unit_notes(prepared: Iterable[Prepared]) -> list[str]:
     """What the values of scans decided, since nothing tells their unit; one line for all alike."""
     alike: dict[str, list[str]] = {}
     for item in prepared:
-        for modality, found in item.conversions.items():
-            if found.by == BY_VALUES or (found.remark and not found.ratio and found.factor == 1):
-                words = f"by its values the unit of {modality} is {found.unit}"
-                words += "" if found.factor == 1 else f", converted to {found.becomes}"
-                words += f" ({found.remark})" if found.remark else ""
+        for modality, conversion in item.conversions.items():
+            if conversion.by == BY_VALUES or (
+                conversion.remark and not conversion.ratio and conversion.factor == 1
+            ):
+                words = f"by its values the unit of {modality} is {conversion.unit}"
+                words += "" if conversion.factor == 1 else f", converted to {conversion.becomes}"
+                words += f" ({conversion.remark})" if conversion.remark else ""
                 alike.setdefault(words, []).append(item.label)
     return [
         f"{labels[0]}{f' and {len(labels) - 1} more' if labels[1:] else ''}: {words}"
@@ -87,8 +89,8 @@ def _tell(prepared: Mapping[str, Prepared]) -> None:
             LOG.warning("%s: %s", label, note)
         for modality in item.coverage:
             share = 100 * item.quality.get(f"coverage_{modality}", 0.0)
-            told = "%s: the %s covers %.0f %% of the mask; elsewhere it counts as missing"
-            LOG.warning(told, label, modality, share)
+            text = "%s: the %s covers %.0f %% of the mask; elsewhere it counts as missing"
+            LOG.warning(text, label, modality, share)
 
 
 def _found(visit: Visit, recipe: Recipe, settings: Settings) -> Prepared | None:
@@ -105,11 +107,11 @@ def _prepare(
     """Prepare visits and write them to the output; by label, with what failed."""
     from bids_synth.bids.derivatives.prepared import write_prepared
 
-    made, problems = _in_work(visits, recipe, settings, "prepare")
+    fresh, problems = _in_work(visits, recipe, settings, "prepare")
     region = recipe.preparation.mask
     written: dict[str, Prepared] = {}
     failed = list(problems)
-    for label, item in made.items():
+    for label, item in fresh.items():
         try:
             with visit_fails():
                 written[label] = write_prepared(
@@ -136,8 +138,8 @@ def prepare_reduced(
             key = preparation_key(
                 visit, recipe, seed=settings.seed, skull_strip=settings.skull_strip
             )
-            if found := left_in(place, visit, key):
-                prepared[visit.label] = found
+            if earlier := left_in(place, visit, key):
+                prepared[visit.label] = earlier
     rest = [visit for visit in visits if visit.label not in prepared]
     problems: list[Problem] = []
     if settings.synth_only:
@@ -146,8 +148,8 @@ def prepare_reduced(
     if rest:
         LOG.info("preparing %d visits again without the scans that are withheld", len(rest))
     for group in in_batches(rest, 1 if settings.low_mem else max(1, len(rest))):
-        made, failed = _in_work(group, recipe, settings, "withheld")
-        prepared |= made
+        fresh, failed = _in_work(group, recipe, settings, "withheld")
+        prepared |= fresh
         problems += failed
     return prepared, tuple(problems)
 

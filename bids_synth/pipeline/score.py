@@ -99,9 +99,9 @@ def _score(
             if prepared is None:
                 continue
             LOG.info("scoring %s: %s from %s", prepared.label, target, " + ".join(sources))
-            made = synthesizer.synthesize(prepared, target, sources=sources)
+            image = synthesizer.synthesize(prepared, target, sources=sources)
             begun = start.synthesize(prepared, target, sources=sources) if start else None
-            scored = score_withheld(made, model, baselines, prepared, features, start=begun)
+            scored = score_withheld(image, model, baselines, prepared, features, start=begun)
             seen += [scored.seen] if scored.seen else []
             rows.append(scored.rows)
             regional.add(scored, prepared)
@@ -127,13 +127,15 @@ def _withhold(
         if prepared is None:
             continue
         LOG.info("ablation %s: %s %s", prepared.label, task.target, label)
-        made = synthesizer.synthesize(prepared, task.target, sources=left.sources)
-        ablation.add(label, score_withheld(made, model, None, prepared), prepared)
+        image = synthesizer.synthesize(prepared, task.target, sources=left.sources)
+        ablation.add(label, score_withheld(image, model, None, prepared), prepared)
 
 
 def _example(prepared: Prepared, scored: Scored) -> Example:
-    made = scored.synthetic
-    sources = {m: prepared.image(m) for m in made.sources}
+    synthetic = scored.synthetic
+    sources = {m: prepared.image(m) for m in synthetic.sources}
     mask = prepared.native_mask_image
-    shown = Shown(made.modality, sources, made.image, mask, scored.real, made.spread)
+    shown = Shown(
+        synthetic.modality, sources, synthetic.image, mask, scored.real, synthetic.spread
+    )
     return Example(prepared.label, shown)

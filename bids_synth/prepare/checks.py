@@ -121,13 +121,13 @@ def look_at_voxels(path: Path, modality: str, conversion: Conversion = UNTOLD) -
         raise VisitError(message)
     try:
         mended = mend(volume, step=read_header(path).step)
-        found = settled(conversion, MODALITIES[modality], mended.volume.array)
+        unit = settled(conversion, MODALITIES[modality], mended.volume.array)
     except ValueError as error:
         message = f"{path}: {error}"
         raise VisitError(message) from error
-    own = mended.volume.with_array(found.apply(mended.volume.array))
+    own = mended.volume.with_array(unit.apply(mended.volume.array))
     notes = tuple(f"{path}: {note}" for note in mended.notes)
-    return SeenScan(replace(mended, volume=own, notes=notes), found)
+    return SeenScan(replace(mended, volume=own, notes=notes), unit)
 
 
 def read_again(path: Path, modality: str, conversion: Conversion) -> Volume:

@@ -65,13 +65,13 @@ def share_of(covered: Volume, mask: Volume) -> float:
 
 def _values_of_faces(array: npt.NDArray[Any]) -> list[float]:
     """Values that make up much of one of the six faces of a scan."""
-    found = []
+    modes = []
     for axis in range(3):
         for side in (0, -1):
             values, counts = np.unique(np.take(array, side, axis=axis), return_counts=True)
             if counts.max() >= FACE * counts.sum():
-                found.append(float(values[counts.argmax()]))
-    return found
+                modes.append(float(values[counts.argmax()]))
+    return modes
 
 
 def _padding(constant: Volume) -> Volume:

@@ -61,10 +61,10 @@ def mend(volume: Volume, *, step: float | None) -> Mended:
         array, note = _unwrapped(volume.array, word)
         volume = volume.with_array(array)
         notes.append(note)
-    found = outliers(volume)
-    held = int(found.sum())
+    wrong = outliers(volume)
+    held = int(wrong.sum())
     if held:
-        volume = volume.with_array(_replaced(volume.array, found))
+        volume = volume.with_array(_replaced(volume.array, wrong))
         notes.append(
             f"{held:,} voxel{'s' * (held > 1)} far outside the range of the image and of "
             "their neighbours (spikes) are held back, at the median of the voxels around them"
@@ -87,16 +87,16 @@ def outliers(volume: Volume) -> Bools:
     ratio = ISOLATED[volume.unit == "arbitrary"]
     low, high = np.percentile(_thinned(volume.array[1:-1, 1:-1, 1:-1]), ROBUST)
     reach = BEYOND * (high - low)
-    found = np.zeros(volume.array.shape, np.bool_)
+    wrong = np.zeros(volume.array.shape, np.bool_)
     if not high > low:
-        return found
+        return wrong
     for values, base, end in ((volume.array, low, high), (-volume.array, -high, -low)):
         extreme = values > end + reach
         if extreme.any():
             least = 0.1 * (end - base)
-            found |= _rubbish(values, extreme, base=base, least=least, ratio=ratio)
-            found |= _spikes(values, extreme & ~found, base=base, least=least, ratio=ratio)
-    return found
+            wrong |= _rubbish(values, extreme, base=base, least=least, ratio=ratio)
+            wrong |= _spikes(values, extreme & ~wrong, base=base, least=least, ratio=ratio)
+    return wrong
 
 
 def _rubbish(values: Array, extreme: Bools, *, base: float, least: float, ratio: float) -> Bools:

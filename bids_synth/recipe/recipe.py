@@ -109,7 +109,7 @@ class Recipe(Part):
                 )
         problems += self._network_problems() + self._objective_problems() + self._size_problems()
         if not problems:
-            problems += [told for key in self.tune if (told := misplaced(key))]
+            problems += [text for key in self.tune if (text := misplaced(key))]
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -218,8 +218,8 @@ class Recipe(Part):
     @property
     def reference(self) -> tuple[str, ...]:
         """Modalities in order of preference as a visit's reference."""
-        given = tuple(m for m, role in self.modalities.items() if role == "reference")
-        return self.preparation.reference or (*given, *self.sources)
+        references = tuple(m for m, role in self.modalities.items() if role == "reference")
+        return self.preparation.reference or (*references, *self.sources)
 
     def tasks(self, present: Collection[str], doubtful: Collection[str] = ()) -> tuple[Task, ...]:
         """The one rule of what can be made of what: of the modalities that a visit has.
@@ -253,8 +253,8 @@ class Recipe(Part):
         data = self.model_dump(mode="json", exclude={"tune"})
         for key, value in values.items():
             place(data, key, value)
-        told = ", ".join(f"{key}={value}" for key, value in values.items())
-        return validate_recipe(data, origin=f"recipe {self.name} with {told}")
+        text = ", ".join(f"{key}={value}" for key, value in values.items())
+        return validate_recipe(data, origin=f"recipe {self.name} with {text}")
 
     def limited_to(self, modalities: Sequence[str]) -> Recipe:
         """The same task with only these of its modalities; RecipeError where none is left."""
@@ -352,22 +352,22 @@ def _read(name: str) -> tuple[str, str]:
             raise RecipeError(message)
         return path.read_text(encoding="utf-8"), str(path)
     except (OSError, UnicodeDecodeError) as error:
-        told = getattr(error, "strerror", None) or "it is no text in UTF-8"
-        message = f"--recipe {path}: cannot be read ({told})"
+        text = getattr(error, "strerror", None) or "it is no text in UTF-8"
+        message = f"--recipe {path}: cannot be read ({text})"
         raise RecipeError(message) from error
 
 
 def _explain(fault: Mapping[str, Any]) -> str:
     where = [part for part in fault["loc"] if part not in _TAGS]
     if fault["type"] == "extra_forbidden":
-        told = f"unknown key; allowed: {', '.join(_allowed(fault['loc']))}"
-        return f"{'.'.join(map(str, where))}: {told}"
+        text = f"unknown key; allowed: {', '.join(_allowed(fault['loc']))}"
+        return f"{'.'.join(map(str, where))}: {text}"
     if fault["type"].startswith("union_tag"):
         where.append("name")
     name = ".".join(map(str, where)) or "recipe"
-    told = f"{name}: {fault['msg'].removeprefix('Value error, ')}"
+    text = f"{name}: {fault['msg'].removeprefix('Value error, ')}"
     # What is wrong with the recipe as a whole is not told by showing the whole of it.
-    return f"{told}, got {fault['input']!r:.80}" if fault["loc"] else told.removeprefix("recipe: ")
+    return f"{text}, got {fault['input']!r:.80}" if fault["loc"] else text.removeprefix("recipe: ")
 
 
 def _is_features(origin: str) -> bool:

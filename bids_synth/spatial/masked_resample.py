@@ -1,4 +1,4 @@
-"""Within: resampling of an image with a mask, so that nothing outside the mask blends in."""
+"""Masked resampling: an image with its mask, so that nothing outside the mask blends in."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ def resample_within(
     into = bounding_box(inside) if inside is not None else tuple(map(slice, grid.shape))
     values = np.where(used, volume.array, 0).astype(np.float32)
     part = grid.crop([s.start or 0 for s in into], [s.stop for s in into])
-    found = _shared(volume.grid, part, values, used) if transform is None else None
+    pair = _shared(volume.grid, part, values, used) if transform is None else None
     move = np.eye(4) if transform is None else transform
-    if found is None:
+    if pair is None:
         index = inverse(volume.grid.affine) @ move @ part.affine
-        found = _interpolated(values, used, bounding_box(used), index, part.shape, order)
-    moved, weight = found
+        pair = _interpolated(values, used, bounding_box(used), index, part.shape, order)
+    moved, weight = pair
     reached = weight >= (least if inside is None else LEAST)
     wanted = reached if inside is None else np.asarray(inside)[into] > 0
     chosen = np.where(wanted & reached, moved, np.float32(background))

@@ -49,12 +49,12 @@ def denied(path: Path) -> str:
     me = _user(os.geteuid())
     for there in (path, *path.parents):
         try:
-            found = there.stat()
+            status = there.stat()
         except OSError:
             continue
-        whose = "you" if found.st_uid == os.geteuid() else _user(found.st_uid)
+        whose = "you" if status.st_uid == os.geteuid() else _user(status.st_uid)
         which = "it" if there == path else str(there)
-        mode = stat.filemode(found.st_mode)
+        mode = stat.filemode(status.st_mode)
         return f"permission denied ({which} belongs to {whose}, {mode}; you are {me})"
     return f"permission denied (you are {me})"
 
@@ -92,10 +92,10 @@ def _owner(name: object) -> str:
         return ""
     path = Path(name)
     try:
-        found = next((p for p in (path, *path.parents) if p.exists()), None)
-        uid = found.stat().st_uid if found else os.geteuid()
+        status = next((p for p in (path, *path.parents) if p.exists()), None)
+        uid = status.stat().st_uid if status else os.geteuid()
     except OSError:
         return ""
     return (
-        "" if uid == os.geteuid() else f" ({found} belongs to uid {uid}, you are {os.geteuid()})"
+        "" if uid == os.geteuid() else f" ({status} belongs to uid {uid}, you are {os.geteuid()})"
     )

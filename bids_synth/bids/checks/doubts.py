@@ -196,8 +196,8 @@ def _reason(path: PurePosixPath, modality: Modality) -> tuple[str, bool]:
     parsed = parse_name(path)
     if is_derived(parsed):
         key = next(k for k in parsed.entities if k in DERIVED)
-        told = f"{key}-{parsed.entities[key]} names an image that was made of another"
-        return f"{told}; move it to a derivative dataset", False
+        text = f"{key}-{parsed.entities[key]} names an image that was made of another"
+        return f"{text}; move it to a derivative dataset", False
     if is_phase(parsed):
         return f"part-{parsed.entities['part']} is no magnitude; add the magnitude", False
     agent, expected = parsed.entities.get("ce"), modality.entities.get("ceagent")

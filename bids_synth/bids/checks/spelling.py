@@ -128,14 +128,14 @@ def could_be(name: str) -> frozenset[str]:
     text = _free_text(spelling.stem).lower()
     if _NO_IMAGE & set(re.split(r"[^a-z0-9]+", text)):
         return frozenset()
-    found = set()
+    suffixes = set()
     for suffix, words in _WORDS:
         text, count = re.subn(rf"(?<![a-z0-9])(?:{words})(?![a-z0-9])", " ", text)
         if count and suffix:
-            found.add(suffix)
-    if not found:
-        found = {SUFFIXES[word] for word in _GLUED.findall(text)}
-    return frozenset(found)
+            suffixes.add(suffix)
+    if not suffixes:
+        suffixes = {SUFFIXES[word] for word in _GLUED.findall(text)}
+    return frozenset(suffixes)
 
 
 def better(path: PurePosixPath, suffix: str, modality: Modality) -> str:

@@ -50,8 +50,8 @@ def write_copies(
             block["Uncertainty"] = doubt | {"Map": f"bids::{maps[doubt['Map']]}"}
         withdraw(names[path], block, output)
         sidecar = write_sidecar(names[path], block, output)
-        made = hold_to_bounds(volume)[0]  # Interpolation rounds.
-        written += [write_volume(made, output / names[path]), sidecar]
+        bounded = hold_to_bounds(volume)[0]  # Interpolation rounds.
+        written += [write_volume(bounded, output / names[path]), sidecar]
     return written
 
 

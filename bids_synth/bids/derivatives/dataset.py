@@ -146,11 +146,11 @@ def _read_description(path: Path) -> dict[str, Any]:
 def _warn_of_other_version(existing: Mapping[str, Any], version: str, output: Path) -> None:
     makers = existing.get("GeneratedBy")
     known = [g for g in makers if isinstance(g, dict)] if isinstance(makers, list) else []
-    made = [g for g in known if g.get("Name") == "bids_synth"]
-    if made and made[0].get("Version") != version:
+    ours = [g for g in known if g.get("Name") == "bids_synth"]
+    if ours and ours[0].get("Version") != version:
         _LOG.warning(
-            "%s: holds results of bids_synth %s, this is %s; use another folder or --overwrite",
-            *(output, made[0].get("Version"), version),
+            "%s: holds ours of bids_synth %s, this is %s; use another folder or --overwrite",
+            *(output, ours[0].get("Version"), version),
         )
 
 

@@ -65,9 +65,9 @@ def find_prepared(visit: Visit, output: Path, *, key: str) -> Prepared | None:
         manifest = (read_sidecar(path) or {}).get(MANIFEST)
         if isinstance(manifest, dict) and manifest.get("Key") == key:
             try:
-                found = from_manifest(manifest, visit, output)
-                if _untouched(files_of(found), dict(manifest["SHA256"]), output):
-                    return found
+                prepared = from_manifest(manifest, visit, output)
+                if _untouched(files_of(prepared), dict(manifest["SHA256"]), output):
+                    return prepared
             except (AttributeError, KeyError, OSError, OverflowError, TypeError, ValueError):
                 continue
     return None
@@ -146,12 +146,17 @@ def _sidecars(
 
 def _units(prepared: Prepared, modality: str) -> dict[str, Any]:
     """The unit of a prepared image, and how its scan came to it where it was another."""
-    found = prepared.conversions.get(modality, UNTOLD)
-    told = {"Units": found.becomes or MODALITIES[modality].unit}
-    if found.factor == 1.0 and not found.remark and found.by != BY_VALUES:
-        return told
-    block = {"From": found.unit, "Factor": found.factor, "By": found.by, "Remark": found.remark}
-    return {**told, "UnitConversion": {key: value for key, value in block.items() if value}}
+    conversion = prepared.conversions.get(modality, UNTOLD)
+    units = {"Units": conversion.becomes or MODALITIES[modality].unit}
+    if conversion.factor == 1.0 and not conversion.remark and conversion.by != BY_VALUES:
+        return units
+    block = {
+        "From": conversion.unit,
+        "Factor": conversion.factor,
+        "By": conversion.by,
+        "Remark": conversion.remark,
+    }
+    return {**units, "UnitConversion": {key: value for key, value in block.items() if value}}
 
 
 def _present(path: Path | None) -> list[Path]:

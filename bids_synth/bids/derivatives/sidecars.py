@@ -37,8 +37,8 @@ def read_sidecar(image: Path) -> dict[str, Any] | None:
 
 def held_block(held: int, unit: str) -> dict[str, Any]:
     """The key `HeldToBounds` where voxels were below what the unit can be; else nothing."""
-    told = {"Minimum": LEAST.get(unit), "Voxels": held, "Grid": "prepared"}
-    return {"HeldToBounds": told} if held else {}
+    block = {"Minimum": LEAST.get(unit), "Voxels": held, "Grid": "prepared"}
+    return {"HeldToBounds": block} if held else {}
 
 
 def resolution_text(grid: Grid) -> str:
@@ -68,13 +68,13 @@ def copy_into(source: Path, target: Path) -> Path:
     """Copy a file by rename, whole or not at all, compressing where only the target is .gz."""
     if source.absolute() == target.absolute():
         return target
-    with atomic_write(target) as part, source.open("rb") as plain, part.open("wb") as made:
+    with atomic_write(target) as part, source.open("rb") as plain, part.open("wb") as copy:
         if target.suffix == ".gz" and source.suffix != ".gz":
             # Neither name nor date: two jobs that copy the same image write the same bytes.
-            with gzip.GzipFile("", "wb", 6, made, mtime=0) as packed:
+            with gzip.GzipFile("", "wb", 6, copy, mtime=0) as packed:
                 shutil.copyfileobj(plain, packed)
         else:
-            shutil.copyfileobj(plain, made)
+            shutil.copyfileobj(plain, copy)
     return target
 
 

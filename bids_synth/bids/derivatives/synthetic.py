@@ -79,8 +79,8 @@ def write_synthetic(
         doubt = synthetic.spread.with_array(np.maximum(synthetic.spread.array, 0))
         written = [write_volume(doubt, output / spread), sidecar]
     sidecar = write_sidecar(image, block, output)
-    made = hold_to_bounds(synthetic.image)[0]  # Interpolation rounds.
-    return [write_volume(made, output / image), sidecar, *written]
+    bounded = hold_to_bounds(synthetic.image)[0]  # Interpolation rounds.
+    return [write_volume(bounded, output / image), sidecar, *written]
 
 
 def written_synthetic(
@@ -138,12 +138,12 @@ def _coverage(synthetic: Synthetic, prepared: Prepared) -> dict[str, Any]:
     shares = {m: prepared.quality.get(f"coverage_{m}", 1.0) for m in synthetic.sources}
     if synthetic.made_in is None and not prepared.coverage.keys() & shares.keys():
         return {}
-    made = 1.0
+    bounded = 1.0
     if synthetic.made_in is not None:
         inside = prepared.native_mask_image.array > 0
-        made = float((synthetic.made_in.array[inside] > 0).mean())
+        bounded = float((synthetic.made_in.array[inside] > 0).mean())
     rounded = {m: round(share, 4) for m, share in shares.items()}
-    return {"Coverage": {"Synthesised": round(made, 4), "Sources": rounded}}
+    return {"Coverage": {"Synthesised": round(bounded, 4), "Sources": rounded}}
 
 
 def _uncertainty(

@@ -102,13 +102,13 @@ def _units(path: Path, names: Mapping[str, str]) -> dict[str, str]:
         data = json.loads(path.read_text("utf-8-sig"))
     except (OSError, ValueError, RecursionError):
         return {}
-    found: dict[str, str] = {}
+    units: dict[str, str] = {}
     by_fold = {folded(column): want for column, want in names.items()}
-    for column, told in data.items() if isinstance(data, dict) else ():
-        unit = told.get("Units") if isinstance(told, dict) else None
+    for column, entry in data.items() if isinstance(data, dict) else ():
+        unit = entry.get("Units") if isinstance(entry, dict) else None
         if isinstance(unit, str):
-            found[names.get(column, by_fold.get(folded(column), _known(column)))] = unit
-    return found
+            units[names.get(column, by_fold.get(folded(column), _known(column)))] = unit
+    return units
 
 
 def _known(column: str) -> str:

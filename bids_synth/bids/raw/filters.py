@@ -114,20 +114,20 @@ def _bare(entity: str, label: Label) -> Label:
 
 def _never(entity: str, label: Label) -> str | None:
     """Why no image can ever match a label; None where one may."""
-    told = f"{'null' if label is None else repr(label)} matches no image"
+    text = f"{'null' if label is None else repr(label)} matches no image"
     if entity in ("datatype", "extension"):
         allowed = DATATYPES if entity == "datatype" else IMAGES
         wrong = label != ANY and label not in allowed
-        return f"{told}; expected {' or '.join(allowed)}" if wrong else None
+        return f"{text}; expected {' or '.join(allowed)}" if wrong else None
     if entity == "suffix":
         known = label in SUFFIXES.values() or str(label).lower() in {*OTHERS, *ALIKE}
         if label == ANY or known:
             return None
-        return f"{told}: it is no suffix of BIDS; expected one such as T1w"
+        return f"{text}: it is no suffix of BIDS; expected one such as T1w"
     if label is None or label == ANY or LABEL.fullmatch(str(label)):
         digits = label is None or label == ANY or str(label).isdigit()
-        return f"{told}; expected a number" if entity == "run" and not digits else None
-    return f"{told}; expected letters and digits, as labels have in BIDS"
+        return f"{text}; expected a number" if entity == "run" and not digits else None
+    return f"{text}; expected letters and digits, as labels have in BIDS"
 
 
 def _is_label(value: Any) -> bool:

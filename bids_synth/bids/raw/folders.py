@@ -88,17 +88,17 @@ def _asked(listing: Listing, participants: Sequence[str]) -> list[str]:
 def _top(listing: Listing) -> list[str]:
     """Folders of participants, however spelled; images that lie beside them are kept as files."""
     with os.scandir(listing.dataset) as entries:
-        found = sorted((e.name, is_folder(e)) for e in entries if _PARTICIPANT.match(e.name))
-    files = {n for n, folder in found if not folder and ("." in n or not n.startswith("sub-"))}
+        status = sorted((e.name, is_folder(e)) for e in entries if _PARTICIPANT.match(e.name))
+    files = {n for n, folder in status if not folder and ("." in n or not n.startswith("sub-"))}
     listing.files += [PurePosixPath(name) for name in sorted(files)]
-    return [name for name, _ in found if name not in files]
+    return [name for name, _ in status if name not in files]
 
 
 def _walk(listing: Listing, folder: PurePosixPath, above: tuple[tuple[int, int], ...]) -> None:
     path = listing.dataset / folder
     try:
-        found = path.stat()
-        if (found.st_dev, found.st_ino) in above:
+        status = path.stat()
+        if (status.st_dev, status.st_ino) in above:
             listing.tell(folder, "is a link to a folder that holds it, a circle; remove it")
             return
         if not path.is_dir():
@@ -114,7 +114,7 @@ def _walk(listing: Listing, folder: PurePosixPath, above: tuple[tuple[int, int],
         inner = folder / name
         walked = _is_walked(inner, is_folder=is_folder)
         if walked:
-            _walk(listing, inner, (*above, (found.st_dev, found.st_ino)))
+            _walk(listing, inner, (*above, (status.st_dev, status.st_ino)))
         # A folder named T1w may hold the slices of one.
         if not walked or not _is_expected(inner):
             listing.files.append(inner)

@@ -75,8 +75,10 @@ class MaskFinder:
                          copy=space not in _OWN_SPACES)  # fmt: skip
         reference = visit.reference(self.reference) or scan.modality
         if scan.modality != reference:
-            told = f"it lies in the space of the {scan.modality}, the reference is the {reference}"
-            return _Mask(path, told)
+            entries = (
+                f"it lies in the space of the {scan.modality}, the reference is the {reference}"
+            )
+            return _Mask(path, entries)
         if reason := _other_scan(name, scan) or _other_source(path, scan):
             return _Mask(path, reason)
         shared = len(name.entities.keys() - _NOT_OF_THE_SCAN)
@@ -131,8 +133,8 @@ def _derivative_fault(path: Path) -> str | None:
     except (ValueError, RecursionError) as error:
         return f"its dataset_description.json is not valid JSON: {error}"
     keys = description.keys() if isinstance(description, dict) else set()
-    made = {"GeneratedBy", "PipelineDescription"} & keys
-    if (not made and "DatasetType" not in keys) or description.get("DatasetType") == "raw":
+    derived = {"GeneratedBy", "PipelineDescription"} & keys
+    if (not derived and "DatasetType" not in keys) or description.get("DatasetType") == "raw":
         return "is a raw dataset; expected DatasetType derivative in dataset_description.json"
     return None
 
@@ -172,8 +174,8 @@ def _other_scan(name: Name, scan: Scan) -> str:
 def _other_source(path: Path, scan: Scan) -> str:
     """Why a mask is not of this scan: its sidecar names the acquired images it was made from."""
     sidecar = read_sidecar(path) or {}
-    told = [sidecar.get(key) for key in ("RawSources", "Sources")]
-    listed = [s for value in told for s in ([value] if isinstance(value, str) else value or [])]
+    entries = [sidecar.get(key) for key in ("RawSources", "Sources")]
+    listed = [s for value in entries for s in ([value] if isinstance(value, str) else value or [])]
     raw = []
     for source in listed:
         try:

@@ -59,27 +59,27 @@ class UnitReader:
         One applies where it lies in a folder above the image (up to the dataset), has its
         suffix, and no entity that the image has not. What cannot be read is passed over.
         """
-        told: Told = {}
+        entries: Told = {}
         for folder in self._folders(image):
             for name in sorted(self._listed(folder), key=lambda n: (n.count("_"), n)):
                 if applies_to(name, image.name):
                     path = folder / name
-                    told |= {key: (value, path) for key, value in self._read(path).items()}
-        return told
+                    entries |= {key: (value, path) for key, value in self._read(path).items()}
+        return entries
 
     def _conversion(self, scan: Scan, modality: Modality, traits: Mapping[str, str]) -> Conversion:
-        told = self.told(scan.path)
-        key = next((k for k in ("Units", "units", "Unit", "unit") if k in told), None)
+        entries = self.told(scan.path)
+        key = next((k for k in ("Units", "units", "Unit", "unit") if k in entries), None)
         ratio = modality.datatype == "pet" and self.recipe.preparation.suvr != "none"
         if key is None:
             return told_conversion("", modality, by="", ratio=ratio)
-        value, path = told[key]
+        value, path = entries[key]
         try:
             if not isinstance(value, str):
                 value = json.dumps(value)
-            found = told_conversion(value, modality, by=path.name, ratio=ratio)
-            needs_dose = bool(found.unit) and not found.becomes
-            return self._uptake(found, told, traits) if needs_dose else found
+            conversion = told_conversion(value, modality, by=path.name, ratio=ratio)
+            needs_dose = bool(conversion.unit) and not conversion.becomes
+            return self._uptake(conversion, entries, traits) if needs_dose else conversion
         except ValueError as error:
             message = f"{path}: Units of {scan.path.name}: {error}"
             raise ValueError(message) from error

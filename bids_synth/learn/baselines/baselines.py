@@ -88,8 +88,8 @@ class Baselines:
             values = scale.invert(self._scaled(name, prepared, target, sources, mask))
         background = MODALITIES[target].background
         image = np.where(mask > 0, values, np.float32(background))
-        made = Volume(image.astype(np.float32), prepared.grid, MODALITIES[target].unit)
-        return hold_to_bounds(made)[0]
+        volume = Volume(image.astype(np.float32), prepared.grid, MODALITIES[target].unit)
+        return hold_to_bounds(volume)[0]
 
     def best_source(self, target: str, sources: Sequence[str]) -> str:
         """The source nearest to the target among the training participants."""
@@ -148,10 +148,10 @@ class Baselines:
             return scaled_image(prepared, self.best_source(target, sources), mask)
         if name == CURVE:
             return self._bent(scaled_image(prepared, sources[0], mask), sources[0], target)
-        given = self._given(prepared, sources, mask)
-        weights = self.gramian.answer(list(given), target)
+        inputs = self._given(prepared, sources, mask)
+        weights = self.gramian.answer(list(inputs), target)
         result = np.full(prepared.grid.shape, weights[-1], dtype=np.float32)
-        for source, values in given.items():
+        for source, values in inputs.items():
             result += np.float32(weights[self.gramian.modalities.index(source)]) * values
         return result
 
@@ -259,11 +259,11 @@ def _from_files(
     sums = {tuple(p): tensors[f"gram.{n}"] for n, p in enumerate(data["present"])}
     i, j, k = data["grid"]["shape"]
     grid = Grid((int(i), int(j), int(k)), np.asarray(data["grid"]["affine"]))
-    made = [m for m in names if f"image.{m}" in tensors]
+    modalities = [m for m in names if f"image.{m}" in tensors]
     population = Population(
         grid,
-        {m: tensors[f"image.{m}"] for m in made},
-        {m: tensors[f"weight.{m}"] for m in made},
+        {m: tensors[f"image.{m}"] for m in modalities},
+        {m: tensors[f"weight.{m}"] for m in modalities},
     )
     quantiles = {m: tensors[f"quantiles.{m}"] for m in names if f"quantiles.{m}" in tensors}
     return Baselines(data["distances"], Gramian(names, sums), population, recipe, quantiles)

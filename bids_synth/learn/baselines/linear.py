@@ -57,12 +57,12 @@ class Gramian:
         table = np.zeros((2 ** len(sources), len(targets), len(sources) + 1), dtype=np.float32)
         columns = [*(self.modalities.index(s) for s in sources), len(self.modalities)]
         for number in range(len(table)):
-            given = [s for bit, s in enumerate(sources) if number >> bit & 1]
+            subset = [s for bit, s in enumerate(sources) if number >> bit & 1]
             for row, target in enumerate(targets):
-                if target in given:
+                if target in subset:
                     table[number, row, sources.index(target)] = 1
                 else:
-                    table[number, row] = self.answer(given, target)[columns]
+                    table[number, row] = self.answer(subset, target)[columns]
         return table
 
     def answer(self, given: Sequence[str], target: str) -> npt.NDArray[np.float64]:
@@ -76,9 +76,9 @@ class Gramian:
         for count in range(len(sources), -1, -1):
             for used in combinations(sources, count):
                 needed = {*used, target}
-                found = [s for present, s in self.sums.items() if needed <= set(present)]
-                if found:
-                    return used, np.sum(found, axis=0)
+                grams = [s for present, s in self.sums.items() if needed <= set(present)]
+                if grams:
+                    return used, np.sum(grams, axis=0)
         return (), None
 
 

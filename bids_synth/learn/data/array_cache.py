@@ -1,4 +1,4 @@
-"""Store: prepared visits as memory-mapped arrays, scaled and masked, made once."""
+"""Array cache: prepared visits as memory-mapped arrays, scaled and masked, made once."""
 
 from __future__ import annotations
 

@@ -92,14 +92,14 @@ class Patches(Dataset[Item]):
                     result[n] = cut(visit.images[name], draw.start, patch)
             return mirror(result, draw.change)
 
-        given, scored = draw.scenario.sources, draw.scenario.scored
-        extras = given_extras(recipe, given)
-        sources = amplify(stack(recipe.sources, given), draw.change.gains)
+        inputs, scored = draw.scenario.sources, draw.scenario.scored
+        extras = given_extras(recipe, inputs)
+        sources = amplify(stack(recipe.sources, inputs), draw.change.gains)
         maps = [cut(visit.extras[name], draw.start, patch) for name in extras]
         shown = np.zeros((len(recipe.inputs) - len(sources), *patch), dtype=np.float32)
         for name, values in zip(extras, maps, strict=True):
             shown[recipe.inputs.index(name) - len(sources)] = mirror(values, draw.change)
-        known = {*given, *extras}
+        known = {*inputs, *extras}
         mask = mirror(cut(visit.mask, draw.start, patch), draw.change).astype(np.float32)
         return {
             "sources": torch.from_numpy(np.concatenate([sources, shown])),

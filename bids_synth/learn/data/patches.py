@@ -127,8 +127,8 @@ def _windows(
         results = _shown(blocks, windows, device)
         if results is None:
             count = (len(group) + 1) // 2
-            told = "%s has too little memory for %d windows at a time; going on with %d"
-            LOG.warning(told, device, len(group), count)
+            text = "%s has too little memory for %d windows at a time; going on with %d"
+            LOG.warning(text, device, len(group), count)
             continue
         yield from zip(group, results, strict=True)
         first += len(group)

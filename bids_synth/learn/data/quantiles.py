@@ -18,11 +18,11 @@ def quantiles_of(
 
     Raises UsageError where no visit has the modality.
     """
-    found = []
+    rows = []
     for visit in (v for v in visits if modality in v.images):
         values = visit.images[modality][np.asarray(visit.mask) > 0]
-        found.append(np.quantile(values.astype(np.float32), shares))
-    if not found:
+        rows.append(np.quantile(values.astype(np.float32), shares))
+    if not rows:
         message = f"no training visit has a {modality}; choose another split (--split-file)"
         raise UsageError(message)
-    return np.asarray(np.mean(found, axis=0), np.float64)
+    return np.asarray(np.mean(rows, axis=0), np.float64)

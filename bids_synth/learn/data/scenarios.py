@@ -28,14 +28,14 @@ def draw_scenario(
     `progress` is the fraction of the schedule that is over. Where a pure target is scored
     anyway, no source need be withheld. At least `recipe.minimum` sources are always left.
     """
-    given = [m for m in recipe.sources if m in present]
-    targets = [m for m in recipe.targets if m in present and m not in given]
+    sources = [m for m in recipe.sources if m in present]
+    targets = [m for m in recipe.targets if m in present and m not in sources]
     least = 0 if targets else 1
-    most = len(given) - recipe.minimum
+    most = len(sources) - recipe.minimum
     several = rng.random() < chance_of_several(recipe, progress)
     count = int(rng.integers(least + 1, most + 1)) if several and most > least else least
-    withheld = _withhold(recipe, given, count, rng)
-    left = tuple(m for m in given if m not in withheld)
+    withheld = _withhold(recipe, sources, count, rng)
+    left = tuple(m for m in sources if m not in withheld)
     tasks = recipe.tasks(left)
     return Scenario(left, tuple(t.target for t in tasks if t.target in present and not t.real))
 

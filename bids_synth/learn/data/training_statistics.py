@@ -1,4 +1,4 @@
-"""Typical: how the scans of a visit compare with those a model has learned from."""
+"""Training statistics: how the scans of a visit compare with those a model has learned from."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def figures(prepared: Prepared, modalities: Sequence[str]) -> dict[str, float]:
     return result
 
 
-def typical_ranges(training: Sequence[Mapping[str, float]]) -> dict[str, Range]:
+def training_ranges(training: Sequence[Mapping[str, float]]) -> dict[str, Range]:
     """The range of every figure over the training visits."""
     names = sorted({name for visit in training for name in visit})
     ranges = {}

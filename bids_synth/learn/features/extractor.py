@@ -163,7 +163,7 @@ def _require_numbers(tensors: dict[str, torch.Tensor], path: Path) -> None:
 
 def _convolution(tensors: dict[str, torch.Tensor], number: int, layer: LayerEntry) -> nn.Conv2d:
     weight = tensors[f"layers.{number}.weight"].float()
-    made = nn.Conv2d(
+    convolution = nn.Conv2d(
         weight.shape[1],
         weight.shape[0],
         layer.kernel,
@@ -172,8 +172,8 @@ def _convolution(tensors: dict[str, torch.Tensor], number: int, layer: LayerEntr
         device="meta",
     )
     state = {"weight": weight, "bias": tensors[f"layers.{number}.bias"].float()}
-    made.load_state_dict(state, assign=True)
-    return made.requires_grad_(requires_grad=False).eval()
+    convolution.load_state_dict(state, assign=True)
+    return convolution.requires_grad_(requires_grad=False).eval()
 
 
 def _linear(tensors: dict[str, torch.Tensor], stack: StackEntry) -> tuple[Maps, ...] | None:

@@ -60,11 +60,11 @@ class Segmenter(nn.Module):
     def maps(self, image: torch.Tensor) -> list[torch.Tensor]:
         """The maps as they are."""
         middle, width = self.get_buffer("window")
-        found, maps = [], (image - middle) / width
+        kept, maps = [], (image - middle) / width
         for layer in self.layers:
             maps = functional.leaky_relu(layer(maps), 0.1)
-            found.append(maps)
-        return found
+            kept.append(maps)
+        return kept
 
     def classes(self, image: torch.Tensor) -> torch.Tensor:
         """(M, 1, I, J, K) -> (M, 3, I, J, K): scores of air, soft tissue and bone."""
@@ -91,15 +91,15 @@ def kept_segmenter(
     recipe: Recipe, training: Sequence[Stored], path: Path, *, key: str, seed: int
 ) -> Segmenter:
     """The segmenter of a fold: read from `path` where that is of this very `key`, else fitted."""
-    made = Segmenter(planar=recipe.network.name in PLANAR)
+    segmenter = Segmenter(planar=recipe.network.name in PLANAR)
     if key_of(path) != key:
-        made = fit_segmenter(recipe, training, seed=seed)
+        segmenter = fit_segmenter(recipe, training, seed=seed)
         path.parent.mkdir(parents=True, exist_ok=True)
-        require_finite(made.state_dict(), "the weights of the segmenter")
-        save_file(made.state_dict(), path.with_suffix(".part"), metadata={"key": key})
+        require_finite(segmenter.state_dict(), "the weights of the segmenter")
+        save_file(segmenter.state_dict(), path.with_suffix(".part"), metadata={"key": key})
         path.with_suffix(".part").replace(path)
-    made.load_state_dict(load_file(path))
-    return made.requires_grad_(requires_grad=False).eval()
+    segmenter.load_state_dict(load_file(path))
+    return segmenter.requires_grad_(requires_grad=False).eval()
 
 
 def fit_segmenter(recipe: Recipe, training: Sequence[Stored], *, seed: int) -> Segmenter:
@@ -111,29 +111,29 @@ def fit_segmenter(recipe: Recipe, training: Sequence[Stored], *, seed: int) -> S
     rng = np.random.default_rng([seed, 7])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        made = Segmenter(planar=recipe.network.name in PLANAR)
-        made.get_buffer("window").copy_(torch.tensor(limits.window))
-        optimizer = torch.optim.Adam(made.parameters(), lr=RATE)
+        segmenter = Segmenter(planar=recipe.network.name in PLANAR)
+        segmenter.get_buffer("window").copy_(torch.tensor(limits.window))
+        optimizer = torch.optim.Adam(segmenter.parameters(), lr=RATE)
         rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=STEPS)
         patches = _patches(recipe, training, limits, rng)
         for _ in range(STEPS):
             image, labels = next(patches)
             noise = NOISE * 2 * limits.window[1] * torch.randn_like(image)
             loss = functional.cross_entropy(
-                made.classes(image + noise), labels, weight=_weights(labels)
+                segmenter.classes(image + noise), labels, weight=_weights(labels)
             )
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             rates.step()
-        made.zero_grad(set_to_none=True)
-        _measure_spread(made, torch.cat([next(patches)[0] for _ in range(8)]))
-    return made.requires_grad_(requires_grad=False).eval()
+        segmenter.zero_grad(set_to_none=True)
+        _measure_spread(segmenter, torch.cat([next(patches)[0] for _ in range(8)]))
+    return segmenter.requires_grad_(requires_grad=False).eval()
 
 
 def limits_of(recipe: Recipe, training: Sequence[Stored]) -> Limits:
     """Air and bone where a target is in HU; tertiles of its scaled values elsewhere."""
-    found = {}
+    kept = {}
     for target in recipe.targets:
         held = [v for v in training if target in v.images]
         if not held:
@@ -146,11 +146,11 @@ def limits_of(recipe: Recipe, training: Sequence[Stored]) -> Limits:
             first, second = np.quantile(
                 np.concatenate([_sample(v, target) for v in held]), [1 / 3, 2 / 3]
             )
-        found[target] = (float(first), float(second))
-    if not found:
+        kept[target] = (float(first), float(second))
+    if not kept:
         message = f"no training visit has one of {', '.join(recipe.targets)} to segment"
         raise UsageError(message)
-    return Limits(found)
+    return Limits(kept)
 
 
 def _sample(visit: Stored, target: str) -> np.ndarray:

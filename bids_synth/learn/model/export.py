@@ -18,7 +18,7 @@ from bids_synth.core.split import Split
 from bids_synth.core.visit import Prepared
 from bids_synth.errors import UsageError
 from bids_synth.learn.baselines.baselines import Baselines
-from bids_synth.learn.data.training_statistics import figures, typical_ranges
+from bids_synth.learn.data.training_statistics import figures, training_ranges
 from bids_synth.learn.fit.member import Member
 from bids_synth.learn.fit.preview import FILE
 from bids_synth.learn.fit.record import rows_to_tsv
@@ -83,23 +83,23 @@ class Fitted:
 
 def population_scales(recipe: Recipe, training: Sequence[Prepared]) -> dict[str, Scale]:
     """Median scale of each modality; UsageError where no training visit has one of them."""
-    found = {m: [p.scales[m] for p in training if m in p.scales] for m in recipe.modalities}
-    if lacking := [m for m, scales in found.items() if not scales]:
+    by_modality = {m: [p.scales[m] for p in training if m in p.scales] for m in recipe.modalities}
+    if lacking := [m for m, scales in by_modality.items() if not scales]:
         have = [m for m in recipe.modalities if m not in lacking]
         message = (
             f"no training participant has a {' or a '.join(lacking)}; limit the recipe to what "
             f"the dataset has: --modalities {' '.join(have)}"
         )
         raise UsageError(message)
-    typical = {m: median_scale(scales) for m, scales in found.items()}
+    typical = {m: median_scale(scales) for m, scales in by_modality.items()}
     # What is written is the ratio itself, in which the mean of the region is 1.
     return {m: Scale(0.0, SUVR) if recipe.unit(m) == "SUVR" else s for m, s in typical.items()}
 
 
 def tracer_of(recipe: Recipe, training: Sequence[Prepared]) -> str:
     """The tracer of the PETs that the recipe makes, where all training visits have the same."""
-    made = [m for m in recipe.targets if MODALITIES[m].datatype == "pet"]
-    scans = [p.visit.scans[m] for p in training for m in made if m in p.visit.scans]
+    results = [m for m in recipe.targets if MODALITIES[m].datatype == "pet"]
+    scans = [p.visit.scans[m] for p in training for m in results if m in p.visit.scans]
     tracers = {scan.entities.get("trc", "") for scan in scans}
     return tracers.pop() if len(tracers) == 1 else ""
 
@@ -202,13 +202,13 @@ def _card(
         validation=sorted(hash_label(salt, p) for p in validation),
         scans=_scans(fitted.seen, salt),
         ancestors=list(fitted.start.origins()) if fitted.start else [],
-        ranges=typical_ranges(seen),
+        ranges=training_ranges(seen),
         libraries=library_versions(),
     )
 
 
 def _scans(seen: Sequence[Prepared], salt: str) -> list[str]:
-    return sorted({hash_scan(salt, found) for p in seen for found in fingerprints(p).values()})
+    return sorted({hash_scan(salt, content) for p in seen for content in fingerprints(p).values()})
 
 
 def _copy_logs(fitted: Fitted, folder: Path) -> None:

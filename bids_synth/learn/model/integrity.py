@@ -1,4 +1,4 @@
-"""Sealed: what a stranger's model folder must answer to before one of its files is used."""
+"""Integrity: what a stranger's model folder must answer to before one of its files is used."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def file_fault(folder: Path, entry: FileEntry) -> str | None:
     """Why a file is not the one that the card names; None where it is."""
     if fault := _place_fault(folder, entry.file):
         return f"{entry.file} {fault}"
-    found = sha256_of(folder / entry.file)
-    if found != entry.sha256:
+    digest = sha256_of(folder / entry.file)
+    if digest != entry.sha256:
         return (
-            f"{entry.file} has been altered: sha256 {found[:12]}..., expected "
+            f"{entry.file} has been altered: sha256 {digest[:12]}..., expected "
             f"{entry.sha256[:12]}...; copy the folder again or fit anew"
         )
     return None
@@ -60,11 +60,11 @@ def tensor_fault(path: Path, wanted: Tensors, *, optional: Iterable[str] = ()) -
     try:
         with safe_open(path, framework="np") as file:
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-            found = {n: (list(s.get_shape()), str(s.get_dtype())) for n, s in slices.items()}
+            digest = {n: (list(s.get_shape()), str(s.get_dtype())) for n, s in slices.items()}
     except (SafetensorError, OSError) as error:
         return f"{path.name} is not a safetensors file ({error})"
     required = wanted.keys() - set(optional)
-    wrong = sorted(n for n in {*found, *required} if found.get(n) != wanted.get(n))
+    wrong = sorted(n for n in {*digest, *required} if digest.get(n) != wanted.get(n))
     if not wrong:
         return None
     return f"{path.name} has other tensors than expected: {', '.join(wrong[:3])}"

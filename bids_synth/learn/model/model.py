@@ -84,8 +84,8 @@ def load_model(folder: Path) -> Model:
     card = _read_card(folder)
     recipe = _read_recipe(folder, card)
     problems = [p for e in _files(card) if (p := file_fault(folder, e))]
-    if not problems and (told := baselines_fault(folder, card.baselines)):
-        problems = [told]
+    if not problems and (text := baselines_fault(folder, card.baselines)):
+        problems = [text]
     raise_all(ModelError, problems, intro=f"{folder}: is not a whole model:")
     raise_all(
         ModelError,

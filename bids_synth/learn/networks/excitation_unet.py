@@ -57,8 +57,8 @@ class ExcitationUNet(nn.Module):
 
     def forward(self, images: torch.Tensor, available: torch.Tensor) -> torch.Tensor:
         """images (N, S, I, J, K) in scaled numbers, available (N, S) -> (N, T, I, J, K)."""
-        given = padded(fill_absent(images, available, "zeros", fresh=False), self.multiple)
-        maps = given.contiguous(memory_format=torch.channels_last_3d)
+        inputs = padded(fill_absent(images, available, "zeros", fresh=False), self.multiple)
+        maps = inputs.contiguous(memory_format=torch.channels_last_3d)
         skips: list[torch.Tensor] = []
         for block, smaller in zip(self.down, self.smaller, strict=True):
             skips.append(block(maps))

@@ -59,18 +59,18 @@ class Pix2PixUNet(nn.Module):
 
     def forward(self, images: torch.Tensor, available: torch.Tensor) -> torch.Tensor:
         """images (N, S, I, J, 1) in scaled numbers, available (N, S) -> (N, T, I, J, 1)."""
-        given = fill_absent(images, available, "zeros", fresh=False)
-        maps = self.down[0](padded(as_slices(given), self.multiple))
+        inputs = fill_absent(images, available, "zeros", fresh=False)
+        maps = self.down[0](padded(as_slices(inputs), self.multiple))
         skips: list[torch.Tensor] = []
         for level in self.down[1:]:
             skips.append(maps)
             maps = level(functional.leaky_relu(maps, 0.2))
         for level in self.up:
             maps = torch.cat([skips.pop(), level(functional.relu(maps))], dim=1)
-        made: torch.Tensor = self.output(
+        image: torch.Tensor = self.output(
             cropped(self.last(functional.relu(maps)), images.shape[2:4])
         )
-        return made[..., None]
+        return image[..., None]
 
 
 def _down(before: int, after: int, norm: str) -> nn.Sequential:

@@ -69,9 +69,9 @@ class ResidualUNet3D(nn.Module):
 
     def forward(self, images: torch.Tensor, available: torch.Tensor) -> torch.Tensor:
         """images (N, S, I, J, K) in scaled numbers, available (N, S) -> (N, T, I, J, K)."""
-        given = padded(fill_absent(images, available, "zeros", fresh=False), self.multiple)
+        inputs = padded(fill_absent(images, available, "zeros", fresh=False), self.multiple)
         # After the head: images of one map have no layout of their own to hand on.
-        maps = self.head(given).contiguous(memory_format=torch.channels_last_3d)
+        maps = self.head(inputs).contiguous(memory_format=torch.channels_last_3d)
         skips = [maps]
         for part in self.down:
             maps = part(maps)

@@ -48,9 +48,9 @@ class ResNet2D(nn.Module):
 
     def forward(self, images: torch.Tensor, available: torch.Tensor) -> torch.Tensor:
         """images (N, S, I, J, 1) in scaled numbers, available (N, S) -> (N, T, I, J, 1)."""
-        given = as_slices(fill_absent(images, available, "zeros", fresh=False))
-        made = cropped(self.body(padded(given, 4)), images.shape[2:4])
-        return made[..., None]
+        inputs = as_slices(fill_absent(images, available, "zeros", fresh=False))
+        image = cropped(self.body(padded(inputs, 4)), images.shape[2:4])
+        return image[..., None]
 
 
 class ResidualBlock(nn.Module):

@@ -44,18 +44,18 @@ class TwoWay(nn.Module):
         0 everywhere where the image to translate is absent. Outside of fitting, a direction that
         no item of the batch needs is not computed.
         """
-        made = [self._way(1, images, available), self._way(0, images, available)]
-        return torch.cat(made, dim=1)
+        results = [self._way(1, images, available), self._way(0, images, available)]
+        return torch.cat(results, dim=1)
 
     def translate(self, direction: int, images: torch.Tensor) -> torch.Tensor:
         """images (N, 1, I, J, K) of the first (direction 0) or second (1) -> of the other one."""
-        made: torch.Tensor = self.ways[direction](images, images.new_ones(images.shape[0], 1))
-        return made
+        image: torch.Tensor = self.ways[direction](images, images.new_ones(images.shape[0], 1))
+        return image
 
     def _way(self, direction: int, images: torch.Tensor, available: torch.Tensor) -> torch.Tensor:
         image = images[:, direction : direction + 1]
         there = spread(available[:, direction : direction + 1], image)
         if not torch.is_grad_enabled() and images.device.type != "meta" and not there.any():
             return torch.zeros_like(image)
-        made = self.translate(direction, image)
-        return torch.where(there, made, torch.zeros_like(made))
+        result = self.translate(direction, image)
+        return torch.where(there, result, torch.zeros_like(result))

@@ -61,8 +61,8 @@ class UNet2D(nn.Module):
 
     def forward(self, images: torch.Tensor, available: torch.Tensor) -> torch.Tensor:
         """images (N, S, I, J, 1) in scaled numbers, available (N, S) -> (N, T, I, J, 1)."""
-        given = fill_absent(images, available, self.imputation, fresh=self.training)
-        maps = padded(as_slices(given), self.multiple)
+        inputs = fill_absent(images, available, self.imputation, fresh=self.training)
+        maps = padded(as_slices(inputs), self.multiple)
         skips: list[torch.Tensor] = []
         for level in self.down:
             maps = level(maps)
@@ -70,8 +70,8 @@ class UNet2D(nn.Module):
         skips.pop()
         for level in self.up:
             maps = torch.cat([level(maps), skips.pop()], dim=1)
-        made = self.output(cropped(self.last(maps), images.shape[2:4]))[..., None]
-        return keep_available(made, images, available) if self.implicit else made
+        image = self.output(cropped(self.last(maps), images.shape[2:4]))[..., None]
+        return keep_available(image, images, available) if self.implicit else image
 
 
 class DoubledConv2d(nn.Conv2d):

@@ -87,8 +87,8 @@ def shortages(split: Split, having: Mapping[str, Collection[str]]) -> list[str]:
         people = {p for p, present in having.items() if modality in present}
         parts = {"test": split.test} if split.test else {}
         for number, fold in enumerate(split.folds):
-            told = f" of fold {number}" if len(split.folds) > 1 else ""
-            parts |= {f"training{told}": fold.training, f"validation{told}": fold.validation}
+            text = f" of fold {number}" if len(split.folds) > 1 else ""
+            parts |= {f"training{text}": fold.training, f"validation{text}": fold.validation}
         counts = {name: len(part & people) for name, part in parts.items()}
         if lacking := [name for name, count in counts.items() if not count]:
             lines.append(
@@ -129,8 +129,8 @@ def check_split(split: Split, participants: Iterable[str]) -> tuple[Split, list[
     except ValueError as error:
         message = f"--split-file: of the participants that the recipe can use, {error}"
         raise UsageError(message) from error
-    told = f"--split-file: no visit of {_name(strangers)} can be used; their rows are passed over"
-    return kept, [told] if strangers else []
+    text = f"--split-file: no visit of {_name(strangers)} can be used; their rows are passed over"
+    return kept, [text] if strangers else []
 
 
 def check_prepared(split: Split, prepared: Iterable[str]) -> None:

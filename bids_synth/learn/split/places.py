@@ -27,8 +27,8 @@ def place_of(label: str, seed: int) -> float:
     >>> max(b - a for a, b in zip(places, places[1:])) < 0.045
     True
     """
-    found = _NUMBER.search(label)
-    number = int(found[0]) if found else 0
+    match = _NUMBER.search(label)
+    number = int(match[0]) if match else 0
     letters = _NUMBER.sub("#", label)
     return (_hashed(seed, letters) + number * _GOLDEN) % 2**64 / 2**64
 

@@ -48,18 +48,18 @@ def strata_of(
     >>> strata_of(["1", "2", "3"], strata, ["age", "sex"])
     {'age': ['low', 'high', 'n/a']}
     """
-    found = {}
+    result = {}
     for column in by:
         values = [_value(strata.get(label, {}), column) for label in labels]
         values = _pool(_cut(values))
         if len(set(values)) > 1:
-            found[column] = values
-    return found
+            result[column] = values
+    return result
 
 
 def _value(row: Mapping[str, str], column: str) -> str:
-    given = next((v for name, v in row.items() if name.lower() == column.lower()), "")
-    text = str(given).strip()
+    values = next((v for name, v in row.items() if name.lower() == column.lower()), "")
+    text = str(values).strip()
     return "n/a" if text.lower() in ABSENT else text
 
 

@@ -32,14 +32,14 @@ def affine_free(real: Volume, synthetic: Volume, mask: Volume) -> dict[str, floa
     """
     inside = require_comparable(real, synthetic, mask)
     fitted = synthetic.with_array(best_affine(real.array, synthetic.array, inside))
-    found = masked3d(real, fitted, mask)
+    values = masked3d(real, fitted, mask)
     scale = real_scale(real.array[inside])
     with scoring():
-        found["ms_ssim"] = ms_ssim(
+        values["ms_ssim"] = ms_ssim(
             scale.apply(real.array), scale.apply(fitted.array), inside, data_range=1.0
         )
-        found["nmi"] = mutual_information(real.array, synthetic.array, inside)
-    return scores(**found)
+        values["nmi"] = mutual_information(real.array, synthetic.array, inside)
+    return scores(**values)
 
 
 def best_affine(

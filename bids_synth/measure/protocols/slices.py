@@ -43,8 +43,8 @@ def slices(real: Volume, synthetic: Volume, mask: Volume) -> dict[str, float]:
     if min(one.shape[:2]) < WINDOW:
         message = f"cannot score: slices of {one.shape[:2]} pixels; expected {WINDOW} a side"
         raise VisitError(message)
-    found = [_slice(one[..., k], other[..., k]) for k in np.flatnonzero(held.any(axis=(0, 1)))]
-    psnr, ssim = np.mean(found, axis=0)
+    pairs = [_slice(one[..., k], other[..., k]) for k in np.flatnonzero(held.any(axis=(0, 1)))]
+    psnr, ssim = np.mean(pairs, axis=0)
     return scores(psnr=psnr, ssim=ssim)
 
 

@@ -57,7 +57,7 @@ def draw_visit(
         "participants": len(card.training),
         "intended_use": card.intended_use,
     }
-    report = VisitReport(prepared, tuple(images), scores, facts, _typical(model), reduced)
+    report = VisitReport(prepared, tuple(images), scores, facts, _training_ranges(model), reduced)
     write_visit_figures(settings.output, report)
 
 
@@ -100,15 +100,15 @@ def score_tables(
     return ("\n".join([format_table(with_frechet(summary, seen)), *told]),)
 
 
-def _typical(model: Model) -> Mapping[str, tuple[float, float]]:
+def _training_ranges(model: Model) -> Mapping[str, tuple[float, float]]:
     """Mean and SD of each modality over training visits, in its unit."""
-    ranges, found = model.card.ranges, {}
+    ranges, windows = model.card.ranges, {}
     for modality, scale in model.scales.items():
         mean, sd = (ranges.get(f"intensity_{s}_{modality}") for s in ("mean", "sd"))
         if mean is not None and sd is not None:
             ends = scale.invert(np.array([mean.mean, mean.mean + sd.mean]))
-            found[modality] = (float(ends[0]), float(ends[1] - ends[0]))
-    return found
+            windows[modality] = (float(ends[0]), float(ends[1] - ends[0]))
+    return windows
 
 
 def _own(problems: Sequence[Problem], participant: str) -> list[Problem]:

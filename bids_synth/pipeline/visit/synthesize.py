@@ -170,9 +170,13 @@ class VisitSynthesis:
         return drawn and all(self.writer.is_current(prepared, task) for task in tasks)
 
 
-def _line(visit: Visit, made: Synthetic) -> str:
-    verdict = made.verdict or Verdict("review")
+def _line(visit: Visit, synthetic: Synthetic) -> str:
+    verdict = synthetic.verdict or Verdict("review")
     reasons = f" ({'; '.join(verdict.reasons)})" if verdict.reasons else ""
-    sources = " + ".join(made.sources)
-    held = f"; {made.held:,} voxels held at the lowest {made.image.unit}" if made.held else ""
-    return f"{visit.label}: {made.modality} from {sources}: {verdict.level}{reasons}{held}"
+    sources = " + ".join(synthetic.sources)
+    held = (
+        f"; {synthetic.held:,} voxels held at the lowest {synthetic.image.unit}"
+        if synthetic.held
+        else ""
+    )
+    return f"{visit.label}: {synthetic.modality} from {sources}: {verdict.level}{reasons}{held}"

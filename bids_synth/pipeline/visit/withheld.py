@@ -65,10 +65,10 @@ class Withheld:
             # Labels are the names of one preparation: those of one visit follow one another.
             turn = {label: (label, kept) for label, kept in reversed(wanted)}
             visits = [wanted.pop(place) for place in turn.values()]
-            found, problems = prepare_reduced(visits, self.recipe, self.settings)
-            told = {problem.visit: problem.message for problem in problems}
+            reduced, problems = prepare_reduced(visits, self.recipe, self.settings)
+            reasons = {problem.visit: problem.message for problem in problems}
             for label, place in turn.items():
-                self._reduced[place] = found.get(label) or told.get(label, "was not prepared")
+                self._reduced[place] = reduced.get(label) or reasons.get(label, "was not prepared")
 
     def of(self, prepared: Prepared, task: Task) -> Prepared | None:
         """The preparation in which a task is to be made and scored; None, and told, without one.

@@ -41,7 +41,7 @@ class VisitWriter:
     """The model's own, limited to the modalities that the run asks for."""
     settings: Settings
 
-    def write(self, made: Synthetic, native: Synthetic, prepared: Prepared) -> None:
+    def write(self, synthetic: Synthetic, native: Synthetic, prepared: Prepared) -> None:
         """An image on the reference's native grid and, from the prepared one, in templates."""
         files = write_synthetic(
             native,
@@ -51,15 +51,15 @@ class VisitWriter:
             model=self.block(native.modality, native.sources),
             region=self.model.recipe.preparation.mask,
         )
-        self._copy(_images(files, made), prepared)
+        self._copy(_images(files, synthetic), prepared)
 
     def compute(self, prepared: Prepared) -> list[str]:
         """Write what closed-form physics gives of a visit; a line where anything was written."""
         settings, constants, written = self.settings, blood_figures(prepared), []
         held_oef = 0
         for quantity in computed_of(prepared.visit, self.recipe):
-            found = current_closed_form(quantity, prepared, settings.output, constants=constants)
-            if found and not settings.overwrite and self._copies_are_current(found):
+            current = current_closed_form(quantity, prepared, settings.output, constants=constants)
+            if current and not settings.overwrite and self._copies_are_current(current):
                 continue
             image, held = hold_to_bounds(closed_form_image(quantity, prepared))
             if held:
@@ -85,12 +85,12 @@ class VisitWriter:
 
     def is_current(self, prepared: Prepared, task: Task) -> bool:
         """Whether a run of this model has written the image of a task, copies included."""
-        found = written_synthetic(prepared.visit, prepared, task.target, self.settings.output)
-        if found is None or not is_current(
-            found[1], key=prepared.key, model=self.block(task.target, task.sources)
+        current = written_synthetic(prepared.visit, prepared, task.target, self.settings.output)
+        if current is None or not is_current(
+            current[1], key=prepared.key, model=self.block(task.target, task.sources)
         ):
             return False
-        return self._copies_are_current(found[0])
+        return self._copies_are_current(current[0])
 
     def _copies_are_current(self, original: Path) -> bool:
         spaces, output = self.settings.spaces, self.settings.output
@@ -126,9 +126,12 @@ class VisitWriter:
             write_copies(volumes, prepared, space, self.settings.output)
 
 
-def _images(files: Sequence[Path], made: Synthetic) -> dict[Path, tuple[Volume, float]]:
+def _images(files: Sequence[Path], synthetic: Synthetic) -> dict[Path, tuple[Volume, float]]:
     """Files of a synthetic image and its spread -> their values and backgrounds."""
     paths = [path for path in files if path.suffix != ".json"]
-    values = [(made.image, MODALITIES[made.modality].background), (made.spread, 0.0)]
+    values = [
+        (synthetic.image, MODALITIES[synthetic.modality].background),
+        (synthetic.spread, 0.0),
+    ]
     pairs = zip(paths, values, strict=False)
     return {path: (volume, outside) for path, (volume, outside) in pairs if volume is not None}

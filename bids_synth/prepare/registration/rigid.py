@@ -60,13 +60,13 @@ def _from(
     coarse = [_copy(v, FACTOR * spacing) for v in pair]
     try:
         first = register(coarse[0], coarse[1], COARSE, start=start, seed=seed).linear
-        found = register(_boxed(fixed, mask), moving, FINE, start=first, seed=seed).linear
+        second = register(_boxed(fixed, mask), moving, FINE, start=first, seed=seed).linear
     except RuntimeError:
         return None
-    if _overlap(found, moving, mask) < LEAST:
+    if _overlap(second, moving, mask) < LEAST:
         return None
-    there = resample(moving, fixed.grid, transform=found)
-    return mutual_information(fixed.array, there.array, mask.array), found
+    there = resample(moving, fixed.grid, transform=second)
+    return mutual_information(fixed.array, there.array, mask.array), second
 
 
 def _boxed(volume: Volume, mask: Volume) -> Volume:

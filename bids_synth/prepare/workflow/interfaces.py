@@ -68,8 +68,8 @@ class FindRegion(SimpleInterface):  # type: ignore[misc]
     def _run_interface(self, runtime: Any) -> Any:
         inputs = self.inputs
         part = PreparationPart.model_validate_json(inputs.parameters)
-        given = Path(inputs.given) if isdefined(inputs.given) else None
-        where = {"given": given, "seed": inputs.seed, "folder": Path(runtime.cwd)}
+        mask = Path(inputs.given) if isdefined(inputs.given) else None
+        where = {"given": mask, "seed": inputs.seed, "folder": Path(runtime.cwd)}
         where["conversion"] = conversion_of(inputs.conversion)
         files = steps.find_region(
             Path(inputs.reference), inputs.modality, part, option=inputs.option, **where

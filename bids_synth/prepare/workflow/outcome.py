@@ -62,8 +62,8 @@ def _reason(kind: str, message: str, crash: Path, work: Path) -> str:
         return f"{_killed(int(message))}; see {crash}"
     if kind == "MemoryError" or _NO_MEMORY.search(message):
         return f"{explained(MemoryError())}; see {crash}"
-    if found := _ERRNO.match(message):
-        number, text, name = found.groups()
+    if match := _ERRNO.match(message):
+        number, text, name = match.groups()
         return explained(OSError(int(number), text, name or str(work)))
     return f"unexpected fault ({kind} {message}); see {crash}"
 
@@ -74,5 +74,5 @@ def _killed(number: int) -> str:
         return _KILLED
     if not number:
         return "a step ended its process; run again, and report it if it stays"
-    told = f"signal {number}, {signal.strsignal(number)}"
-    return f"a step crashed ({told}), not for lack of memory; report it with the image"
+    text = f"signal {number}, {signal.strsignal(number)}"
+    return f"a step crashed ({text}), not for lack of memory; report it with the image"

@@ -50,8 +50,8 @@ def admit(
 ) -> Path:
     """A file (JSON) that names the scans, all of which can be prepared, what is odd, and their
     fingerprints."""
-    found = admit_scans(scans, conversions)
-    known = {"scans": list(scans), **asdict(found)}
+    admission = admit_scans(scans, conversions)
+    known = {"scans": list(scans), **asdict(admission)}
     return write_text(json_text(known, indent=None), folder / "admitted.json")
 
 
@@ -68,16 +68,16 @@ def find_region(
 ) -> tuple[Path, Path, Path]:
     """Mask on the native grid, affine to the template, and what is known of them (JSON)."""
     volume = read_scan(reference, modality, conversion)
-    found = find_brain(volume, reference, option=option, region=part.mask, given=given, seed=seed)
-    ml = float(found.mask.array.sum()) * abs(np.linalg.det(volume.grid.affine[:3, :3])) / 1000
+    brain = find_brain(volume, reference, option=option, region=part.mask, given=given, seed=seed)
+    ml = float(brain.mask.array.sum()) * abs(np.linalg.det(volume.grid.affine[:3, :3])) / 1000
     known = {
-        "stripped": found.stripped,
-        "quality": {"template_correlation": found.correlation, "mask_volume": ml},
-        "notes": found.notes,
+        "stripped": brain.stripped,
+        "quality": {"template_correlation": brain.correlation, "mask_volume": ml},
+        "notes": brain.notes,
     }
     return (
-        write_volume(found.mask, folder / "native_mask.nii.gz"),
-        write_itk(found.template, folder / "template.txt"),
+        write_volume(brain.mask, folder / "native_mask.nii.gz"),
+        write_itk(brain.template, folder / "template.txt"),
         write_text(json_text(known, indent=None), folder / "region.json"),
     )
 

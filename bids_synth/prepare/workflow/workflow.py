@@ -160,13 +160,13 @@ def prepare_visits(
     check_skull_strip(skull_strip)
     log = ResourceLog(resources) if resources is not None else None
     work.mkdir(parents=True, exist_ok=True)
-    given = plugin_file.absolute() if plugin_file is not None else None
+    plugin_path = plugin_file.absolute() if plugin_file is not None else None
     # nipype's monitor leaves files in the folder that its workers start in.
     with chdir(work):
         plugin = (
             {"plugin": "Linear"}
             if pdb
-            else _plugin(given, nprocs, memory_gb, alone=alone, log=log)
+            else _plugin(plugin_path, nprocs, memory_gb, alone=alone, log=log)
         )
     crashes = (crash_dir or work / "crashes").absolute()
     crashes.mkdir(parents=True, exist_ok=True)
@@ -197,23 +197,23 @@ def prepare_visits(
     fresh = [path for path in crashes.iterdir() if path not in before]
     prepared = {}
     for visit in (v for v in visits if v.label in keys):
-        found = read_outcome(_manifest(base, visit), visit, keys[visit.label])
-        if found is None:
+        outcome = read_outcome(_manifest(base, visit), visit, keys[visit.label])
+        if outcome is None:
             reason = failure_of(workflow_name(visit), fresh, work, refused)
             problems.append(Problem(visit.label, reason))
         else:
-            prepared[visit.label] = found
-            for note in found.notes:
+            prepared[visit.label] = outcome
+            for note in outcome.notes:
                 LOG.warning("%s", note)
     return prepared, tuple(problems)
 
 
 def left_in(work: Path, visit: Visit, key: str) -> Prepared | None:
     """The visit as an earlier call has left it in a work directory, all its files there."""
-    found = read_outcome(_manifest(_base(work), visit), visit, key)
-    if found is None:
+    outcome = read_outcome(_manifest(_base(work), visit), visit, key)
+    if outcome is None:
         return None
-    return found if all(path.is_file() for path in files_of(found).values()) else None
+    return outcome if all(path.is_file() for path in files_of(outcome).values()) else None
 
 
 def _base(work: Path) -> Path:
@@ -253,22 +253,22 @@ def _plugin(
 ) -> dict[str, Any]:
     if path is not None:
         try:
-            given = yaml.safe_load(path.read_text("utf-8"))
+            choice = yaml.safe_load(path.read_text("utf-8"))
         except (OSError, yaml.YAMLError) as error:
             message = f"--use-plugin {path}: is not readable YAML ({error})"
             raise UsageError(message) from error
-        if not isinstance(given, dict) or "plugin" not in given:
+        if not isinstance(choice, dict) or "plugin" not in choice:
             message = f"--use-plugin {path}: expected the keys plugin and plugin_args"
             raise UsageError(message)
     else:
         cores = 1 if alone else nprocs
         limits = {"n_procs": cores, "memory_gb": memory_gb, "raise_insufficient": False}
         apart = alone or nprocs > 1
-        given = {"plugin": "MultiProc" if apart else "Linear", "plugin_args": limits}
-    options = dict(given.get("plugin_args") or {}) | ({"status_callback": log} if log else {})
-    if given["plugin"] == "MultiProc":
+        choice = {"plugin": "MultiProc" if apart else "Linear", "plugin_args": limits}
+    options = dict(choice.get("plugin_args") or {}) | ({"status_callback": log} if log else {})
+    if choice["plugin"] == "MultiProc":
         return {"plugin": SurvivingMultiProcPlugin(options)}
-    return {"plugin": given["plugin"], "plugin_args": options}
+    return {"plugin": choice["plugin"], "plugin_args": options}
 
 
 def _quiet(*, stop: bool) -> None:

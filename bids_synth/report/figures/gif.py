@@ -73,10 +73,10 @@ def _frame(film: Film, number: int) -> Image.Image:
     # The last epoch, where nothing is real, so that all epochs share one scale of greys.
     source, like = film["source"], film.get("real", film["synthetic"][-1])
     epoch, score = int(film["epochs"][number]) + 1, float(film["scores"][number])
-    told = f"synthetic {film['target_name']}\nepoch {epoch}, validation score {score:.2f}"
+    text = f"synthetic {film['target_name']}\nepoch {epoch}, validation score {score:.2f}"
     panels = [
         (source, f"{film['source_name']}\nsource", PALE, _white(source)),
-        (film["synthetic"][number], told, SYNTHETIC, _white(like)),
+        (film["synthetic"][number], text, SYNTHETIC, _white(like)),
     ]
     if "real" in film:
         panels.append((like, f"real {film['target_name']}\n", REAL, _white(like)))

@@ -84,8 +84,8 @@ def comparison(shown: Shown, planes: Sequence[Plane], *, doubt: bool = False) ->
         for name, image in shown.sources.items()
     ]
     first = len(columns)
-    made = _gray(shown.synthetic, planes, shown.window)
-    columns.append(_Column(f"synthetic {shown.modality}", SYNTHETIC, made))
+    bounded = _gray(shown.synthetic, planes, shown.window)
+    columns.append(_Column(f"synthetic {shown.modality}", SYNTHETIC, bounded))
     if shown.real is not None:
         acquired = _gray(shown.real, planes, shown.window)
         columns.append(_Column(f"real {shown.modality}", REAL, acquired))
@@ -118,10 +118,10 @@ def draw_spread(shown: Shown, path: Path) -> Path:
         return save_svg(draw_mosaic(mosaic), path)
 
 
-def draw_histogram(shown: Shown, path: Path, *, typical: Window | None = None) -> Path:
-    """Values inside the mask: synthetic against real, or against what is typical.
+def draw_histogram(shown: Shown, path: Path, *, training_range: Window | None = None) -> Path:
+    """Values inside the mask: synthetic against real, or against those of the training visits.
 
-    `typical` is mean and standard deviation over the training visits, in the image's unit.
+    `training_range` is mean and standard deviation over the training visits, in the image's unit.
     """
     low, high = shown.window
     edges = np.linspace(low - 0.1 * (high - low), high + 0.15 * (high - low), 72)
@@ -129,8 +129,8 @@ def draw_histogram(shown: Shown, path: Path, *, typical: Window | None = None) -
     with styled():
         figure = Figure(figsize=(11, 2.2), facecolor=PAPER, layout="constrained")
         axes = figure.add_subplot()
-        if typical is not None:
-            mean, sd = typical
+        if training_range is not None:
+            mean, sd = training_range
             band: dict[str, Any] = {
                 "color": "#eef1f5",
                 "lw": 0,

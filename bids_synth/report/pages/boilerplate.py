@@ -85,12 +85,12 @@ def _part(part: BaseModel) -> str:
     """Name of a network or an objective with the parameters that it has switched on."""
     values = part.model_dump(mode="json")
     name = values.pop("name", type(part).__name__)
-    told = [
+    lines = [
         f"{key.replace('_', ' ')} {'on' if value is True else value}"
         for key, value in values.items()
         if value and not isinstance(value, dict)
     ]
-    return f"{name} ({', '.join(told)})" if told else str(name)
+    return f"{name} ({', '.join(lines)})" if lines else str(name)
 
 
 def _made(spaces: Sequence[str]) -> str:

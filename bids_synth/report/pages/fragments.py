@@ -197,10 +197,10 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _versions() -> list[tuple[str, str]]:
-    found = []
+    versions = []
     for name in _LIBRARIES:
         try:
-            found.append((name, version(name)))
+            versions.append((name, version(name)))
         except PackageNotFoundError:
             continue
-    return found
+    return versions

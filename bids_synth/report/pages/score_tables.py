@@ -70,10 +70,10 @@ def score_tiles(summary: pd.DataFrame, people: str) -> list[dict[str, str]]:
 
 
 def _overall(summary: pd.DataFrame, metric: str) -> Any:
-    found = summary[(summary["metric"] == metric) & (summary["method"] == MODEL)]
-    if found.empty:
+    rows = summary[(summary["metric"] == metric) & (summary["method"] == MODEL)]
+    if rows.empty:
         return None
-    for chosen in (found[found["target"] == ALL], found[found["sources"] == ALL], found):
+    for chosen in (rows[rows["target"] == ALL], rows[rows["sources"] == ALL], rows):
         if len(chosen) == 1:
             return chosen.iloc[0]
     return None

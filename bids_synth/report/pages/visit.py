@@ -42,7 +42,7 @@ class VisitReport:
     """Rows of the table of scores that belong to this visit."""
     model: Mapping[str, Any] = field(default_factory=dict)
     """Facts of the model's card; what is text or a number is shown."""
-    typical: Mapping[str, Window] = field(default_factory=dict)
+    training_ranges: Mapping[str, Window] = field(default_factory=dict)
     """Modality -> mean and standard deviation over training visits, in the modality's unit."""
     reduced: Mapping[str, Prepared] = field(default_factory=dict)
     """Target -> the preparation without it that it was made from, where that is another."""
@@ -70,13 +70,13 @@ def write_visit_figures(output: Path, report: VisitReport) -> tuple[Path, ...]:
     for synthetic in report.synthetics:
         name = synthetic.modality
         own = report.reduced.get(name, prepared)
-        given = [m for m in synthetic.sources if m in own.images]
-        sources = {m: own.image(m) for m in given}
+        present = [m for m in synthetic.sources if m in own.images]
+        sources = {m: own.image(m) for m in present}
         mask_there, spread = own.native_mask_image, synthetic.spread
         shown = Shown(name, sources, synthetic.image, mask_there, synthetic.real, spread)
         written.append(draw_synthetic(shown, at("synth", name)))
-        typical = report.typical.get(name)
-        written.append(draw_histogram(shown, at("histogram", name), typical=typical))
+        training_range = report.training_ranges.get(name)
+        written.append(draw_histogram(shown, at("histogram", name), training_range=training_range))
         if shown.spread is not None:
             written.append(draw_spread(shown, at("spread", name)))
     fragments = {

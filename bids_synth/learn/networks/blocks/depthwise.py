@@ -67,15 +67,15 @@ def _weight_gradient(
 ) -> torch.Tensor:
     """The gradient (maps, 1, 3, 3, 3): for each shift along I, that of a 2D convolution."""
     length = maps.shape[2]
-    found = []
+    results = []
     for shift in (-1, 0, 1):
         start, end = max(0, -shift), length - max(0, shift)
         if start >= end:
-            found.append(torch.zeros_like(weight[:, :, 0]))
+            results.append(torch.zeros_like(weight[:, :, 0]))
             continue
         planes = _planes(maps[:, :, start + shift : end + shift])
-        found.append(_planar_gradient(planes, _planes(gradient[:, :, start:end]), weight))
-    return torch.stack(found, dim=2)
+        results.append(_planar_gradient(planes, _planes(gradient[:, :, start:end]), weight))
+    return torch.stack(results, dim=2)
 
 
 def _planes(maps: torch.Tensor) -> torch.Tensor:
@@ -101,5 +101,5 @@ def _planar_gradient(
         groups,
         [False, True, False],
     )
-    found: torch.Tensor = to_weight
-    return found
+    result: torch.Tensor = to_weight
+    return result
