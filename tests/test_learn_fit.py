@@ -135,8 +135,8 @@ def test_test_participants_are_never_opened(undisturbed, tmp_path):
         quiet=True,
     )
     assert weights_of(model) == weights_of(undisturbed[1])
-    assert not model.fitted_on("z")
-    assert not model.fitted_on("stranger")
+    assert not model.card.origins()[0].knows("z")
+    assert not model.card.origins()[0].knows("stranger")
     assert fitting_visits(ghosts, toy_split()) == []
 
 
@@ -145,7 +145,7 @@ def test_scales_are_those_of_training_participants(undisturbed):
     training = [make_visit(folder / "again", p, shape=(20, 20, 20)) for p in "abc"]
     for modality in model.recipe.modalities:
         assert model.scales[modality] == median_scale([p.scales[modality] for p in training])
-    assert [model.fitted_on(p) for p in "abce"] == [True] * 4
+    assert [model.card.origins()[0].knows(p) for p in "abce"] == [True] * 4
     assert len(model.card.training) == 3
 
 

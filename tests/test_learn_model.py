@@ -59,8 +59,8 @@ def test_a_copied_folder_loads_and_says_what_it_is(folder):
     model = load_model(folder)
     assert model.card.format == CARD_FORMAT
     assert (model.card.dataset, model.card.version) == ("toys", "0.1")
-    assert model.fitted_on("a")
-    assert not model.fitted_on("z")
+    assert model.card.origins()[0].knows("a")
+    assert not model.card.origins()[0].knows("z")
     assert "sub-a" not in (folder / "model.json").read_text()
     assert set(model.scales) == set(model.recipe.modalities)
     assert len(model.networks()) == 1

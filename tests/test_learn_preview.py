@@ -134,7 +134,7 @@ def test_a_model_is_whole_without_what_tells_of_participants(tmp_path):
     shutil.rmtree(folder / "logs")
     again = load_model(folder)
     assert again.sha256 == model.sha256
-    assert again.fitted_on("a")
+    assert again.card.origins()[0].knows("a")
     assert again.baselines()
     assert len(again.networks()) == 1
 

@@ -8,6 +8,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Sequence
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,54 +38,35 @@ def resolve(arguments: argparse.Namespace) -> Settings:
     spaces = output_spaces(arguments.output_spaces, problems)
     raise_all(UsageError, problems, intro="cannot start:")
     cores = arguments.nprocs or len(os.sched_getaffinity(0))
-    return Settings(
-        dataset=dataset,
-        output=output,
-        level=arguments.analysis_level,
-        work=work,
-        participants=_labels(arguments.participant_label, "sub-"),
-        sessions=_labels(arguments.session_label, "ses-"),
-        filter_file=arguments.bids_filter_file,
-        derivatives={name: Path(path) for name, path in derivatives.items()},
-        database=arguments.bids_database_dir,
-        wipe_database=arguments.bids_database_wipe,
-        recipe=arguments.recipe,
-        overrides=overrides,
-        modalities=tuple(arguments.modalities),
-        model=arguments.model,
-        skull_strip=arguments.skull_strip,
-        spaces=spaces,
-        nprocs=cores,
-        omp_nthreads=min(arguments.omp_nthreads, cores) if arguments.omp_nthreads else None,
-        memory_gb=memory,
-        plugin_file=arguments.use_plugin,
-        seed=arguments.random_seed,
-        device=arguments.device,
-        distributed=arguments.distributed,
-        dry_run=arguments.dry_run,
-        as_json=arguments.json,
-        boilerplate_only=arguments.boilerplate_only,
-        sessions_per_page=arguments.aggregate_session_reports,
-        low_mem=arguments.low_mem,
-        resource_monitor=arguments.resource_monitor,
-        pdb=bool(arguments.debug),
-        preproc_only=arguments.preproc_only,
-        synth_only=arguments.synth_only,
-        evaluate=arguments.evaluate,
-        overwrite=arguments.overwrite,
-        resume=arguments.resume,
-        reports_only=arguments.reports_only,
-        sloppy=arguments.sloppy,
-        stop_on_first_crash=arguments.stop_on_first_crash,
-        write_graph=arguments.write_graph,
-        folds=arguments.folds,
-        fold=arguments.fold,
-        split_file=arguments.split_file,
-        init_from=arguments.init_from,
-        tune=arguments.tune or 0,
-        run_id=f"{datetime.now(UTC):%Y%m%d-%H%M%S}_{uuid.uuid4().hex[:8]}",
-        version=__version__,
-    )
+    names = {field.name for field in fields(Settings)}
+    resolved = {
+        "dataset": dataset,
+        "output": output,
+        "level": arguments.analysis_level,
+        "work": work,
+        "participants": _labels(arguments.participant_label, "sub-"),
+        "sessions": _labels(arguments.session_label, "ses-"),
+        "filter_file": arguments.bids_filter_file,
+        "derivatives": {name: Path(path) for name, path in derivatives.items()},
+        "database": arguments.bids_database_dir,
+        "wipe_database": arguments.bids_database_wipe,
+        "overrides": overrides,
+        "modalities": tuple(arguments.modalities),
+        "spaces": spaces,
+        "nprocs": cores,
+        "omp_nthreads": min(arguments.omp_nthreads, cores) if arguments.omp_nthreads else None,
+        "memory_gb": memory,
+        "plugin_file": arguments.use_plugin,
+        "seed": arguments.random_seed,
+        "as_json": arguments.json,
+        "sessions_per_page": arguments.aggregate_session_reports,
+        "pdb": bool(arguments.debug),
+        "tune": arguments.tune or 0,
+        "run_id": f"{datetime.now(UTC):%Y%m%d-%H%M%S}_{uuid.uuid4().hex[:8]}",
+        "version": __version__,
+    }
+    as_given = {name: value for name, value in vars(arguments).items() if name in names}
+    return Settings(**as_given | resolved)
 
 
 def clean_work(work: Path) -> None:

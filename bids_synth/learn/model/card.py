@@ -145,10 +145,6 @@ class Card(Entry):
         """`model.json`; ValueError where a number is NaN or infinite, which JSON does not know."""
         return json.dumps(self.model_dump(mode="python"), indent=2, allow_nan=False) + "\n"
 
-    def fitted_on(self, participant: str) -> bool:
-        """True where the participant (label without `sub-`) taught or selected the model."""
-        return hash_label(self.salt, participant) in {*self.training, *self.validation}
-
     def origins(self) -> tuple[Origin, ...]:
         """This model and every one that it began from: all that its weights have seen."""
         own = Origin(

@@ -91,15 +91,15 @@ def population_scales(recipe: Recipe, training: Sequence[Prepared]) -> dict[str,
             f"the dataset has: --modalities {' '.join(have)}"
         )
         raise UsageError(message)
-    typical = {m: median_scale(scales) for m, scales in by_modality.items()}
+    medians = {m: median_scale(scales) for m, scales in by_modality.items()}
     # What is written is the ratio itself, in which the mean of the region is 1.
-    return {m: Scale(0.0, SUVR) if recipe.unit(m) == "SUVR" else s for m, s in typical.items()}
+    return {m: Scale(0.0, SUVR) if recipe.unit(m) == "SUVR" else s for m, s in medians.items()}
 
 
 def tracer_of(recipe: Recipe, training: Sequence[Prepared]) -> str:
     """The tracer of the PETs that the recipe makes, where all training visits have the same."""
-    results = [m for m in recipe.targets if MODALITIES[m].datatype == "pet"]
-    scans = [p.visit.scans[m] for p in training for m in results if m in p.visit.scans]
+    pets = [m for m in recipe.targets if MODALITIES[m].datatype == "pet"]
+    scans = [p.visit.scans[m] for p in training for m in pets if m in p.visit.scans]
     tracers = {scan.entities.get("trc", "") for scan in scans}
     return tracers.pop() if len(tracers) == 1 else ""
 

@@ -60,11 +60,11 @@ def tensor_fault(path: Path, wanted: Tensors, *, optional: Iterable[str] = ()) -
     try:
         with safe_open(path, framework="np") as file:
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-            digest = {n: (list(s.get_shape()), str(s.get_dtype())) for n, s in slices.items()}
+            tensors = {n: (list(s.get_shape()), str(s.get_dtype())) for n, s in slices.items()}
     except (SafetensorError, OSError) as error:
         return f"{path.name} is not a safetensors file ({error})"
     required = wanted.keys() - set(optional)
-    wrong = sorted(n for n in {*digest, *required} if digest.get(n) != wanted.get(n))
+    wrong = sorted(n for n in {*tensors, *required} if tensors.get(n) != wanted.get(n))
     if not wrong:
         return None
     return f"{path.name} has other tensors than expected: {', '.join(wrong[:3])}"

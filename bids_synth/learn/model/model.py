@@ -52,10 +52,6 @@ class Model:
         joined = "".join(w.sha256 for w in self.card.weights)
         return hashlib.sha256(joined.encode()).hexdigest()
 
-    def fitted_on(self, participant: str) -> bool:
-        """True where the model has learned or been selected from this participant."""
-        return self.card.fitted_on(participant)
-
     def baselines(self) -> Baselines:
         """The trivial answers of the same training participants."""
         return load_baselines(self.folder, self.recipe)
