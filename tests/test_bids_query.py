@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from bids_fixtures import make_dataset
 
+from bids_synth.bids.raw.filters import read_filters
+from bids_synth.bids.raw.folders import list_folders
 from bids_synth.bids.raw.index import index
-from bids_synth.bids.raw.query import query, read_filters
+from bids_synth.bids.raw.query import query
 from bids_synth.errors import UsageError
 from bids_synth.recipe.recipe import load_recipe, validate_recipe
 
@@ -381,8 +383,8 @@ def test_a_locked_database_is_not_used(dataset, tmp_path, monkeypatch):
 
 
 def test_the_index_of_one_is_the_part_of_the_index_of_all(dataset):
-    everything, _ = index(dataset, participants=())
-    one, _ = index(dataset, participants=["02"])
+    everything, _ = index(dataset, participants=(), images=list_folders(dataset).images)
+    one, _ = index(dataset, participants=["02"], images=list_folders(dataset, ["02"]).images)
     wanted = {f.path for f in everything.get(subject="02")}
     assert {f.path for f in one.get()} == wanted
     assert len(wanted) == 2

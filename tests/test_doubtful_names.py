@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from bids_synth.bids.checks.spelling import OTHERS, better, could_be, name_faults
 from bids_synth.bids.names import parse_name
 from bids_synth.bids.plan import plan
-from bids_synth.bids.raw.query import Discovery, query, read_filters
+from bids_synth.bids.raw.filters import read_filters
+from bids_synth.bids.raw.query import Discovery, query
 from bids_synth.core.modality import MODALITIES
 from bids_synth.errors import UsageError
 from bids_synth.recipe.recipe import load_recipe, validate_recipe

@@ -7,7 +7,8 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from bids_synth.bids.raw.query import Discovery, query, read_filters
+from bids_synth.bids.raw.filters import read_filters
+from bids_synth.bids.raw.query import Discovery, query
 from bids_synth.core.settings import Settings
 from bids_synth.errors import UsageError
 from bids_synth.pipeline.admission import admitted

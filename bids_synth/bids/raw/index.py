@@ -22,19 +22,17 @@ def index(
     dataset: Path,
     *,
     participants: Sequence[str],
-    images: Sequence[PurePosixPath] | None = None,
+    images: Sequence[PurePosixPath],
     database: Path | None = None,
     wipe: bool = False,
 ) -> tuple[Any, tuple[str, ...]]:
     """A BIDSLayout of the images of these participants (all where empty), and warnings.
 
-    `images` are those of `list_folders`, where it was called already.
+    `images` are those of `list_folders`.
     A database is made for the whole dataset, so that later jobs can share it, and is used
     only where it knows the participants' folders as they are now: an image that an old index
     does not know would otherwise be taken for missing.
     """
-    if images is None:
-        images = list_folders(dataset, participants).images
     if database is None:
         return _in_memory(dataset, images), ()
     reason: str | None

@@ -17,7 +17,7 @@ from bids_synth.bids.names import Name, parse_name
 from bids_synth.bids.raw.columns import recipe_columns
 from bids_synth.bids.raw.content import content_fault, is_away
 from bids_synth.bids.raw.extent import widest
-from bids_synth.bids.raw.filters import ANY, Filters, Label, read_filters
+from bids_synth.bids.raw.filters import ANY, Filters, Label
 from bids_synth.bids.raw.folders import Key, Listing, list_folders
 from bids_synth.bids.raw.index import index
 from bids_synth.bids.raw.labels import unknown_participants, unknown_sessions
@@ -28,8 +28,6 @@ from bids_synth.core.modality import MODALITIES, Modality
 from bids_synth.core.visit import Scan, Visit, visit_label
 from bids_synth.errors import Problem, UsageError, raise_all
 from bids_synth.recipe.recipe import Recipe
-
-__all__ = ["Discovery", "Filters", "query", "read_filters"]
 
 Found = dict[Key, dict[str, list[Scan]]]
 Strays = dict[Key, list[str]]
