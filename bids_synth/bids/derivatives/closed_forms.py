@@ -8,12 +8,12 @@ from pathlib import Path
 from bids_synth.bids.derivatives.file_names import OutputNames, Region
 from bids_synth.bids.derivatives.sidecars import (
     held_block,
+    native_block,
     read_sidecar,
     refuse_shadow,
     withdraw,
     write_sidecar,
 )
-from bids_synth.bids.derivatives.uris import bids_uri, bids_uris
 from bids_synth.core.visit import Prepared, Visit
 from bids_synth.physics.formulas import can_compute
 from bids_synth.recipe.recipe import Recipe
@@ -54,17 +54,10 @@ def write_closed_form(
         raise ValueError(message)
     path = OutputNames(prepared.visit, prepared.reference).closed_form(quantity)
     refuse_shadow(path, prepared.visit, output, dataset)
-    scans = prepared.visit.scans
-    inputs = [scans[m].path for m in maps]
-    inputs += [prepared.transforms[m] for m in maps if m in prepared.transforms]
-    reference = scans[prepared.reference].path
     block = {
         "Description": f"{quantity}, COMPUTED from {', '.join(maps)} by closed-form physics "
         "(multiparametric qBOLD), no network; not acquired",
-        "Sources": bids_uris([*inputs, prepared.mask], output, dataset),
-        "SpatialReference": bids_uri(reference, output, dataset),
-        "SkullStripped": prepared.stripped or region == "brain",
-        "Units": image.unit,
+        **native_block(prepared, maps, image.unit, output, dataset=dataset, region=region),
         "ClosedForm": {
             "SourceModalities": list(maps),
             **constants,

@@ -8,7 +8,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bids_synth.bids.derivatives.file_names import OutputNames
-from bids_synth.bids.derivatives.sidecars import read_sidecar, withdraw, write_sidecar
+from bids_synth.bids.derivatives.sidecars import (
+    read_sidecar,
+    resolution_text,
+    withdraw,
+    write_sidecar,
+)
 from bids_synth.bids.names import parse_name
 from bids_synth.core.settings import OutputSpace
 from bids_synth.core.visit import Prepared
@@ -40,7 +45,7 @@ def write_copies(
         block = original | {
             "Description": f"{original['Description']}; resampled to {space.name} by an affine",
             "Sources": [f"bids::{source}", f"bids::{transform}"],
-            "Resolution": _resolution(volume, space),
+            "Resolution": resolution_text(volume.grid, f"res-{space.resolution} of {space.name}"),
         }
         del block["SpatialReference"]
         if space.image is not None:
@@ -74,9 +79,3 @@ def copy_is_current(original: Path, space: OutputSpace, output: Path) -> bool:
     there: dict[str, Any] = read_sidecar(copy) or {}
     known = "PreparationKey" in there and copy.is_file()
     return known and all(there.get(key) == here.get(key) for key in _SAME)
-
-
-def _resolution(volume: Volume, space: OutputSpace) -> str:
-    size = " x ".join(f"{mm:.4g}" for mm in volume.grid.spacing)
-    shape = " x ".join(str(n) for n in volume.grid.shape)
-    return f"{size} mm, {shape} voxels, res-{space.resolution} of {space.name}"

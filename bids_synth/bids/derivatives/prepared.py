@@ -112,7 +112,7 @@ def _sidecars(
     scans = prepared.visit.scans
     reference = scans[prepared.reference].path
     common = {"SpatialReference": bids_uri(reference, output, dataset)}
-    on_grid = {"Resolution": resolution_text(prepared.grid)}
+    on_grid = {"Resolution": resolution_text(prepared.grid, "cropped around the mask")}
     result: dict[str, dict[str, Any]] = {}
     for modality in prepared.images:
         inputs = [scans[modality].path, *_present(placed.transforms.get(modality))]

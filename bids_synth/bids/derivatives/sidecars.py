@@ -5,14 +5,15 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bids_synth.bids.derivatives.dataset import refuse_raw_folder
-from bids_synth.bids.derivatives.file_names import sidecar_of
+from bids_synth.bids.derivatives.file_names import Region, sidecar_of
+from bids_synth.bids.derivatives.uris import bids_uri, bids_uris
 from bids_synth.bids.names import parse_name
-from bids_synth.core.visit import Visit
+from bids_synth.core.visit import Prepared, Visit
 from bids_synth.errors import UsageError, VisitError
 from bids_synth.spatial.grid import Grid
 from bids_synth.spatial.volume import LEAST, json_text, stays_inside, write_text
@@ -41,11 +42,32 @@ def held_block(held: int, unit: str) -> dict[str, Any]:
     return {"HeldToBounds": block} if held else {}
 
 
-def resolution_text(grid: Grid) -> str:
-    """The `Resolution` key of an image whose name has `res-`."""
+def resolution_text(grid: Grid, extent: str) -> str:
+    """The `Resolution` key of an image whose name has `res-`; `extent` is what the grid shows."""
     size = " x ".join(f"{mm:.4g}" for mm in grid.spacing)
     shape = " x ".join(str(n) for n in grid.shape)
-    return f"{size} mm, {shape} voxels, cropped around the mask"
+    return f"{size} mm, {shape} voxels, {extent}"
+
+
+def native_block(
+    prepared: Prepared,
+    sources: Sequence[str],
+    unit: str,
+    output: Path,
+    *,
+    dataset: Path,
+    region: Region,
+) -> dict[str, Any]:
+    """What is said of every image on the reference's native grid that is made of `sources`."""
+    scans, transforms = prepared.visit.scans, prepared.transforms
+    inputs = [scans[m].path for m in sources]
+    inputs += [transforms[m] for m in sources if m in transforms]
+    return {
+        "Sources": bids_uris([*inputs, prepared.mask], output, dataset),
+        "SpatialReference": bids_uri(scans[prepared.reference].path, output, dataset),
+        "SkullStripped": prepared.stripped or region == "brain",
+        "Units": unit,
+    }
 
 
 def refuse_shadow(path: PurePosixPath, visit: Visit, output: Path, dataset: Path) -> None:

@@ -12,12 +12,12 @@ import numpy as np
 from bids_synth.bids.derivatives.file_names import OutputNames, Region
 from bids_synth.bids.derivatives.sidecars import (
     held_block,
+    native_block,
     read_sidecar,
     refuse_shadow,
     withdraw,
     write_sidecar,
 )
-from bids_synth.bids.derivatives.uris import bids_uri, bids_uris
 from bids_synth.bids.names import parse_name
 from bids_synth.core.modality import MODALITIES
 from bids_synth.core.synthetic import Synthetic
@@ -56,7 +56,10 @@ def write_synthetic(
     spread = names.uncertainty(modality.name, tracer=tracer)
     for path in (image, spread):
         refuse_shadow(path, prepared.visit, output, dataset)
-    common = _common(synthetic, prepared, output, dataset, region)
+    unit = synthetic.image.unit
+    common = native_block(
+        prepared, synthetic.sources, unit, output, dataset=dataset, region=region
+    ) | {"Synthetic": True}
     uncertainty = _uncertainty(synthetic, prepared, f"bids::{spread}", model)
     block = {
         "Description": f"SYNTHETIC {modality.name}, made from {', '.join(synthetic.sources)}; "
@@ -65,7 +68,7 @@ def write_synthetic(
         "SynthesisModel": dict(model),
         "PreparationKey": prepared.key,
         **_coverage(synthetic, prepared),
-        **held_block(synthetic.held, synthetic.image.unit),
+        **held_block(synthetic.held, unit),
         "Uncertainty": uncertainty,
         "QualityVerdict": {"Level": verdict.level, "Reasons": list(verdict.reasons)},
     }
@@ -115,22 +118,6 @@ def is_current(sidecar: Mapping[str, Any], *, key: str, model: Mapping[str, Any]
     now = json.loads(json.dumps({name: model.get(name) for name in compared}))
     same = all(block.get(name) == now[name] for name in compared)
     return same and sidecar.get("PreparationKey") == key
-
-
-def _common(
-    synthetic: Synthetic, prepared: Prepared, output: Path, dataset: Path, region: Region
-) -> dict[str, Any]:
-    scans = prepared.visit.scans
-    inputs = [scans[m].path for m in synthetic.sources]
-    transforms = [prepared.transforms[m] for m in synthetic.sources if m in prepared.transforms]
-    inputs += [*transforms, prepared.mask]
-    return {
-        "Sources": bids_uris(inputs, output, dataset),
-        "SpatialReference": bids_uri(scans[prepared.reference].path, output, dataset),
-        "SkullStripped": prepared.stripped or region == "brain",
-        "Units": synthetic.image.unit,
-        "Synthetic": True,
-    }
 
 
 def _coverage(synthetic: Synthetic, prepared: Prepared) -> dict[str, Any]:

@@ -16,6 +16,8 @@ import numpy.typing as npt
 from bids_synth.core.coverage import shared_mask
 from bids_synth.core.visit import Prepared
 from bids_synth.errors import VisitError
+from bids_synth.learn.data.patches import Start, start_around
+from bids_synth.spatial.grid import Shape
 from bids_synth.system.atomic import atomic_write
 
 LIMIT = 1e4
@@ -51,6 +53,12 @@ class Stored:
     def __reduce__(self) -> tuple[Any, ...]:
         """Another process opens the same files."""
         return reopen, (self.label, self.participant, self.present, self.folders)
+
+    def draw_window(self, rng: np.random.Generator, patch: Shape) -> Start:
+        """The window around a voxel of the mask, each as likely as any other."""
+        flat = int(self.centres[rng.integers(len(self.centres))])
+        centre = [int(n) for n in np.unravel_index(flat, self.mask.shape)]
+        return start_around(centre, self.mask.shape, patch)
 
 
 class MapMaker(Protocol):

@@ -13,7 +13,7 @@ from bids_synth.errors import UsageError
 from bids_synth.learn.data.array_cache import Stored
 from bids_synth.learn.data.augment import Change, amplify, draw_change, mirror
 from bids_synth.learn.data.auxiliary_inputs import given_extras
-from bids_synth.learn.data.patches import Start, cut, start_around
+from bids_synth.learn.data.patches import Start, cut
 from bids_synth.learn.data.scenarios import Scenario, draw_scenario
 from bids_synth.recipe.recipe import Recipe
 
@@ -71,9 +71,7 @@ class Patches(Dataset[Item]):
         rng = np.random.default_rng([self.seed, 1, index])
         number = int(rng.choice(self._people[order[place]]))
         visit = self.visits[number]
-        flat = int(visit.centres[rng.integers(len(visit.centres))])
-        centre = [int(n) for n in np.unravel_index(flat, visit.mask.shape)]
-        start = start_around(centre, visit.mask.shape, self.recipe.fit.patch)
+        start = visit.draw_window(rng, self.recipe.fit.patch)
         change = draw_change(self.recipe, rng)
         progress = index / self.total
         return Draw(

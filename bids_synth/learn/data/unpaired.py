@@ -13,7 +13,7 @@ from bids_synth.errors import UsageError
 from bids_synth.learn.data.array_cache import Stored
 from bids_synth.learn.data.augment import Change, amplify, draw_change, mirror
 from bids_synth.learn.data.dataset import Item
-from bids_synth.learn.data.patches import Start, cut, start_around
+from bids_synth.learn.data.patches import Start, cut
 from bids_synth.recipe.recipe import Recipe
 
 
@@ -63,9 +63,7 @@ class UnpairedPatches(Dataset[Item]):
         rng = np.random.default_rng([self.seed, 3, row, index])
         number = int(rng.choice(people[order[place]]))
         visit = self.visits[number]
-        flat = int(visit.centres[rng.integers(len(visit.centres))])
-        centre = [int(n) for n in np.unravel_index(flat, visit.mask.shape)]
-        start = start_around(centre, visit.mask.shape, self.recipe.fit.patch)
+        start = visit.draw_window(rng, self.recipe.fit.patch)
         return Half(number, start, draw_change(self.recipe, rng))
 
     def apply(self, row: int, half: Half) -> tuple[np.ndarray, np.ndarray]:

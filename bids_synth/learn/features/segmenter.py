@@ -16,7 +16,7 @@ from torch.nn import functional
 from bids_synth.core.modality import MODALITIES
 from bids_synth.errors import UsageError
 from bids_synth.learn.data.array_cache import Stored
-from bids_synth.learn.data.patches import cut, start_around
+from bids_synth.learn.data.patches import cut
 from bids_synth.learn.fit.finite import require_finite
 from bids_synth.recipe.recipe import Recipe
 from bids_synth.recipe.sections.network import PLANAR
@@ -169,9 +169,7 @@ def _patches(
         images, labels = [], []
         for number in rng.integers(len(pairs), size=count):
             visit, target = pairs[number]
-            flat = int(visit.centres[rng.integers(len(visit.centres))])
-            centre = [int(n) for n in np.unravel_index(flat, visit.mask.shape)]
-            start = start_around(centre, visit.mask.shape, (i, j, k))
+            start = visit.draw_window(rng, (i, j, k))
             patch = cut(visit.images[target], start, (i, j, k)).astype(np.float32)
             images.append(patch)
             labels.append(np.digitize(patch, limits.of[target]))
