@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bids_synth.core.synthetic import Synthetic
 from bids_synth.report.figures.planes import choose_planes, limits, sample
 from bids_synth.report.figures.scan import draw_flicker, draw_scans
 from bids_synth.report.figures.synthetic import (
@@ -116,7 +117,8 @@ def test_limits_hold_tissue_and_never_coincide():
 
 
 def shown(**more) -> Shown:
-    return Shown("T2w", {"T1w": IMAGE}, IMAGE, MASK, **more)
+    more = {"spread": None} | more
+    return Shown(Synthetic("T2w", ("T1w",), IMAGE, **more), {"T1w": IMAGE}, MASK)
 
 
 def text_of(path) -> str:
@@ -170,7 +172,9 @@ def test_the_mosaic_grows_by_the_real_image_and_the_error(tmp_path):
 
 def test_the_colour_bar_is_in_the_images_unit(tmp_path):
     ct = Volume(IMAGE.array * 10, UPRIGHT, "HU")
-    path = draw_synthetic(Shown("ct", {"T1w": IMAGE}, ct, MASK), tmp_path / "ct.svg")
+    path = draw_synthetic(
+        Shown(Synthetic("ct", ("T1w",), ct, None), {"T1w": IMAGE}, MASK), tmp_path / "ct.svg"
+    )
     assert "ct, HU" in text_of(path)
 
 
@@ -203,7 +207,7 @@ def test_figures_of_a_real_head_are_small_enough_for_a_page(tmp_path):
         pytest.skip("the real scans are not beside the checkout")
     t1w, t2w = (read_volume(folder / "anat" / f"{folder.name}_{m}.nii.gz") for m in ("T1w", "T2w"))
     mask = t1w.with_array((t1w.array > 0).astype(np.uint8))
-    real = Shown("T2w", {"T1w": t1w}, t2w, mask, t2w, t2w)
+    real = Shown(Synthetic("T2w", ("T1w",), t2w, t2w, real=t2w), {"T1w": t1w}, mask)
     assert_sound(draw_scans({"T1w": t1w, "T2w": t2w}, mask, tmp_path / "scans.svg"))
     assert_sound(draw_flicker(("T1w", t1w), ("T2w", t2w), mask, tmp_path / "flicker.svg"))
     assert_sound(draw_synthetic(real, tmp_path / "synth.svg"))

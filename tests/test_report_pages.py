@@ -268,7 +268,8 @@ def model_folder(tmp_path) -> Path:
 
 def test_the_group_page_is_whole_and_needs_no_other_file(tmp_path, model_folder):
     rows, summary = scored()
-    shown = Shown("T2w", {"T1w": image()}, image(), Volume(INSIDE, GRID), image(), image())
+    synthetic = Synthetic("T2w", ("T1w",), image(), image(), real=image())
+    shown = Shown(synthetic, {"T1w": image()}, Volume(INSIDE, GRID))
     path = write_group_report(
         tmp_path, model_folder=model_folder, recipe=load_recipe("impute"), summary=summary,
         rows=rows, examples=[Example("sub-01", shown)],

@@ -38,7 +38,7 @@ class Scored:
     """One withheld target of a visit: what was made of it, the real scan and the scores."""
 
     synthetic: Synthetic
-    """On the reference's native grid."""
+    """On the reference's native grid, with the real scan."""
     real: Volume
     """The withheld scan on the same grid."""
     rows: pd.DataFrame
@@ -115,7 +115,8 @@ def score_withheld(
         synthetic.spread.with_array(synthetic.spread.array * gain) if synthetic.spread else None
     )
     synthetic = replace(synthetic, image=answers["model"], spread=spread)
-    return Scored(on_native(synthetic, prepared), real, pd.DataFrame(rows), seen, mask)
+    native_image = replace(on_native(synthetic, prepared), real=real)
+    return Scored(native_image, real, pd.DataFrame(rows), seen, mask)
 
 
 def evaluation_features(recipe: Recipe) -> FeatureNetwork | None:

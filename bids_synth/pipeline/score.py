@@ -134,8 +134,4 @@ def _withhold(
 def _example(prepared: Prepared, scored: Scored) -> Example:
     synthetic = scored.synthetic
     sources = {m: prepared.image(m) for m in synthetic.sources}
-    mask = prepared.native_mask_image
-    shown = Shown(
-        synthetic.modality, sources, synthetic.image, mask, scored.real, synthetic.spread
-    )
-    return Example(prepared.label, shown)
+    return Example(prepared.label, Shown(synthetic, sources, prepared.native_mask_image))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -54,7 +54,7 @@ class _Album:
         if scored is None:
             self.images.append(native)
             return
-        self.images.append(replace(scored.synthetic, real=scored.real))
+        self.images.append(scored.synthetic)
         self.rows.append(scored.rows)
         self.seen += [scored.seen] if scored.seen else []
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bids_synth.core.synthetic import Synthetic
 from bids_synth.report.figures.canvas import (
     PALE,
     PAPER,
@@ -38,28 +39,22 @@ from bids_synth.spatial.volume import Volume
 class Shown:
     """One synthetic image with what it is compared with, all in one space."""
 
-    modality: str
-    """What the synthetic image shows."""
+    synthetic: Synthetic
+    """The image, with the acquired one where there is one."""
     sources: Mapping[str, Volume]
     """What it was made from, by modality, on any grid."""
-    synthetic: Volume
-    """The image."""
     mask: Volume
-    """Where it is meant to be right, on the grid of `synthetic`."""
-    real: Volume | None = None
-    """The acquired image on the same grid, where there is one."""
-    spread: Volume | None = None
-    """Standard deviation over the networks, on the same grid."""
+    """Where it is meant to be right, on its grid."""
 
     @property
     def window(self) -> Window:
         """Values of black and white for the synthetic and the real image alike."""
-        return limits(self.real or self.synthetic, self.mask)
+        return limits(self.synthetic.real or self.synthetic.image, self.mask)
 
     @property
     def unit(self) -> str:
         """Unit of its values, in words."""
-        return unit_words(self.synthetic.unit)
+        return unit_words(self.synthetic.image.unit)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,17 +79,17 @@ def comparison(shown: Shown, planes: Sequence[Plane], *, doubt: bool = False) ->
         for name, image in shown.sources.items()
     ]
     first = len(columns)
-    bounded = _gray(shown.synthetic, planes, shown.window)
-    columns.append(_Column(f"synthetic {shown.modality}", SYNTHETIC, bounded))
-    if shown.real is not None:
-        acquired = _gray(shown.real, planes, shown.window)
-        columns.append(_Column(f"real {shown.modality}", REAL, acquired))
-    label = f"{shown.modality}, {shown.unit}"
+    grays = _gray(shown.synthetic.image, planes, shown.window)
+    columns.append(_Column(f"synthetic {shown.synthetic.modality}", SYNTHETIC, grays))
+    if shown.synthetic.real is not None:
+        acquired = _gray(shown.synthetic.real, planes, shown.window)
+        columns.append(_Column(f"real {shown.synthetic.modality}", REAL, acquired))
+    label = f"{shown.synthetic.modality}, {shown.unit}"
     bars = [Bar((first, len(columns) - 1), shown.window, label)]
-    if shown.real is not None:
-        columns.append(_error(shown, shown.real, planes))
-    if doubt and shown.spread is not None:
-        columns.append(_doubt(shown, shown.spread, planes))
+    if shown.synthetic.real is not None:
+        columns.append(_error(shown, shown.synthetic.real, planes))
+    if doubt and shown.synthetic.spread is not None:
+        columns.append(_doubt(shown, shown.synthetic.spread, planes))
     for number, column in enumerate(columns):
         if column.bar is not None:
             bars.append(Bar((number, number), *column.bar))
@@ -107,11 +102,11 @@ def draw_spread(shown: Shown, path: Path) -> Path:
 
     ValueError where there is a single network.
     """
-    if shown.spread is None:
-        message = f"the synthetic {shown.modality} has no spread to draw"
+    if shown.synthetic.spread is None:
+        message = f"the synthetic {shown.synthetic.modality} has no spread to draw"
         raise ValueError(message)
     planes = choose_planes(shown.mask, axial=(0.35, 0.5, 0.65), coronal=(0.5,), sagittal=(0.52,))
-    column = _doubt(shown, shown.spread, planes)
+    column = _doubt(shown, shown.synthetic.spread, planes)
     bars = [Bar((0, len(planes) - 1), *column.bar)] if column.bar else []
     mosaic = Mosaic([column.panels], [p.name for p in planes], bars=bars)
     with styled():
@@ -137,11 +132,11 @@ def draw_histogram(shown: Shown, path: Path, *, training_range: Window | None = 
                 "label": "training visits: mean ± 2 SD",
             }
             axes.axvspan(mean - 2 * sd, mean + 2 * sd, **band)
-        if shown.real is not None:
-            values = shown.real.array[inside]
-            _histogram(axes, values, edges, "#2f7fb8", f"real {shown.modality}")
-        values = shown.synthetic.array[inside]
-        _histogram(axes, values, edges, "#e07a1f", f"synthetic {shown.modality}")
+        if shown.synthetic.real is not None:
+            values = shown.synthetic.real.array[inside]
+            _histogram(axes, values, edges, "#2f7fb8", f"real {shown.synthetic.modality}")
+        values = shown.synthetic.image.array[inside]
+        _histogram(axes, values, edges, "#e07a1f", f"synthetic {shown.synthetic.modality}")
         axes.set(xlim=(edges[0], edges[-1]), yticks=[])
         axes.set_ylim(bottom=0)
         axes.spines["left"].set_visible(False)
@@ -167,7 +162,7 @@ def _gray(image: Volume, planes: Sequence[Plane], window: Window) -> list[Panel]
 
 
 def _error(shown: Shown, real: Volume, planes: Sequence[Plane]) -> _Column:
-    error = real.with_array(shown.synthetic.array - real.array)
+    error = real.with_array(shown.synthetic.image.array - real.array)
     reach = span(np.abs(error.array[shown.mask.array > 0]), tail=1.0)[1]
     window = (-reach, reach)
     panels = [
@@ -184,7 +179,7 @@ def _doubt(shown: Shown, spread: Volume, planes: Sequence[Plane]) -> _Column:
     for plane in planes:
         doubt = _inside(spread, shown.mask, plane)
         share = np.nan_to_num(np.clip(doubt / window[1], 0, 1))
-        under = Shade(sample(shown.synthetic, plane), shown.window)
+        under = Shade(sample(shown.synthetic.image, plane), shown.window)
         over = Shade(doubt, window, "inferno", (0.85 * share**0.8).astype(np.float32))
         panels.append(Panel(plane, [under, over]))
     label = f"spread (SD), {shown.unit}"

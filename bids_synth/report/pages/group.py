@@ -88,7 +88,7 @@ def _example(example: Example) -> dict[str, str]:
         svg = svg_text(draw_mosaic(comparison(shown, planes, doubt=True)))
     return {
         "visit": example.visit,
-        "modality": shown.modality,
+        "modality": shown.synthetic.modality,
         "sources": ", ".join(shown.sources),
         "picture": _picture(svg),
     }

@@ -72,12 +72,11 @@ def write_visit_figures(output: Path, report: VisitReport) -> tuple[Path, ...]:
         own = report.reduced.get(name, prepared)
         present = [m for m in synthetic.sources if m in own.images]
         sources = {m: own.image(m) for m in present}
-        mask_there, spread = own.native_mask_image, synthetic.spread
-        shown = Shown(name, sources, synthetic.image, mask_there, synthetic.real, spread)
+        shown = Shown(synthetic, sources, own.native_mask_image)
         written.append(draw_synthetic(shown, at("synth", name)))
         training_range = report.training_ranges.get(name)
         written.append(draw_histogram(shown, at("histogram", name), training_range=training_range))
-        if shown.spread is not None:
+        if synthetic.spread is not None:
             written.append(draw_spread(shown, at("spread", name)))
     fragments = {
         "scores": scores_html(report.scores),
