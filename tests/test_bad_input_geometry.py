@@ -26,6 +26,7 @@ from bids_synth.prepare.checks import admit_header, faults_of, read_scan
 from bids_synth.prepare.header import Header
 from bids_synth.prepare.registration.rigid import register_rigid
 from bids_synth.spatial.grid import Grid
+from bids_synth.spatial.placement import Placement
 from bids_synth.spatial.volume import Volume, read_grid, write_volume
 
 NONE = {"sform": (SFORM_CODE, "h", 0), "qform": (QFORM_CODE, "h", 0)}
@@ -33,7 +34,8 @@ NONE = {"sform": (SFORM_CODE, "h", 0), "qform": (QFORM_CODE, "h", 0)}
 
 def header(shape: tuple[int, ...], *spacing: float) -> Header:
     affine = np.diag([*spacing, 1.0])
-    return Header(shape, np.dtype(np.int16), (spacing[0], spacing[1], spacing[2]), affine, affine)
+    sizes = (spacing[0], spacing[1], spacing[2])
+    return Header(shape, np.dtype(np.int16), sizes, Placement(affine, affine))
 
 
 def test_without_sform_and_qform_left_and_right_are_unknown(tmp_path: Path) -> None:

@@ -237,9 +237,11 @@ def _span_faults(grid: Grid) -> list[str]:
 
 
 def _axes_faults(header: Header) -> list[str]:
-    if header.sform is None or header.qform is None:
+    if header.place.sform is None or header.place.qform is None:
         return []
-    axes = ["".join(map(str, aff2axcodes(form))) for form in (header.sform, header.qform)]
+    axes = [
+        "".join(map(str, aff2axcodes(form))) for form in (header.place.sform, header.place.qform)
+    ]
     if axes[0] == axes[1]:
         return []
     message = f"its sform ({axes[0]}) and qform ({axes[1]}) contradict each other"
@@ -248,10 +250,10 @@ def _axes_faults(header: Header) -> list[str]:
 
 def _gap(header: Header) -> float:
     """Largest distance, mm, between the two places of a corner by sform and qform."""
-    if header.sform is None or header.qform is None:
+    if header.place.sform is None or header.place.qform is None:
         return 0.0
     last = np.asarray(_shape(header), np.float64) - 1
     corners = np.stack(np.meshgrid(*[(0.0, n) for n in last], indexing="ij"), -1).reshape(-1, 3)
-    difference: Affine = header.sform - header.qform
+    difference: Affine = header.place.sform - header.place.qform
     gaps = corners @ difference[:3, :3].T + difference[:3, 3]
     return float(np.linalg.norm(gaps, axis=1).max())

@@ -11,7 +11,6 @@ import numpy as np
 from nibabel.imageglobals import LoggingOutputSuppressor
 from nibabel.spatialimages import HeaderDataError
 
-from bids_synth.spatial.grid import Affine
 from bids_synth.spatial.placement import Placement, placement, raw_header
 from bids_synth.spatial.volume import readable
 
@@ -29,24 +28,15 @@ class Header:
     """Type of one voxel as stored; None for one that nibabel does not know."""
     sizes: tuple[float, float, float]
     """Voxel size along i, j, k as written, in `unit`."""
-    sform: Affine | None
-    """Voxel index -> RAS+ mm by matrix; None where its code is 0 or it is no usable one."""
-    qform: Affine | None
-    """Voxel index -> RAS+ mm by rotation; None where its code is 0 or it is no usable one."""
+    place: Placement
+    """Where the voxels lie."""
     unit: str = "mm"
     """Unit of length: mm (also where none is given), metre or micrometre."""
-    faults: tuple[str, ...] = ()
-    """Why a form that is given cannot be used."""
     notes: tuple[str, ...] = ()
     """What is odd about what is used."""
     step: float | None = None
     """Value of one stored number, where its sign is that of the value; None for unsigned
     numbers and where an intercept moves zero."""
-
-    @property
-    def place(self) -> Placement:
-        """Where the voxels lie."""
-        return Placement(self.sform, self.qform, self.faults)
 
 
 def read_header(path: Path) -> Header:
@@ -64,10 +54,8 @@ def _header(raw: Any) -> Header:
         shape=tuple(dim[1 : count + 1]),
         voxels=_voxels(raw),
         sizes=(sizes[0], sizes[1], sizes[2]),
-        sform=place.sform,
-        qform=place.qform,
+        place=place,
         unit=_UNITS.get(int(raw["xyzt_units"]) & 7, "mm"),
-        faults=place.faults,
         notes=(*place.notes, *_slope_notes(raw)),
         step=_step(raw),
     )
