@@ -53,6 +53,8 @@ ENTITIES: Mapping[str, str] = MappingProxyType(
 )
 """Key in file names -> name in pybids, in the order that BIDS prescribes in file names."""
 
+KEYS: Mapping[str, str] = MappingProxyType({name: key for key, name in ENTITIES.items()})
+"""Name in pybids -> key in file names."""
 DATATYPES = tuple(sorted({m.datatype for m in MODALITIES.values()}))
 """Folders in which images of ours lie."""
 IMAGES = (".nii", ".nii.gz")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from bids_synth.pipeline.admission import admitted
 from bids_synth.prepare.brain.external import check_skull_strip
 from bids_synth.recipe.recipe import Recipe, load_recipe
 from bids_synth.recipe.tasks import tasks_of
+from bids_synth.spatial.volume import read_json_object
 
 LOG = logging.getLogger(__name__)
 
@@ -92,10 +92,6 @@ def discover(settings: Settings, recipe: Recipe) -> Discovery:
 
 def dataset_name(dataset: Path) -> str:
     """Name of a dataset by its description, else by its folder; one line of printable text."""
-    try:
-        description = json.loads((dataset / "dataset_description.json").read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        description = None
-    name = description.get("Name") if isinstance(description, dict) else None
+    name = (read_json_object(dataset / "dataset_description.json") or {}).get("Name")
     words = " ".join(str(name or dataset.name).split())
     return "".join(letter if letter.isprintable() else "?" for letter in words)[:500]

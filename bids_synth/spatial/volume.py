@@ -190,6 +190,15 @@ def finite(content: Any) -> Any:
     return None if isinstance(content, float) and not isfinite(content) else content
 
 
+def read_json_object(path: Path) -> dict[str, Any] | None:
+    """The JSON object in a file; None where it is absent, broken or holds something else."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
 def one_line(error: Exception) -> str:
     """The words of an error without their line breaks."""
     return " ".join(str(error).split()) or type(error).__name__

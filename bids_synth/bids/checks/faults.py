@@ -81,13 +81,14 @@ def table_notes(dataset: Path, listed: Collection[str], asked: Sequence[str]) ->
 
 def _folders(dataset: Path) -> set[str]:
     with os.scandir(dataset) as entries:
-        return {e.name[4:] for e in entries if e.name.startswith("sub-") and _is_folder(e)}
+        return {e.name[4:] for e in entries if e.name.startswith("sub-") and is_folder(e)}
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder or leads to one; False also for a link in a circle."""
     try:
         return entry.is_dir()
-    except OSError:  # A link in a circle.
+    except OSError:
         return False
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from bids_synth.bids.names import ENTITIES, IMAGES, derivative_path
+from bids_synth.bids.names import ENTITIES, IMAGES, KEYS, derivative_path
 from bids_synth.core.modality import MODALITIES, Modality
 
 SUFFIXES = {m.suffix.lower(): m.suffix for m in MODALITIES.values()}
@@ -209,8 +209,7 @@ def _in_session(path: PurePosixPath) -> bool:
 
 
 def _fixed(modality: Modality) -> dict[str, str | None]:
-    keys = {name: key for key, name in ENTITIES.items()}
-    return {keys[name]: label for name, label in modality.entities.items()}
+    return {KEYS[name]: label for name, label in modality.entities.items()}
 
 
 def _free_text(stem: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, metadata
@@ -12,7 +11,7 @@ from typing import Any
 from bids_synth.bids.derivatives.uris import dataset_link
 from bids_synth.core.modality import MODALITIES
 from bids_synth.errors import UsageError
-from bids_synth.spatial.volume import json_text, write_text
+from bids_synth.spatial.volume import json_text, read_json_object, write_text
 
 BIDS_VERSION = "1.10.0"
 
@@ -74,7 +73,7 @@ def open_output(
     warning. Raises UsageError where the output is a raw dataset or lies among its scans.
     """
     refuse_raw_folder(output, dataset)
-    existing = _read_description(output / "dataset_description.json")
+    existing = read_json_object(output / "dataset_description.json") or {}
     if existing.get("DatasetType", "derivative") != "derivative":
         message = (
             f"{output}: is a {existing['DatasetType']} dataset; expected a folder for derivatives"
@@ -107,7 +106,7 @@ def _description(
     derivatives: Mapping[str, Path],
     existing: Mapping[str, Any],
 ) -> dict[str, Any]:
-    raw = _read_description(dataset / "dataset_description.json")
+    raw = read_json_object(dataset / "dataset_description.json") or {}
     others = {name: dataset_link(path, output) for name, path in derivatives.items()}
     known = existing.get("DatasetLinks")
     links = {
@@ -133,14 +132,6 @@ def _code_url() -> dict[str, str]:
     except PackageNotFoundError:
         urls = []
     return {"CodeURL": urls[0].split(", ", 1)[-1]} if urls else {}
-
-
-def _read_description(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return data if isinstance(data, dict) else {}
 
 
 def _warn_of_other_version(existing: Mapping[str, Any], version: str, output: Path) -> None:

@@ -7,16 +7,13 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
 
-from bids_synth.bids.names import ENTITIES, derivative_path
+from bids_synth.bids.names import KEYS, derivative_path
 from bids_synth.core.modality import MODALITIES
 from bids_synth.core.visit import Visit
 from bids_synth.spatial.grid import Grid
 from bids_synth.spatial.template import SPACE
 
 Region = Literal["brain", "head"]
-
-
-_KEYS = {name: key for key, name in ENTITIES.items()}
 
 
 @dataclass(frozen=True)
@@ -90,7 +87,7 @@ class OutputNames:
     def _kind(self, modality: str, tracer: str | None = None) -> dict[str, str]:
         """Entities that tell a modality from others of its suffix: agent and tracer."""
         fixed = MODALITIES[modality].entities.items()
-        entities = {_KEYS[name]: label for name, label in fixed if label is not None}
+        entities = {KEYS[name]: label for name, label in fixed if label is not None}
         scan = self.visit.scans.get(modality)
         if tracer is None and scan is not None:
             tracer = scan.entities.get("trc")

@@ -16,7 +16,7 @@ from bids_synth.bids.names import parse_name
 from bids_synth.core.visit import Prepared, Visit
 from bids_synth.errors import UsageError, VisitError
 from bids_synth.spatial.grid import Grid
-from bids_synth.spatial.volume import LEAST, json_text, stays_inside, write_text
+from bids_synth.spatial.volume import LEAST, json_text, read_json_object, stays_inside, write_text
 from bids_synth.system.atomic import atomic_write
 
 
@@ -28,12 +28,7 @@ def write_sidecar(image: PurePosixPath, content: Mapping[str, Any], output: Path
 
 def read_sidecar(image: Path) -> dict[str, Any] | None:
     """The JSON beside an image; None where it is absent or broken."""
-    path = image.with_name(image.name.split(".", 1)[0] + ".json")
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return data if isinstance(data, dict) else None
+    return read_json_object(image.with_name(image.name.split(".", 1)[0] + ".json"))
 
 
 def held_block(held: int, unit: str) -> dict[str, Any]:

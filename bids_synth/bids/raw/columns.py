@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -12,6 +11,7 @@ from bids_synth.core.modality import MODALITIES
 from bids_synth.physics.blood import SPANS, USUAL, percentage
 from bids_synth.physics.uptake import WEIGHTS
 from bids_synth.recipe.recipe import Recipe
+from bids_synth.spatial.volume import read_json_object
 
 WEIGHT = "weight"
 """The column of a body's weight, kg."""
@@ -98,13 +98,9 @@ def _names(present: Sequence[str], wanted: Sequence[str]) -> tuple[dict[str, str
 
 def _units(path: Path, names: Mapping[str, str]) -> dict[str, str]:
     """Name that the recipe uses -> `Units` of participants.json, where it is told."""
-    try:
-        data = json.loads(path.read_text("utf-8-sig"))
-    except (OSError, ValueError, RecursionError):
-        return {}
     units: dict[str, str] = {}
     by_fold = {folded(column): want for column, want in names.items()}
-    for column, entry in data.items() if isinstance(data, dict) else ():
+    for column, entry in (read_json_object(path) or {}).items():
         unit = entry.get("Units") if isinstance(entry, dict) else None
         if isinstance(unit, str):
             units[names.get(column, by_fold.get(folded(column), _known(column)))] = unit

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from bids_synth.bids.checks.faults import home_of
+from bids_synth.bids.checks.faults import home_of, is_folder
 from bids_synth.bids.names import DATATYPES, IMAGES
 from bids_synth.system.os_errors import denied
 
@@ -110,9 +110,9 @@ def _walk(listing: Listing, folder: PurePosixPath, above: tuple[tuple[int, int],
         return
     if not entries and not {*folder.parts} & _ELSEWHERE:
         listing.notes.append(f"{path}: is an empty folder; fetch its content, or remove it")
-    for name, is_folder in entries:
+    for name, enterable in entries:
         inner = folder / name
-        walked = _is_walked(inner, is_folder=is_folder)
+        walked = _is_walked(inner, is_folder=enterable)
         if walked:
             _walk(listing, inner, (*above, (status.st_dev, status.st_ino)))
         # A folder named T1w may hold the slices of one.
@@ -159,14 +159,6 @@ def locked(folder: Path) -> str | None:
         return f"{folder}: {_why(folder, error)}"
     except OSError:
         return None
-
-
-def is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether an entry is a folder or leads to one; False also for a link in a circle."""
-    try:
-        return entry.is_dir()
-    except OSError:
-        return False
 
 
 def _why(path: Path, error: OSError) -> str:

@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bids_synth.bids.raw.folders import is_folder, locked
+from bids_synth.bids.checks.faults import is_folder
+from bids_synth.bids.raw.folders import locked
 
 _SHOWN = 10
 

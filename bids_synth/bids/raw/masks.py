@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bids_synth.bids.checks.doubts import is_derived
 from bids_synth.bids.derivatives.sidecars import read_sidecar
 from bids_synth.bids.names import Name, parse_name
 from bids_synth.bids.raw.folders import locked
@@ -21,7 +22,6 @@ _PATTERNS = (
     "*_label-brain_mask.nii*",
 )
 _NOT_OF_THE_SCAN = frozenset({"desc", "space", "res", "den", "label"})
-_DERIVED = frozenset({"desc", "space", "res", "den", "label", "from", "to"})
 _INDICES = frozenset({"run", "echo", "flip", "inv", "split", "chunk"})
 """Entities whose labels are numbers: run-1 is run-01."""
 _OWN_SPACES = frozenset(kind.suffix for kind in MODALITIES.values())
@@ -182,7 +182,7 @@ def _other_source(path: Path, scan: Scan) -> str:
             name = parse_name("/".join(["anat", str(source).split(":")[-1]]))
         except ValueError:
             continue
-        if name.suffix == MODALITIES[scan.modality].suffix and not _DERIVED & name.entities.keys():
+        if name.suffix == MODALITIES[scan.modality].suffix and not is_derived(name):
             raw.append(name)
     if not raw or any(_is_of(name, scan) for name in raw):
         return ""

@@ -15,6 +15,7 @@ from bids_synth.core.units import Conversion, told_conversion
 from bids_synth.core.visit import Scan, Visit
 from bids_synth.physics.uptake import suv_per_bq
 from bids_synth.recipe.recipe import Recipe
+from bids_synth.spatial.volume import read_json_object
 
 Told = dict[str, tuple[Any, Path]]
 
@@ -121,11 +122,7 @@ class UnitReader:
 
     def _read(self, path: Path) -> dict[str, Any]:
         if path not in self._content:
-            try:
-                data = json.loads(path.read_text("utf-8-sig"))
-            except (OSError, ValueError, RecursionError):
-                data = {}
-            self._content[path] = data if isinstance(data, dict) else {}
+            self._content[path] = read_json_object(path) or {}
         return self._content[path]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import re
 import shutil
 import signal
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from bids_synth.core.manifest import from_manifest
 from bids_synth.core.visit import Prepared, Visit
+from bids_synth.spatial.volume import read_json_object
 from bids_synth.system.os_errors import MORE_MEMORY, explained
 
 _REASON = re.compile(r"^\s*(?:\w+\.)*(\w*Error)\b:? ?(.*)", re.MULTILINE)
@@ -29,13 +29,8 @@ _LEAST_SPACE = 2**20
 
 def read_outcome(path: Path, visit: Visit, key: str) -> Prepared | None:
     """The prepared visit of a manifest; None where it is absent or of other inputs."""
-    try:
-        data = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    if not isinstance(data, dict) or data.get("Key") != key:
-        return None
-    return from_manifest(data, visit, path.parent)
+    data = read_json_object(path) or {}
+    return from_manifest(data, visit, path.parent) if data.get("Key") == key else None
 
 
 def failure_of(

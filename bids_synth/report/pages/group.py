@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +28,7 @@ from bids_synth.report.figures.synthetic import Shown, comparison
 from bids_synth.report.pages.fragments import plain_facts
 from bids_synth.report.pages.score_tables import START, first_protocol, score_tables, score_tiles
 from bids_synth.report.pages.templates import page
-from bids_synth.spatial.volume import write_text
+from bids_synth.spatial.volume import read_json_object, write_text
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,16 +143,9 @@ def _people(split: Sequence[dict[str, list[str]]]) -> str:
     return " / ".join(str(len(first[part])) for part in ("training", "validation", "test"))
 
 
-def _card(path: Path) -> dict[str, Any]:
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return card if isinstance(card, dict) else {}
-
-
 def _facts(path: Path, recipe: Recipe) -> list[tuple[str, str]]:
-    facts = [(words, value) for words, value in plain_facts(_card(path)) if words != "recipe"]
+    card = plain_facts(read_json_object(path) or {})
+    facts = [(words, value) for words, value in card if words != "recipe"]
     spacing, fit = recipe.grid.spacing, recipe.fit
     network = f"{recipe.network.name}, {recipe.network.filters} filters"
     return [
