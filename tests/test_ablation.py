@@ -12,7 +12,7 @@ from learn_toys import make_visit, minus_error, prepare_toys, toy_recipe, toy_sp
 from bids_synth.core.settings import Settings
 from bids_synth.core.visit import Prepared
 from bids_synth.errors import RecipeError
-from bids_synth.evaluate.ablation import WHOLE, withheld_sets
+from bids_synth.evaluate.ablation import ALL_SOURCES, withheld_sets
 from bids_synth.learn.fit.fit import fit_model
 from bids_synth.measure.table import read_rows, summarise
 from bids_synth.pipeline.score import score_and_report
@@ -64,11 +64,11 @@ def test_the_table_holds_every_visit_with_and_without(scored):
     table = read_rows(place / "models" / "toy" / "ablation.tsv")
     assert set(table["method"]) == {"model"}
     t2 = table[table["target"] == "T2w"]
-    assert sorted(t2["withheld"].unique()) == [WHOLE, "without PDw"]
+    assert sorted(t2["withheld"].unique()) == [ALL_SOURCES, "without PDw"]
     assert t2.groupby("withheld")["visit"].nunique().tolist() == [3, 3]
     assert set(t2.loc[t2["withheld"] == "without PDw", "sources"]) == {"T1w"}
     whole = read_rows(place / "models" / "toy" / "metrics.tsv").query("method == 'model'")
-    merged = t2[t2["withheld"] == WHOLE].merge(whole, on=["visit", "target", "sources"])
+    merged = t2[t2["withheld"] == ALL_SOURCES].merge(whole, on=["visit", "target", "sources"])
     assert merged["psnr_x"].tolist() == merged["psnr_y"].tolist()
     assert len(merged) == 3
     visit = held_out[0]
@@ -76,7 +76,7 @@ def test_the_table_holds_every_visit_with_and_without(scored):
     real = read_volume(visit.images["T2w"]).array[inside].mean()
     assert t2.loc[t2["visit"] == visit.label, "real"].tolist() == pytest.approx([real] * 2)
     other = t2[t2["withheld"] == "without PDw"]["psnr"].to_numpy()
-    assert not np.allclose(other, t2[t2["withheld"] == WHOLE]["psnr"])
+    assert not np.allclose(other, t2[t2["withheld"] == ALL_SOURCES]["psnr"])
 
 
 def test_the_page_shows_the_study(scored):

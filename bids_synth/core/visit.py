@@ -79,8 +79,8 @@ class Visit:
         A slab only where there is nothing else: its mask would be that of a part of the brain.
         """
         present = [m for m in preference if m in self.scans]
-        whole = [m for m in present if not self.scans[m].slab]
-        return next(iter(whole or present), None)
+        wide = [m for m in present if not self.scans[m].slab]
+        return next(iter(wide or present), None)
 
     def without(self, modalities: Collection[str]) -> Visit:
         """The visit as if it lacked these scans, and the mask that lies in the space of one.

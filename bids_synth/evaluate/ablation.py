@@ -15,7 +15,7 @@ from bids_synth.recipe.recipe import Recipe
 from bids_synth.recipe.tasks import Task
 from bids_synth.report.figures.ablation import AblationShown
 
-WHOLE = "all sources"
+ALL_SOURCES = "all sources"
 """Label of the set from which nothing is withheld."""
 VOXELS = 2000
 """Voxels of a visit, evenly spread over its mask, that are drawn against one another."""
@@ -74,7 +74,7 @@ class Ablation:
 
     def shown(self, recipe: Recipe) -> AblationShown | None:
         """What the page of the group draws; None where no set was withheld from any visit."""
-        if not any(set(rows["withheld"]) - {WHOLE} for rows in self.rows):
+        if not any(set(rows["withheld"]) - {ALL_SOURCES} for rows in self.rows):
             return None
         points = scatter(pd.concat(self.means, ignore_index=True))
         units = {target: recipe.unit(target) for target in recipe.targets}

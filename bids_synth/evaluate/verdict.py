@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from bids_synth.core.synthetic import Level, Verdict
+from bids_synth.prepare.coverage import COMPLETE
 
 REVIEW_Z, FAIL_Z = 4.0, 8.0
 """Standard deviations from the training visits at which a figure is looked at, or refused."""
-WHOLE = 0.995
-"""Share of the mask from which a scan counts as whole."""
 
 TrainingRanges = Mapping[str, tuple[float, float]]
 """Name of a figure -> mean and standard deviation over the training visits."""
@@ -43,12 +42,12 @@ _CHECKS = {
         floor=0.02, side=-1, review=(1.02, 2.0), fail=(1.005, 2.0), digits=3,
     ),
     "coverage": _Check(
-        "the {0} covers {1:.0f} % of the {2}", floor=1.0, side=-1, review=(WHOLE, np.inf),
+        "the {0} covers {1:.0f} % of the {2}", floor=1.0, side=-1, review=(COMPLETE, np.inf),
         bare=True,
     ),
     "synthesised": _Check(
         "it was made in {1:.0f} % of the {2}; elsewhere too few of its sources are there",
-        floor=1.0, side=-1, review=(WHOLE, np.inf), bare=True,
+        floor=1.0, side=-1, review=(COMPLETE, np.inf), bare=True,
     ),
     "template_correlation": _Check(
         "the head may not have been found in the reference scan: correlation with the template",

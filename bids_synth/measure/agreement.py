@@ -17,7 +17,7 @@ KEYS = ("visit", "participant", "target", "sources", "method")
 """What names one synthetic image, as in the table of scores."""
 GROUP = ("target", "sources", "method", "region")
 """What is drawn in one panel."""
-WHOLE = "mask"
+MASK = "mask"
 """Name of the region that is the whole mask."""
 Values: TypeAlias = pd.DataFrame
 """Columns `KEYS`, `region`, `voxels`, `real`, `synthetic`, `bias`, `percent_bias`."""
@@ -40,7 +40,7 @@ def mean_values(
     """
     inside = require_comparable(real, synthetic, mask)
     tables = [
-        region_means(real.array, synthetic.array, inside.astype(np.int64), {1: WHOLE}),
+        region_means(real.array, synthetic.array, inside.astype(np.int64), {1: MASK}),
     ]
     if labels is not None:
         if not labels.grid.matches(real.grid, tolerance=1e-3):

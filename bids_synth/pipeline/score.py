@@ -10,7 +10,7 @@ import pandas as pd
 
 from bids_synth.core.settings import Settings
 from bids_synth.core.visit import Prepared
-from bids_synth.evaluate.ablation import WHOLE, Ablation, withheld_sets
+from bids_synth.evaluate.ablation import ALL_SOURCES, Ablation, withheld_sets
 from bids_synth.evaluate.regional import Regional
 from bids_synth.evaluate.scenarios import scenarios
 from bids_synth.evaluate.score import Scored, evaluation_features, score_withheld
@@ -69,11 +69,11 @@ def score_and_report(
 def _tasks(held_out: Sequence[Prepared], recipe: Recipe) -> Iterator[tuple[Prepared, Task]]:
     """All that is scored: every scenario, and the largest of a target without what is ablated."""
     for prepared in held_out:
-        whole: dict[str, Task] = {}
+        largest: dict[str, Task] = {}
         for task in scenarios(prepared, recipe):
-            whole.setdefault(task.target, task)
+            largest.setdefault(task.target, task)
             yield prepared, task
-        for task in whole.values():
+        for task in largest.values():
             yield from ((prepared, left) for _, left in withheld_sets(recipe, task))
 
 
@@ -91,10 +91,10 @@ def _score(
     examples: list[Example] = []
     ablation = Ablation()
     for visit in held_out:
-        whole: dict[str, Task] = {}
+        largest: dict[str, Task] = {}
         for task in scenarios(visit, model.recipe):
             target, sources = task.target, task.sources
-            first = whole.setdefault(target, task) == task
+            first = largest.setdefault(target, task) == task
             prepared = withheld.of(visit, task)
             if prepared is None:
                 continue
@@ -108,8 +108,8 @@ def _score(
             if len(examples) < EXAMPLES:
                 examples.append(_example(prepared, scored))
             if first:
-                ablation.add(WHOLE, scored, prepared)
-        for task in whole.values():
+                ablation.add(ALL_SOURCES, scored, prepared)
+        for task in largest.values():
             _withhold(ablation, synthesizer, withheld, visit, task)
     if not rows:
         LOG.warning("no test visit has a target beside its sources: nothing could be scored")

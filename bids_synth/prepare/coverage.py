@@ -14,7 +14,7 @@ from bids_synth.spatial.volume import Volume
 
 Where = npt.NDArray[np.bool_]
 
-WHOLE = 0.995
+COMPLETE = 0.995
 """Share of the mask from which a scan counts as whole."""
 COARSE = 2.0
 """Voxel size, mm, of the copy in which padding is followed from the border."""

@@ -134,8 +134,10 @@ class _Search:
         """Keep what else lies in the folders, and the visits that cannot be looked at."""
         self.doubts.look_at(listing.files, self.used)
         for key, fault in listing.problems:
-            whole = key[1] is None and (not self.participants or key[0] in self.participants)
-            if whole or _asked(key, self.participants, self.sessions):
+            of_participant = key[1] is None and (
+                not self.participants or key[0] in self.participants
+            )
+            if of_participant or _asked(key, self.participants, self.sessions):
                 self.strays[key].append(fault)
                 self.found.setdefault(key, {})
 

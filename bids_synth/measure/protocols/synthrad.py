@@ -95,9 +95,9 @@ def _ssim(one: Array, other: Array, inside: Inside) -> float:
         for part, n in zip(bounding_box(inside), one.shape, strict=True)
     )
     _, similarity = structural_similarity(one[wide], other[wide], data_range=RANGE, full=True)
-    whole = np.zeros(one.shape)
-    whole[wide] = similarity
-    return _mean_within(whole, inside)
+    full = np.zeros(one.shape)
+    full[wide] = similarity
+    return _mean_within(full, inside)
 
 
 def _mean_within(similarity: Array, inside: Inside) -> float:

@@ -116,31 +116,31 @@ class VisitSynthesis:
             LOG.info("%s", line)
         return VisitResult(visit, (*lines, *album.unscored), album.scores, tuple(album.seen))
 
-    def _one(self, task: Task, whole: Prepared, album: _Album) -> list[str]:
+    def _one(self, task: Task, full: Prepared, album: _Album) -> list[str]:
         """The path of one image; the line that tells of it, none where it cannot be made."""
-        prepared = self.withheld.of(whole, task) if task.real else whole
+        prepared = self.withheld.of(full, task) if task.real else full
         if prepared is None:
             return []
-        if prepared is not whole:
+        if prepared is not full:
             album.reduced[task.target] = prepared
         image = self.synthesizer.synthesize(prepared, task.target, sources=task.sources)
         image = judged(image, prepared, self.model)
         native = on_native(image, prepared)
         self.writer.write(image, native, prepared)
-        scored = self._scored(image, task, prepared, whole, album.unscored)
+        scored = self._scored(image, task, prepared, full, album.unscored)
         album.add(native, scored)
-        return [_line(whole.visit, image)]
+        return [_line(full.visit, image)]
 
     def _scored(
         self,
         image: Synthetic,
         task: Task,
         prepared: Prepared,
-        whole: Prepared,
+        full: Prepared,
         unscored: list[str],
     ) -> Scored | None:
         """The scores of an image whose target is real; None where it is not, or may not be."""
-        if not (task.real and self._may_score(whole, task.target, unscored)):
+        if not (task.real and self._may_score(full, task.target, unscored)):
             return None
         begun = None
         if self.start is not None:

@@ -120,46 +120,46 @@ class Withheld:
 
 
 def _with_truth(
-    reduced: Prepared, whole: Prepared, target: str, recipe: Recipe, work: Path
+    reduced: Prepared, full: Prepared, target: str, recipe: Recipe, work: Path
 ) -> Prepared:
     """A reduced preparation with a target beside it that gave nothing to it.
 
     Its image and scale lie on the prepared grid; the native mask holds only what the target's
     field of view covers. VisitError where that is nothing.
     """
-    named = f"{reduced.key}:{whole.key}:{target}"
+    named = f"{reduced.key}:{full.key}:{target}"
     place = work / "withheld" / "truth" / hashlib.sha256(named.encode()).hexdigest()[:40]
     if not place.is_dir():
         with atomic_write(place, folder=True) as part:
-            _write_truth(reduced, whole, target, recipe, part)
+            _write_truth(reduced, full, target, recipe, part)
     known = json.loads((place / f"{target}.json").read_text("utf-8"))
     return replace(
         reduced,
-        visit=whole.visit,
+        visit=full.visit,
         images={**reduced.images, target: place / f"{target}.nii.gz"},
         scales={**reduced.scales, target: Scale(**known["scale"])},
         conversions={**reduced.conversions, target: Conversion(**known["conversion"])},
         transforms={**reduced.transforms, target: place / "transform.txt"},
         native_mask=place / "native_mask.nii.gz",
-        contents=whole.contents,
+        contents=full.contents,
         truths=frozenset({target}),
     )
 
 
 def _write_truth(
-    reduced: Prepared, whole: Prepared, target: str, recipe: Recipe, folder: Path
+    reduced: Prepared, full: Prepared, target: str, recipe: Recipe, folder: Path
 ) -> None:
-    scan = whole.visit.scans[target]
-    to_target = inverse(read_itk(whole.transforms[reduced.reference]))
-    if target != whole.reference:
-        to_target = read_itk(whole.transforms[target]) @ to_target
+    scan = full.visit.scans[target]
+    to_target = inverse(read_itk(full.transforms[reduced.reference]))
+    if target != full.reference:
+        to_target = read_itk(full.transforms[target]) @ to_target
     transform = write_itk(to_target, folder / "transform.txt")
     resample_scan(
         scan.path, target, reduced.mask, transform, recipe.preparation, folder, scan.conversion
     )
     mask, truth = reduced.native_mask_image, read_volume(scan.path)
-    whole_view = truth.with_array(np.ones(truth.grid.shape, np.uint8))
-    seen = resample(whole_view, mask.grid, transform=to_target, order=0)
+    field_of_view = truth.with_array(np.ones(truth.grid.shape, np.uint8))
+    seen = resample(field_of_view, mask.grid, transform=to_target, order=0)
     covered = mask.with_array(mask.array * (seen.array > 0))
     if not covered.array.any():
         message = f"{scan.path}: covers nothing of the mask"

@@ -23,7 +23,7 @@ from bids_synth.prepare.bias import correct_bias
 from bids_synth.prepare.brain.find_brain import find_brain
 from bids_synth.prepare.brain.region import core, support
 from bids_synth.prepare.checks import admit_scans, look_at_voxels, read_scan
-from bids_synth.prepare.coverage import WHOLE, coverage, share_of
+from bids_synth.prepare.coverage import COMPLETE, coverage, share_of
 from bids_synth.prepare.native import prepared_grid
 from bids_synth.prepare.registration.rigid import register_rigid
 from bids_synth.recipe.sections.preparation import GridPart, PreparationPart
@@ -249,7 +249,7 @@ def collect(
     for modality, path in coverage.items():
         covered = read_mask(path)
         quality[f"coverage_{modality}"] = share_of(covered, inside)
-        if quality[f"coverage_{modality}"] < WHOLE:
+        if quality[f"coverage_{modality}"] < COMPLETE:
             partial[modality] = path
         if modality in transforms:
             other, both = read_volume(images[modality]).array, inside.array * covered.array

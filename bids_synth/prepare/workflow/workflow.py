@@ -173,16 +173,16 @@ def prepare_visits(
     _quiet(stop=stop_on_first_crash or pdb)
     before = set(crashes.iterdir())
     base = _base(work)
-    whole = pe.Workflow(name="prepare", base_dir=str(base))
+    workflow = pe.Workflow(name="prepare", base_dir=str(base))
     # Not by nipype's own configuration, to which a % in a path is syntax.
-    whole.config = {"execution": {"crashdump_dir": str(crashes)}}
+    workflow.config = {"execution": {"crashdump_dir": str(crashes)}}
     keys: dict[str, str] = {}
     problems: list[Problem] = []
     refused: str | None = None
     for visit in visits:
         try:
             key = preparation_key(visit, recipe, seed=seed, skull_strip=skull_strip)
-            whole.add_nodes(
+            workflow.add_nodes(
                 [init_prepare_wf(visit, recipe, key=key, seed=seed, skull_strip=skull_strip)]
             )
             keys[visit.label] = key
@@ -193,7 +193,7 @@ def prepare_visits(
         graph = crashes / "graph.dot" if write_graph else None
         debugging = faults_as_raised() if pdb else nullcontext()
         with exclusive(keys, base / "turns", does="prepares"), chdir(work), debugging:
-            refused = _run(whole, plugin, graph=graph, raising=pdb)
+            refused = _run(workflow, plugin, graph=graph, raising=pdb)
     fresh = [path for path in crashes.iterdir() if path not in before]
     prepared = {}
     for visit in (v for v in visits if v.label in keys):
