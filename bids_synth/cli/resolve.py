@@ -188,18 +188,18 @@ def _fold_problems(arguments: argparse.Namespace) -> list[str]:
     return [] if 0 <= fold <= last else [f"--fold {fold}: expected 0 to {last} (--folds)"]
 
 
-def _pairs(given: Sequence[str], option: str, problems: list[str]) -> dict[str, str]:
-    pairs = [text.partition("=") for text in given]
+def _pairs(texts: Sequence[str], option: str, problems: list[str]) -> dict[str, str]:
+    pairs = [text.partition("=") for text in texts]
     problems += [
         f"{option} {text}: expected NAME=VALUE"
-        for text, (name, _, value) in zip(given, pairs, strict=True)
+        for text, (name, _, value) in zip(texts, pairs, strict=True)
         if not name or not value
     ]
     return {name: value for name, _, value in pairs}
 
 
-def _labels(given: Sequence[str], prefix: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(label.removeprefix(prefix) for label in given))
+def _labels(labels: Sequence[str], prefix: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(label.removeprefix(prefix) for label in labels))
 
 
 def _memory(text: str | None, problems: list[str]) -> float:

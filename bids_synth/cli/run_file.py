@@ -140,8 +140,8 @@ def _option(where: str, key: str, value: Any, problems: list[str]) -> list[str]:
     return [option, *map(str, values)] if values else []
 
 
-def _told(given: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
-    return {key: given[key] for key in keys if given.get(key) not in (None, [])}
+def _told(options: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    return {key: options[key] for key in keys if options.get(key) not in (None, [])}
 
 
 def _plain(key: str, value: Any) -> Any:

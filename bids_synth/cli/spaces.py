@@ -17,10 +17,10 @@ RESOLUTIONS = ("1", "2")
 """Voxel sizes, mm, of the embedded template; TemplateFlow's labels for others."""
 
 
-def output_spaces(given: Sequence[str], problems: list[str]) -> tuple[OutputSpace, ...]:
+def output_spaces(names: Sequence[str], problems: list[str]) -> tuple[OutputSpace, ...]:
     """The templates among `SPACE[:res-N]`; a line in `problems` for each that is not there."""
     spaces: list[OutputSpace] = []
-    for text in given:
+    for text in names:
         name, *modifiers = text.split(":")
         if name in NATIVE and not modifiers:
             continue

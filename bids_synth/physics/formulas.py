@@ -29,9 +29,9 @@ LEAST_SHARE = 1e-6
 """Part of the most blood under a Gaussian below which nothing is known of a voxel."""
 
 
-def can_compute(quantity: str, given: Collection[str]) -> bool:
-    """True where all maps that the closed form needs are given."""
-    return quantity in NEEDED and set(NEEDED[quantity]) <= set(given)
+def can_compute(quantity: str, present: Collection[str]) -> bool:
+    """True where all maps that the closed form needs are present."""
+    return quantity in NEEDED and set(NEEDED[quantity]) <= set(present)
 
 
 def blood_frequency(hct: float) -> float:

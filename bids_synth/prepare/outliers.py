@@ -132,15 +132,15 @@ def _spikes(values: Array, extreme: Bools, *, base: float, least: float, ratio: 
     return result
 
 
-def _replaced(array: Array, found: Bools) -> Array:
-    """The image with the median of the good voxels around each that was found."""
+def _replaced(array: Array, outliers: Bools) -> Array:
+    """The image with the median of the good voxels around each outlier."""
     result = array.copy()
     usual = np.median(_thinned(array))
-    for place in np.argwhere(found):
+    for place in np.argwhere(outliers):
         result[tuple(place)] = usual
         for reach in (1, 2, 3):
             around = tuple(slice(max(p - reach, 0), p + reach + 1) for p in place)
-            good = array[around][~found[around]]
+            good = array[around][~outliers[around]]
             if good.size:
                 result[tuple(place)] = np.median(good)
                 break

@@ -80,8 +80,8 @@ class Recipe(Part):
 
     @field_validator("tune", mode="before")
     @classmethod
-    def _flat(cls, given: Any) -> Any:
-        return flat_keys(given)
+    def _flat(cls, table: Any) -> Any:
+        return flat_keys(table)
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:

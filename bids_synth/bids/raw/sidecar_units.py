@@ -85,15 +85,19 @@ class UnitReader:
             message = f"{path}: Units of {scan.path.name}: {error}"
             raise ValueError(message) from error
 
-    def _uptake(self, found: Conversion, told: Told, traits: Mapping[str, str]) -> Conversion:
+    def _uptake(
+        self, conversion: Conversion, entries: Told, traits: Mapping[str, str]
+    ) -> Conversion:
         """From activity in a volume to SUV."""
-        sidecar = {key: value for key, (value, _) in told.items()}
+        sidecar = {key: value for key, (value, _) in entries.items()}
         try:
             each, words = suv_per_bq(sidecar, grams=body_weight(traits))
         except ValueError as error:
-            message = f"to convert {found.unit} to SUV it lacks {error}; add it to the sidecar"
+            message = (
+                f"to convert {conversion.unit} to SUV it lacks {error}; add it to the sidecar"
+            )
             raise ValueError(message) from error
-        return replace(found, factor=found.factor * each, becomes="SUV", remark=words)
+        return replace(conversion, factor=conversion.factor * each, becomes="SUV", remark=words)
 
     def _remember(self, name: str, conversion: Conversion, path: Path) -> None:
         words = conversion.remark

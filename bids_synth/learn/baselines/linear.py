@@ -65,10 +65,10 @@ class Gramian:
                     table[number, row] = self.answer(subset, target)[columns]
         return table
 
-    def answer(self, given: Sequence[str], target: str) -> npt.NDArray[np.float64]:
-        """Coefficients as of `solve`; of the closed form of the target alone where it is given."""
+    def answer(self, sources: Sequence[str], target: str) -> npt.NDArray[np.float64]:
+        """Coefficients as of `solve`; of the closed form of the target alone where it is there."""
         closed = f"closed-{target}"
-        return self.solve([closed] if closed in given else given, target)
+        return self.solve([closed] if closed in sources else sources, target)
 
     def _most_sources(
         self, sources: Sequence[str], target: str

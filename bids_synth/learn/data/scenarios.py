@@ -53,10 +53,10 @@ def chance_of_several(recipe: Recipe, progress: float) -> float:
 
 
 def _withhold(
-    recipe: Recipe, given: list[str], count: int, rng: np.random.Generator
+    recipe: Recipe, sources: list[str], count: int, rng: np.random.Generator
 ) -> frozenset[str]:
     if count == 0:
         return frozenset()
-    first = str(rng.choice([m for m in given if recipe.modalities[m] == "either"] or given))
-    others = [m for m in given if m != first]
+    first = str(rng.choice([m for m in sources if recipe.modalities[m] == "either"] or sources))
+    others = [m for m in sources if m != first]
     return frozenset([first, *(str(m) for m in rng.permutation(others)[: count - 1])])

@@ -183,10 +183,10 @@ def _weights(labels: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def _measure_spread(made: Segmenter, images: torch.Tensor) -> None:
-    for number, maps in enumerate(made.maps(images)):
+def _measure_spread(segmenter: Segmenter, images: torch.Tensor) -> None:
+    for number, maps in enumerate(segmenter.maps(images)):
         spread = maps.std(dim=(0, 2, 3, 4))
-        made.get_buffer(f"spread{number}").copy_(torch.where(spread > 1e-3, spread, 1.0))
+        segmenter.get_buffer(f"spread{number}").copy_(torch.where(spread > 1e-3, spread, 1.0))
 
 
 def key_of(path: Path) -> str:

@@ -67,9 +67,9 @@ def _map_numbers(network: nn.Module, recipe: Recipe) -> int:
     """Numbers of all maps of one patch, by a pass that computes shapes alone."""
     total = 0
 
-    def add(_module: nn.Module, _given: Any, made: Any) -> None:
+    def add(_module: nn.Module, _inputs: Any, output: Any) -> None:
         nonlocal total
-        total += made.numel() if isinstance(made, torch.Tensor) else 0
+        total += output.numel() if isinstance(output, torch.Tensor) else 0
 
     for part in network.modules():
         if not any(True for _ in part.children()):

@@ -64,16 +64,16 @@ class SearchPart(Part):
         return self.choices or tuple(v for v in (self.low, self.high) if v is not None)
 
 
-def flat_keys(given: Any, prefix: str = "") -> Any:
+def flat_keys(table: Any, prefix: str = "") -> Any:
     """Searches by dotted key, however the TOML file nests them.
 
     >>> flat_keys({"fit": {"ema": {"low": 0.9}}, "network.filters": {"choices": [8, 16]}})
     {'fit.ema': {'low': 0.9}, 'network.filters': {'choices': [8, 16]}}
     """
-    if not isinstance(given, Mapping):
-        return given
+    if not isinstance(table, Mapping):
+        return table
     flat: dict[str, Any] = {}
-    for name, value in given.items():
+    for name, value in table.items():
         nested = isinstance(value, Mapping) and value
         if nested and all(isinstance(v, Mapping) for v in value.values()):
             flat |= flat_keys(value, f"{prefix}{name}.")

@@ -29,13 +29,13 @@ def fill_absent(
 
 
 def keep_available(
-    made: torch.Tensor, images: torch.Tensor, available: torch.Tensor
+    synthetic: torch.Tensor, images: torch.Tensor, available: torch.Tensor
 ) -> torch.Tensor:
     """Synthetic images (N, S, I, J, K), replaced by the real ones where those are available.
 
     The implicit conditioning of MM-GAN (Sharma 2020, doi:10.1109/TMI.2019.2945521).
     """
-    return torch.where(spread(available, images), images.to(made.dtype), made)
+    return torch.where(spread(available, images), images.to(synthetic.dtype), synthetic)
 
 
 def spread(available: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
