@@ -28,7 +28,6 @@ def atomic_write(path: Path, *, folder: bool = False) -> Iterator[Path]:
 
 
 # The name by which the room of fitting still calls it.
-aside = atomic_write
 
 
 @contextmanager

@@ -43,6 +43,3 @@ def _wait(file: IO[str], name: str, does: str) -> None:
     else:
         return
     fcntl.lockf(file, fcntl.LOCK_EX)
-
-
-my_turn = exclusive  # The name by which the room of fitting still calls it.

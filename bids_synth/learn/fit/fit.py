@@ -34,7 +34,7 @@ from bids_synth.learn.model.export import Fitted, export, member_name, populatio
 from bids_synth.learn.model.model import Model, load_model
 from bids_synth.learn.networks import Quantiles
 from bids_synth.recipe.recipe import Recipe
-from bids_synth.system.locks import my_turn
+from bids_synth.system.locks import exclusive
 
 VERSION = 6
 """Changes when the same inputs would give other weights, so that fits are not taken up."""
@@ -183,7 +183,7 @@ def fit_fold(
     A fold that another job fits in the same work directory is waited for and taken over.
     """
     turns = members[0].place.parent / "turns"
-    with my_turn({f"fold-{members[0].fold}"}, turns, does="fits"):
+    with exclusive({f"fold-{members[0].fold}"}, turns, does="fits"):
         if all(member.fitted() is not None for member in members):
             return
         recipe, fold = members[0].recipe, split.folds[members[0].fold]

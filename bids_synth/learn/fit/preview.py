@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bids_synth.system.atomic import aside
+from bids_synth.system.atomic import atomic_write
 
 FILE = "preview.npz"
 SIDE = 128
@@ -61,7 +61,7 @@ def add_preview(
     for name, value in added.items():
         earlier = [old[name][known]] if known.any() else []
         arrays[name] = np.concatenate([*earlier, np.asarray(value)[None]])
-    with aside(path) as part:
+    with atomic_write(path) as part:
         np.savez_compressed(part, allow_pickle=False, **arrays)
 
 
