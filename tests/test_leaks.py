@@ -191,8 +191,7 @@ def evaluated(house: House, place: Path, prepared: Prepared):
         dataset=place / "renamed", output=place / "out", level="participant",
         work=place / "work", device="cpu", evaluate=True, run_id="run",
     )  # fmt: skip
-    synthesis = VisitSynthesis(house.model.folder, house.recipe, settings)
-    synthesis.expect([prepared.visit])
+    synthesis = VisitSynthesis(house.model.folder, house.recipe, settings, [prepared.visit])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("bids_synth.pipeline.visit.withheld.prepare_reduced", prepare_toys)
         result = synthesis.synthesize(prepared)

@@ -221,7 +221,7 @@ def test_evaluate_writes_it_in_the_space_of_what_is_left(house: House, tmp_path:
     settings = replace(house.settings, output=output)
     (output / "logs").mkdir(parents=True)
     found, _ = prepare_all([house.visits["t"]], house.recipe, settings)
-    synthesis = VisitSynthesis(house.model.folder, house.recipe, settings)
+    synthesis = VisitSynthesis(house.model.folder, house.recipe, settings, [])
     synthesis.withhold(found.values())
     result = synthesis.synthesize(found["sub-t"])
     assert result.rows is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from bids_synth.bids.raw.query import Discovery
 from bids_synth.core.settings import Settings
 from bids_synth.core.split import Split
 from bids_synth.core.summary import RunSummary
@@ -27,6 +28,11 @@ def run_group(settings: Settings) -> RunSummary:
         from bids_synth.pipeline.plans import planned_group
 
         return planned_group(asked, dataset, settings)
+    return _prepare_and_learn(asked, dataset, settings)
+
+
+def _prepare_and_learn(asked: Recipe, dataset: Discovery, settings: Settings) -> RunSummary:
+    """The path of the data: split, prepare, fit, score."""
     recipe = learnable(asked, dataset)
     visits = [visit for visit in dataset.visits if useful(visit, recipe)]
     fits = not settings.preproc_only

@@ -56,13 +56,12 @@ def _synthesize(
     from bids_synth.pipeline.visit.reports import score_tables, write_pages
     from bids_synth.pipeline.visit.synthesize import VisitSynthesis
 
-    synthesis = VisitSynthesis(folder, recipe, settings)
-    synthesis.expect(dataset.visits)
+    synthesis = VisitSynthesis(folder, recipe, settings, dataset.visits)
     problems: list[Problem] = list(dataset.problems)
     results: list[VisitResult] = []
-    for batch in in_batches(dataset.visits, BATCH):
-        wanted = [visit for visit in batch if synthesis.wants(visit)]
-        prepared, failed = prepare_all(wanted, synthesis.model.recipe, settings)
+    wanted = [visit for visit in dataset.visits if synthesis.wants(visit)]
+    for batch in in_batches(wanted, BATCH):
+        prepared, failed = prepare_all(batch, synthesis.model.recipe, settings)
         problems += failed
         synthesis.withhold(prepared.values())
         for label in sorted(prepared):

@@ -60,9 +60,14 @@ class _Album:
 
 
 class VisitSynthesis:
-    """A model loaded once, applied to one prepared visit after the other."""
+    """A model loaded once, applied to one prepared visit after the other.
 
-    def __init__(self, folder: Path, recipe: Recipe, settings: Settings) -> None:
+    `visits` are all of the run: a participant is known to the model by any of them.
+    """
+
+    def __init__(
+        self, folder: Path, recipe: Recipe, settings: Settings, visits: Sequence[Visit]
+    ) -> None:
         self.model = load_model(folder)
         self.recipe = recipe
         self.settings = settings
@@ -71,7 +76,7 @@ class VisitSynthesis:
         self.baselines = self.model.baselines()
         self.start = load_start(self.synthesizer) if settings.evaluate else None
         self.features = evaluation_features(recipe) if settings.evaluate else None
-        self.guard = Guard(self.model.card, dataset_name(settings.dataset))
+        self.guard = Guard(self.model.card, dataset_name(settings.dataset), visits)
         self.withheld = Withheld(self.model.recipe, settings)
         self.writer = VisitWriter(self.model, recipe, settings)
         self.left_out: list[str] = []
@@ -89,10 +94,6 @@ class VisitSynthesis:
     def wants(self, visit: Visit) -> bool:
         """Whether this run makes or computes anything for a visit."""
         return bool(self.tasks(visit) or computed_of(visit, self.recipe))
-
-    def expect(self, visits: Sequence[Visit]) -> None:
-        """Tell of all visits of the run: a participant is known to the model by any of them."""
-        self.guard.visits = visits
 
     def withhold(self, prepared: Iterable[Prepared]) -> None:
         """Prepare, side by side, what these visits are without a reference that is to be made."""
