@@ -103,7 +103,7 @@ def mask(folder: Path) -> Iterator[str]:
         "The template is laid over the T1w, tissues are told apart, and what is grey or white "
         f"matter, closed and filled, is the brain: {one.sum():,} voxels, "
         f"{volume_ml(estimate):.0f} ml. The phantom's own mask has {volume_ml(known):.0f} ml; "
-        f"Dice {dice:.3f}. From the scan to the template, lengths along the axes change by "
+        f"Dice {dice:.3f}. From the template to the scan, lengths along the axes change by "
         f"{', '.join(f'{s:.3f}' for s in sizes)}.\n"
     )
 
@@ -123,7 +123,7 @@ def registration(folder: Path) -> Iterator[str]:
 
 
 def grid(folder: Path) -> Iterator[str]:
-    """Grid: what the network reads (`prepare/to_template`, `spatial`)"""
+    """Grid: what the network reads (`prepare/to_template.py`, `spatial`)"""
     image = read_volume(prepared(folder, "T1w"))
     inside = read_mask(prepared_mask(folder)).array > 0
     yield (
@@ -136,12 +136,12 @@ def grid(folder: Path) -> Iterator[str]:
 def scales(folder: Path) -> Iterator[str]:
     """Scale: numbers that networks like (`core/scale.py`)"""
     inside = read_mask(prepared_mask(folder)).array > 0
-    yield "| image | 0.5 % | median | 99.5 % | inside the mask |\n|---|---|---|---|---|"
+    yield "| image inside the mask | 0.5 % | median | 99.5 % | SD |\n|---|---|---|---|---|"
     for modality in SOURCES:
         values = read_volume(prepared(folder, modality)).array[inside]
         low, median, high = np.percentile(values, [0.5, 50, 99.5])
         sd = values.std()
-        yield f"| {modality} | {low:.0f} | {median:.0f} | {high:.0f} | SD {sd:.0f} |"
+        yield f"| {modality} | {low:.0f} | {median:.0f} | {high:.0f} | {sd:.0f} |"
     yield "\nThe scale maps the two percentiles of the core of the mask to 0 and 1, and back.\n"
 
 
@@ -162,14 +162,13 @@ def model(folder: Path) -> Iterator[str]:
 def image(folder: Path) -> Iterator[str]:
     """Synthesis: the T2w and how sure it is (`learn/synthesize.py`, `evaluate/verdict.py`)"""
     sidecar = sidecar_of(folder)
-    facts = sidecar["SynthesisModel"]
+    facts, verdict = sidecar["SynthesisModel"], sidecar["QualityVerdict"]
     yield (
         f"Every network of `{facts['Name']}` sees {' and '.join(facts['SourceModalities'])}; the "
         "mean is the image, their spread the uncertainty. The verdict is "
-        f"**{sidecar['QualityVerdict']}**.\n"
+        f"**{verdict['Level']}**.\n"
     )
-    reasons = sidecar.get("QualityReasons", [])
-    yield "".join(f"- {reason}\n" for reason in reasons)
+    yield "".join(f"- {reason}\n" for reason in verdict["Reasons"])
 
 
 def native(folder: Path) -> Iterator[str]:
