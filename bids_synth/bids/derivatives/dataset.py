@@ -140,7 +140,7 @@ def _warn_of_other_version(existing: Mapping[str, Any], version: str, output: Pa
     ours = [g for g in known if g.get("Name") == "bids_synth"]
     if ours and ours[0].get("Version") != version:
         _LOG.warning(
-            "%s: holds ours of bids_synth %s, this is %s; use another folder or --overwrite",
+            "%s: holds results of bids_synth %s, this is %s; use another folder or --overwrite",
             *(output, ours[0].get("Version"), version),
         )
 
