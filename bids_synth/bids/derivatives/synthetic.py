@@ -125,12 +125,12 @@ def _coverage(synthetic: Synthetic, prepared: Prepared) -> dict[str, Any]:
     shares = {m: prepared.quality.get(f"coverage_{m}", 1.0) for m in synthetic.sources}
     if synthetic.made_in is None and not prepared.coverage.keys() & shares.keys():
         return {}
-    bounded = 1.0
+    synthesised = 1.0
     if synthetic.made_in is not None:
         inside = prepared.native_mask_image.array > 0
-        bounded = float((synthetic.made_in.array[inside] > 0).mean())
+        synthesised = float((synthetic.made_in.array[inside] > 0).mean())
     rounded = {m: round(share, 4) for m, share in shares.items()}
-    return {"Coverage": {"Synthesised": round(bounded, 4), "Sources": rounded}}
+    return {"Coverage": {"Synthesised": round(synthesised, 4), "Sources": rounded}}
 
 
 def _uncertainty(

@@ -179,9 +179,9 @@ def tell(what: object) -> None:
 
 def listen() -> Any:
     """Wait for what the first process tells."""
-    words: list[Any] = [None]
-    distributed.broadcast_object_list(words, device=torch.device("cpu"))
-    return words[0]
+    orders: list[Any] = [None]
+    distributed.broadcast_object_list(orders, device=torch.device("cpu"))
+    return orders[0]
 
 
 def _number(given: Mapping[str, str], name: str) -> int:

@@ -50,7 +50,7 @@ def segment(
     Expectation maximisation over histograms of greys with a smooth bias field (Ashburner and
     Friston 2005, doi:10.1016/j.neuroimage.2005.02.018) and a pull of neighbours on one
     another; the histograms of the brain's three tissues are held close to a normal curve.
-    Where nothing was `seen` the priors stay.
+    Where nothing was `seen` the priors stay, and no grey speaks against the brain.
     """
     head = seen & (maps[AIR] < 0.5)
     low, high = np.percentile(image[head] if head.any() else image, [0.5, 99.5])
@@ -69,7 +69,7 @@ def segment(
             tissue *= seen
             bias = _bias(logs, tissue, table, spacing)
         else:
-            alone = _matter(table)[bins]
+            alone = np.where(seen, _matter(table)[bins], 1)
     return np.asarray(tissue, dtype=np.float32), alone
 
 
