@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
+from scripts import walk
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
-
-import walk  # noqa: E402
-
 PAGE = (ROOT / "docs" / "walk.md").read_text("utf-8")
 
 
