@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from safetensors.torch import save_file
+from feature_files import medicalnet_file, vgg_file
 
-from bids_synth.errors import ModelError
+from bids_synth.errors import ModelError, VisitError
 from bids_synth.evaluate.score import compare_features, evaluation_features
-from bids_synth.learn.features.extractor import axial_slices
-from bids_synth.measure.features import Seen, frechet_distance
+from bids_synth.learn.features.supplied import views_of
+from bids_synth.measure.features import Seen, frechet_distance, frechet_rows, perceptual_distance
 from bids_synth.measure.protocols.masked3d import real_scale
 from bids_synth.measure.table import summarise, with_frechet
 from bids_synth.recipe.recipe import load_recipe
 from bids_synth.spatial.grid import Grid
 from bids_synth.spatial.volume import Volume
 
-GRID = Grid((16, 14, 12), np.eye(4))
+GRID = Grid((16, 18, 17), np.eye(4))
 MASK = Volume(np.ones(GRID.shape, np.uint8), GRID)
 
 
@@ -28,13 +25,9 @@ def recipe(path):
     return load_recipe("impute", {"evaluation.features_from": str(path)})
 
 
-@pytest.fixture
-def path(tmp_path):
-    torch.manual_seed(0)
-    weights = {"layers.0.weight": torch.randn(4, 1, 3, 3), "layers.0.bias": torch.zeros(4)}
-    told = {"format": 1, "layers": [{"kernel": 3, "kept": True}]}
-    save_file(weights, tmp_path / "w.safetensors", metadata={"features": json.dumps(told)})
-    return tmp_path / "w.safetensors"
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    return vgg_file(tmp_path_factory.mktemp("features") / "w.safetensors")
 
 
 def image(seed):
@@ -49,9 +42,45 @@ def test_equal_images_are_at_0_and_noise_is_farther(path):
     distances, vectors = compare_features(features, real, images, MASK)
     assert distances["model"] == pytest.approx(0, abs=1e-9)
     assert 0 < distances["linear"] < distances["mean"]
-    slices = axial_slices(near, MASK, real_scale(real.array[MASK.array > 0]))
-    np.testing.assert_array_equal(vectors["linear"][1], features.vectors(slices))
-    assert vectors["model"][0].shape == (12, 4)
+    scale = real_scale(real.array[MASK.array > 0])
+    one, other = (
+        [features.maps(s) for s in views_of(v, MASK, scale, volumes=False)] for v in (near, real)
+    )
+    for vector, maps in zip(vectors["linear"][1], one, strict=True):
+        np.testing.assert_allclose(vector, maps[-1].mean(axis=(1, 2)), rtol=1e-5)
+    each = [perceptual_distance(a, b) for a, b in zip(one, other, strict=True)]
+    assert distances["linear"] == pytest.approx(np.mean(each))
+    assert vectors["model"][0].shape == (17, 512)
+
+
+def test_medicalnet_compares_whole_volumes(tmp_path):
+    features = evaluation_features(recipe(medicalnet_file(tmp_path / "resnet_10.pth")))
+    real = image(0)
+    near = real.with_array(real.array + 0.05 * image(1).array)
+    images = {"model": real, "linear": near, "mean": image(2)}
+    distances, vectors = compare_features(features, real, images, MASK)
+    assert distances["model"] == pytest.approx(0, abs=1e-9)
+    assert 0 < distances["linear"] < distances["mean"]
+    scaled = np.clip(real_scale(real.array).apply(real.array), 0, 1)
+    standard = (scaled - scaled.mean()) / scaled.std()
+    wanted = features.maps(standard.astype(np.float32))[-1].mean(axis=(1, 2, 3))
+    np.testing.assert_allclose(vectors["model"][0], [wanted], atol=1e-4)
+    seen = [Seen(p, "T2w", "T1w", vectors) for p in ("01", "02")]
+    assert all(np.isnan(row["mean"]) for row in frechet_rows(seen[:1], "masked3d"))
+    fid = {row["method"]: row["mean"] for row in frechet_rows(seen, "masked3d")}
+    assert fid["model"] == pytest.approx(0, abs=1e-4)
+    assert 0 < fid["linear"] < fid["mean"]
+
+
+@pytest.mark.parametrize("name", ["slices", "volumes"])
+def test_masks_that_are_too_small_for_the_network_cost_the_visit(name, path, tmp_path):
+    file = path if name == "slices" else medicalnet_file(tmp_path / "resnet_10.pth")
+    small = MASK.array.copy()
+    small[(slice(10, None) if name == "slices" else (..., slice(10, None)))] = 0
+    with pytest.raises(VisitError, match=r"too few for the network .* it needs 16 a side"):
+        compare_features(
+            evaluation_features(recipe(file)), image(0), {"model": image(1)}, Volume(small, GRID)
+        )
 
 
 def test_one_fid_a_target_and_method_over_all_slices(path):

@@ -12,8 +12,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from safetensors.torch import save_file
+from feature_files import vgg_file
 
 from bids_synth.cli.main import run_command
 from bids_synth.demo.dataset import make_demo
@@ -142,18 +141,10 @@ def test_a_search_is_shared_goes_on_and_ends_in_a_recipe_that_fits(
     assert load_model(out / "models/impute-tuned").recipe.fit == tuned.fit
 
 
-def feature_file(path: Path) -> Path:
-    torch.manual_seed(0)
-    weights = {"layers.0.weight": torch.randn(4, 1, 3, 3), "layers.0.bias": torch.zeros(4)}
-    told = {"format": 1, "layers": [{"kernel": 3, "kept": True}]}
-    save_file(weights, path, metadata={"features": json.dumps(told)})
-    return path
-
-
 def test_fid_and_perceptual_distance_stand_in_the_tables(
     place: Path, out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = feature_file(tmp_path / "weights.safetensors")
+    path = vgg_file(tmp_path / "weights.safetensors")
     assert run_command(group(place, out, evaluation__features_from=str(path))) == 0
     model = out / "models/impute"
     rows = pd.read_csv(model / "metrics.tsv", sep="\t")

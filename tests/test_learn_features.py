@@ -1,212 +1,292 @@
-"""Feature networks from files: their arithmetic against scipy, and every file that is refused."""
+"""Supplied networks: VGG16, LPIPS and MedicalNet against plain torch; files that are refused."""
 
 from __future__ import annotations
 
 import json
+import os
+import zipfile
 
 import numpy as np
 import pytest
 import torch
+from feature_files import (
+    WIDTHS,
+    linear_weights,
+    medicalnet_file,
+    plain_medicalnet,
+    plain_vgg16,
+    vgg_state,
+)
 from safetensors.torch import save_file
-from scipy.ndimage import correlate
 
 from bids_synth.core.scale import Scale
 from bids_synth.errors import ModelError
-from bids_synth.learn.features.extractor import axial_slices, load_features
+from bids_synth.learn.features.supplied import load_features, views_of
 from bids_synth.measure.features import frechet_distance, perceptual_distance
 from bids_synth.spatial.grid import Grid
 from bids_synth.spatial.volume import Volume
 
-LAYERS = [
-    {"kernel": 3, "kept": True, "pool": 2},
-    {"kernel": 5, "stride": 2, "relu": False, "kept": True},
-]
-SHAPES = {
-    "layers.0.weight": (4, 1, 3, 3), "layers.0.bias": (4,),
-    "layers.1.weight": (6, 4, 5, 5), "layers.1.bias": (6,),
-}  # fmt: skip
+AFTER = (3, 8, 15, 22, 29)
+"""Numbers of the ReLUs before the five poolings: relu1_2, relu2_2, relu3_3, relu4_3, relu5_3."""
+SLICES = np.random.default_rng(1).random((3, 32, 48), dtype=np.float32)
 
 
-def tensors(**changes):
-    torch.manual_seed(0)
-    return {name: torch.randn(shape) for name, shape in (SHAPES | changes).items()}
-
-
-def write(path, weights=None, **description):
-    told = {"format": 1, "layers": LAYERS} | description
-    save_file(weights or tensors(), path, metadata={"features": json.dumps(told)})
+@pytest.fixture(scope="module")
+def vgg(tmp_path_factory):
+    """As torchvision hands it out, with a classifier, here of a few numbers."""
+    path = tmp_path_factory.mktemp("vgg") / "vgg16-397923af.pth"
+    torch.save(vgg_state() | {"classifier.0.weight": torch.zeros(2, 2)}, path)
     return path
 
 
-@pytest.fixture
-def path(tmp_path):
-    return write(tmp_path / "small.safetensors", offset=[0.4], gain=[0.5])
+@pytest.fixture(scope="module")
+def lpips(tmp_path_factory):
+    path = tmp_path_factory.mktemp("lpips") / "lpips.safetensors"
+    save_file(vgg_state() | linear_weights(), path)
+    return path
 
 
-SLICES = np.random.default_rng(1).random((11, 12, 16), dtype=np.float32)
+def by_hand(image):
+    """Maps after each of the ReLUs; colours as LPIPS scales them, from -1 to 1."""
+    shift = torch.tensor([-0.030, -0.088, -0.188]).view(1, 3, 1, 1)
+    scale = torch.tensor([0.458, 0.448, 0.450]).view(1, 3, 1, 1)
+    maps, kept = (2 * torch.from_numpy(image).expand(1, 3, -1, -1) - 1 - shift) / scale, []
+    with torch.no_grad():
+        for number, layer in enumerate(plain_vgg16()):
+            maps = layer(maps)
+            kept += [maps[0]] if number in AFTER else []
+    return kept
 
 
-def by_hand(image, weights):
-    """The two layers by scipy's correlation, zeros beyond the edges."""
-
-    def layer(maps, number):
-        weight = weights[f"layers.{number}.weight"].numpy().astype(float)
-        bias = weights[f"layers.{number}.bias"].numpy().astype(float)
-        return np.stack([
-            b + sum(correlate(m, k, mode="constant") for m, k in zip(maps, kernel, strict=True))
-            for kernel, b in zip(weight, bias, strict=True)
-        ])  # fmt: skip
-
-    first = np.maximum(layer([(image.astype(float) - 0.4) / 0.5], 0), 0)
-    h, w = first.shape[1:]
-    pooled = first.reshape(4, h // 2, 2, w // 2, 2).max(axis=(2, 4))
-    return first, layer(pooled, 1)[:, ::2, ::2]
+def test_maps_of_vgg16_are_those_of_plain_layers(vgg):
+    network = load_features(vgg)
+    maps, wanted = network.maps(SLICES[0]), by_hand(SLICES[0])
+    assert [m.shape for m in maps] == [
+        (f, 32 // 2**n, 48 // 2**n) for n, f in enumerate(WIDTHS)
+    ]  # fmt: skip
+    for one, other in zip(maps, wanted, strict=True):
+        np.testing.assert_allclose(one, other.numpy(), atol=1e-3)
+    assert network.linear is None
+    assert not network.volumes
+    assert network.standardised(SLICES) is network
 
 
-def test_maps_are_those_of_a_correlation_by_hand(path):
-    found = load_features(path).maps(SLICES[3])
-    wanted = by_hand(SLICES[3], tensors())
-    assert [m.shape for m in found] == [(4, 12, 16), (6, 3, 4)]
-    for one, other in zip(found, wanted, strict=True):
+def test_the_weighted_distance_is_that_of_lpips(lpips):
+    network = load_features(lpips)
+    distance = perceptual_distance(
+        network.maps(SLICES[0]), network.maps(SLICES[1]), network.linear
+    )
+    wanted = 0.0
+    pairs = zip(by_hand(SLICES[0]), by_hand(SLICES[1]), linear_weights().values(), strict=True)
+    for one, other, weight in pairs:
+        unit = [m / (m.pow(2).sum(0, keepdim=True).sqrt() + 1e-10) for m in (one, other)]
+        wanted += float(
+            torch.nn.functional.conv2d((unit[0] - unit[1]).pow(2)[None], weight).mean()
+        )
+    assert distance == pytest.approx(wanted, rel=1e-3)
+    assert distance > 0
+    assert perceptual_distance(*[network.maps(SLICES[0])] * 2, network.linear) == 0
+
+
+def test_the_state_of_the_lpips_package_is_read(lpips, tmp_path):
+    starts = (0, 4, 9, 16, 23)
+    state = {}
+    for name, tensor in vgg_state().items():
+        _, number, kind = name.split(".")
+        block = sum(int(number) >= start for start in starts)
+        state[f"net.slice{block}.{number}.{kind}"] = tensor
+    for name, tensor in linear_weights().items():
+        state |= {name: tensor, name.replace("lin", "lins."): tensor}
+    state["scaling_layer.shift"] = torch.zeros(1, 3, 1, 1)
+    torch.save(state, tmp_path / "lpips.pt")
+    one, other = load_features(tmp_path / "lpips.pt"), load_features(lpips)
+    for maps, wanted in zip(one.maps(SLICES[0]), other.maps(SLICES[0]), strict=True):
+        np.testing.assert_array_equal(maps, wanted)
+    for weights, wanted in zip(one.linear, other.linear, strict=True):
+        np.testing.assert_array_equal(weights, wanted)
+
+
+def test_medicalnet_sees_volumes_as_monais_network_does(tmp_path):
+    network, plain = load_features(medicalnet_file(tmp_path / "resnet_10_23dataset.pth")), []
+    volume = np.random.default_rng(2).random((20, 33, 17), dtype=np.float32)
+    own = plain_medicalnet()
+    for layer in (own.layer1, own.layer2, own.layer3, own.layer4):
+        layer.register_forward_hook(lambda _, __, maps: plain.append(maps[0].numpy()))
+    with torch.no_grad():
+        (vector,) = own(torch.from_numpy((volume - 0.4) / 0.2)[None, None])
+    assert network.volumes
+    standardised = network.standardised(np.array([0.2, 0.6]))
+    maps = standardised.maps(volume)
+    for one, other in zip(maps, plain, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
+    np.testing.assert_allclose(maps[-1].mean(axis=(1, 2, 3)), vector.numpy(), atol=1e-4)
+    assert not np.allclose(network.maps(volume)[0], maps[0])
 
 
-def test_vectors_are_means_of_the_last_maps_slice_by_slice(path):
-    network = load_features(path)
-    found = network.vectors(SLICES)
-    assert found.shape == (11, 6)
-    wanted = [network.maps(s)[-1].mean(axis=(1, 2)) for s in SLICES]
-    np.testing.assert_allclose(found, wanted, atol=1e-5)
+def test_medicalnet_without_prefix_and_counters_is_the_same(tmp_path):
+    wrapped = load_features(medicalnet_file(tmp_path / "wrapped.pth"))
+    state = plain_medicalnet().state_dict()
+    bare = {n: t for n, t in state.items() if not n.endswith("num_batches_tracked")}
+    save_file(bare, tmp_path / "bare.safetensors")
+    volume = np.random.default_rng(2).random((16, 16, 16), dtype=np.float32)
+    unwrapped = load_features(tmp_path / "bare.safetensors")
+    for one, other in zip(unwrapped.maps(volume), wrapped.maps(volume), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
-def test_weights_that_want_colours_see_the_slice_in_each(tmp_path):
-    grey = load_features(write(tmp_path / "grey.safetensors"))
-    weights = tensors()
-    first = weights["layers.0.weight"]
-    weights["layers.0.weight"] = torch.cat([0.2 * first, 0.5 * first, 0.3 * first], dim=1)
-    colour = write(tmp_path / "rgb.safetensors", weights, offset=[0, 0, 0], gain=[1, 1, 1])
-    found = load_features(colour).vectors(SLICES)
-    np.testing.assert_allclose(found, grey.vectors(SLICES), atol=1e-5)
+def test_half_precision_weights_are_read(vgg, tmp_path):
+    save_file({n: t.half() for n, t in vgg_state().items()}, tmp_path / "half.safetensors")
+    half = load_features(tmp_path / "half.safetensors").maps(SLICES[0])[-1]
+    whole = load_features(vgg).maps(SLICES[0])[-1]
+    np.testing.assert_allclose(half, whole, atol=0.05)
+    assert not np.array_equal(half, whole)
 
 
-def test_weights_of_a_perceptual_distance_come_with_the_file(tmp_path, path):
-    linear = {"layers.0.linear": torch.rand(4), "layers.1.linear": torch.rand(6)}
-    file = write(tmp_path / "lpips.safetensors", tensors() | linear, weighted=True)
-    network = load_features(file)
-    for found, wanted in zip(network.linear, linear.values(), strict=True):
-        np.testing.assert_array_equal(found, wanted.numpy())
-    one, other = network.maps(SLICES[0]), network.maps(SLICES[1])
-    assert 0 < perceptual_distance(one, other, network.linear) < perceptual_distance(one, other)
-    assert load_features(path).linear is None
-    with pytest.raises(ModelError, match=r"layers\.0\.linear is absent, expected \(4,\)"):
-        load_features(write(tmp_path / "lacks.safetensors", weighted=True))
+def test_loading_leaves_chance_alone(vgg):
+    torch.manual_seed(0)
+    chance = torch.rand(1)
+    torch.manual_seed(0)
+    load_features(vgg)
+    assert torch.equal(chance, torch.rand(1))
 
 
-def test_half_precision_weights_are_read(tmp_path):
-    halves = {name: tensor.half() for name, tensor in tensors().items()}
-    found = load_features(write(tmp_path / "half.safetensors", halves)).vectors(SLICES)
-    whole = load_features(write(tmp_path / "whole.safetensors")).vectors(SLICES)
-    np.testing.assert_allclose(found, whole, atol=0.05)
-    assert not np.array_equal(found, whole)
-
-
-def test_distances_of_volumes_by_their_features(path):
+def test_distances_of_volumes_by_their_features(vgg):
     rng = np.random.default_rng(0)
-    network, scale, shape = load_features(path), Scale(10.0, 100.0), (14, 18, 12)
+    network, scale, shape = load_features(vgg), Scale(10.0, 100.0), (18, 20, 6)
     mask = np.zeros(shape)
-    mask[1:13, 2:17, 3:11] = 1
+    mask[1:17, 2:19, 1:5] = 1
     real = rng.normal(60, 20, shape)
 
     def slices(array):
         grid = Grid(shape, np.diag([1.0, 1, 2, 1]))
-        return axial_slices(Volume(array, grid), Volume(mask, grid), scale)
+        return views_of(Volume(array, grid), Volume(mask, grid), scale, volumes=False)
 
-    one, near, far = (slices(real + e * rng.normal(size=shape)) for e in (0, 2, 25))
-    assert one.shape == (8, 12, 15)
-    vectors = network.vectors(one)
-    fid = [frechet_distance(vectors, network.vectors(s)) for s in (one, near, far)]
-    lpips = [
-        perceptual_distance(network.maps(one[4]), network.maps(s[4])) for s in (one, near, far)
-    ]
-    assert fid[0] == pytest.approx(0, abs=1e-6)
+    views = [slices(real + e * rng.normal(size=shape)) for e in (0, 2, 25)]
+    assert views[0].shape == (4, 16, 17)
+    maps = [[network.maps(s) for s in view] for view in views]
+    vectors = [np.stack([m[-1].mean(axis=(1, 2)) for m in each]) for each in maps]
+    fid = [frechet_distance(vectors[0], v) for v in vectors]
+    lpips = [perceptual_distance(maps[0][2], each[2]) for each in maps]
+    assert fid[0] == pytest.approx(0, abs=1e-4)
     assert lpips[0] == 0
     assert fid == sorted(fid)
     assert lpips == sorted(lpips)
 
 
-def test_slices_are_axial_inside_the_mask_and_between_0_and_1():
+def test_views_are_inside_the_mask_and_between_0_and_1():
     array = np.arange(5 * 6 * 7, dtype=float).reshape(5, 6, 7)
     mask = np.zeros(array.shape)
     mask[1:4, 2:5, [1, 3]] = 1
     mask[1, 2, 1] = 0
     plain, scale = Grid((5, 6, 7), np.eye(4)), Scale(20.0, 100.0)
-    found = axial_slices(Volume(array, plain), Volume(mask, plain), scale)
-    assert found.shape == (2, 3, 3)
-    assert found[0, 0, 0] == 0
-    assert found[1, 0, 1] == pytest.approx((array[1, 3, 3] - 20) / 100)
-    assert found[1, 2, 2] == found.max() == 1
+    slices = views_of(Volume(array, plain), Volume(mask, plain), scale, volumes=False)
+    assert slices.shape == (2, 3, 3)
+    assert slices[0, 0, 0] == 0
+    assert slices[1, 0, 1] == pytest.approx((array[1, 3, 3] - 20) / 100)
+    assert slices[1, 2, 2] == slices.max() == 1
+    whole = views_of(Volume(array, plain), Volume(mask, plain), scale, volumes=True)
+    assert whole.shape == (1, 3, 3, 3)
+    np.testing.assert_array_equal(whole[0, :, :, [0, 2]], slices)
+    assert not whole[0, :, :, 1].any()
     turned = np.array([[0, 0, 1, 0], [0, 1, 0, 0], [-1, 0, 0, 6], [0, 0, 0, 1.0]])
     other = Grid((7, 6, 5), turned)
     moved = [Volume(a.transpose(2, 1, 0)[::-1], other) for a in (array, mask)]
-    np.testing.assert_array_equal(axial_slices(*moved, scale), found)
+    np.testing.assert_array_equal(views_of(*moved, scale, volumes=False), slices)
     with pytest.raises(ValueError, match="mask with voxels"):
-        axial_slices(Volume(array, plain), Volume(0 * mask, plain), scale)
+        views_of(Volume(array, plain), Volume(0 * mask, plain), scale, volumes=False)
 
 
-def test_slices_that_the_layers_would_reduce_to_nothing_are_refused(path):
-    with pytest.raises(ValueError, match="4 pixels or more"):
-        load_features(path).vectors(SLICES[:, :3])
+SHAPES = {name: tuple(tensor.shape) for name, tensor in vgg_state().items()}
 
 
-def test_a_file_that_is_absent_or_no_safetensors_is_refused(tmp_path, path, monkeypatch):
+def thin(**shapes):
+    """Tensors of these shapes, each of one number that is repeated: small files."""
+    return {name: torch.zeros(1).expand(shape) for name, shape in (SHAPES | shapes).items()}
+
+
+def saved(path, state):
+    torch.save(state, path)
+    return path
+
+
+class Executed:
+    """What a pickle may hold: a command."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def test_what_is_no_file_of_tensors_is_refused(tmp_path, monkeypatch):
     with pytest.raises(ModelError, match=r"absent.safetensors: no such file.*you supply"):
         load_features(tmp_path / "absent.safetensors")
-    (tmp_path / "junk").write_bytes(b"no header here, nor tensors")
-    with pytest.raises(ModelError, match="not a safetensors file"):
-        load_features(tmp_path / "junk")
-    path.write_bytes(path.read_bytes()[:-8])
-    with pytest.raises(ModelError, match="not a safetensors file"):
-        load_features(path)
-    monkeypatch.setattr("bids_synth.learn.features.extractor.LARGEST", 100)
+    for name, words in (("junk", "safetensors file"), ("junk.pth", "state dict as torch.save")):
+        (tmp_path / name).write_bytes(b"no header here, nor tensors")
+        with pytest.raises(ModelError, match=f"{name}: is not a {words}.*save them again"):
+            load_features(tmp_path / name)
+    path = saved(tmp_path / "cut.pth", thin())
+    path.write_bytes(path.read_bytes()[:-300])
+    for content in (path, saved(tmp_path / "list.pt", [1, 2])):
+        with pytest.raises(ModelError, match="is not a state dict"):
+            load_features(content)
+    monkeypatch.setattr("bids_synth.learn.features.supplied.LARGEST", 100)
     with pytest.raises(ModelError, match="larger than"):
         load_features(path)
 
 
-@pytest.mark.parametrize(
-    ("description", "words"),
-    [
-        ({"format": 2}, "format"),
-        ({"layers": []}, "layers"),
-        ({"layers": [{"kernel": 4, "kept": True}]}, "odd"),
-        ({"layers": [{"kernel": 3}]}, "one layer kept"),
-        ({"layers": [{"kernel": 3, "kept": True, "code": "x"}]}, "code"),
-        ({"gain": [0.0]}, "positive"),
-        ({"gain": [1.0, 2.0]}, "one length"),
-        ({"layers": [*LAYERS, {"kernel": 3}]}, r"layers\.2\.bias"),
-        ({"layers": LAYERS[:1]}, r"layers\.1\.bias is \(6,\), expected none"),
-        ({"offset": [0, 0, 0], "gain": [1, 1, 1]}, r"layers\.0\.weight is .*\(4, 3, 3, 3\)"),
-    ],
-)
-def test_descriptions_that_fit_no_network_are_refused(tmp_path, description, words):
-    with pytest.raises(ModelError, match=words):
-        load_features(write(tmp_path / "wrong.safetensors", **description))
+@pytest.mark.parametrize("legacy", [False, True])
+def test_code_in_a_pickle_is_not_executed(tmp_path, legacy):
+    state = thin() | {"extra": Executed(tmp_path / "folder")}
+    torch.save(state, tmp_path / "code.pth", _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(ModelError, match="is not a state dict") as refusal:
+        load_features(tmp_path / "code.pth")
+    assert "weights_only" not in str(refusal.value)
+    assert not (tmp_path / "folder").exists()
+
+
+def test_the_size_is_that_of_what_a_file_unpacks_to(tmp_path, monkeypatch):
+    path = saved(tmp_path / "plain.pth", thin() | {"extra": torch.zeros(10**6)})
+    with zipfile.ZipFile(path) as wide, zipfile.ZipFile(
+        tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED
+    ) as narrow:  # fmt: skip
+        for entry in wide.infolist():
+            narrow.writestr(entry.filename, wide.read(entry))
+    monkeypatch.setattr("bids_synth.learn.features.supplied.LARGEST", 10**6)
+    assert (tmp_path / "bomb.pth").stat().st_size < 10**6
+    with pytest.raises(ModelError, match="larger than"):
+        load_features(tmp_path / "bomb.pth")
+
+
+BROKEN = torch.zeros(64).index_fill(0, torch.tensor([3]), float("nan"))
 
 
 @pytest.mark.parametrize(
-    ("name", "tensor", "words"),
+    ("changes", "words"),
     [
-        ("layers.1.weight", torch.zeros(6, 3, 5, 5), r"\(6, 4, 5, 5\)"),
-        ("layers.1.weight", torch.full((6, 4, 5, 5), float("nan")), "NaN"),
-        ("layers.0.bias", torch.zeros(4, dtype=torch.int64), "int64"),
-        ("extra", torch.zeros(2), "extra is"),
+        ({"features.28.bias": None}, r"features\.28\.bias is absent, expected \(512,\)"),
+        ({"features.1.running_mean": torch.zeros(64)}, r"running_mean is \(64,\), expected none"),
+        ({"features.2.weight": torch.zeros(64, 3, 3, 3)}, r"expected \(64, 64, 3, 3\)"),
+        ({"features.0.bias": BROKEN}, r"features\.0\.bias has NaN"),
+        ({"features.0.bias": torch.zeros(64, dtype=torch.int64)}, "int64"),
+        ({"features.0.bias": torch.zeros(64).to_sparse()}, "sparse"),
+        ({"features.0.bias": torch.zeros(64, device="meta")}, "expected float32"),
+        ({"lin0.model.1.weight": torch.zeros(1, 64, 1, 1)}, r"lin1\.model\.1\.weight is absent"),
+        ({"features.0.weight": None}, "got features.0.bias, .*supply one of these"),
+        ({"layer1.0.conv1.weight": torch.zeros(64, 64, 3, 3)}, "and [0-9]+ more"),
     ],
 )
-def test_tensors_that_do_not_fit_are_refused(tmp_path, name, tensor, words):
-    with pytest.raises(ModelError, match=words):
-        load_features(write(tmp_path / "wrong.safetensors", tensors() | {name: tensor}))
+def test_other_tensors_are_refused(tmp_path, changes, words):
+    state = {name: tensor for name, tensor in (thin() | changes).items() if tensor is not None}
+    with pytest.raises(ModelError, match=rf"(?s)wrong\.pth: .*{words}"):
+        load_features(saved(tmp_path / "wrong.pth", state))
 
 
-def test_a_file_without_a_description_is_refused(tmp_path):
-    save_file(tensors(), tmp_path / "bare.safetensors")
-    with pytest.raises(ModelError, match="metadata lack `features`"):
-        load_features(tmp_path / "bare.safetensors")
+def test_a_stack_that_describes_itself_is_no_longer_read(tmp_path):
+    tensors = {"layers.0.weight": torch.zeros(4, 1, 3, 3), "layers.0.bias": torch.zeros(4)}
+    description = {"format": 1, "layers": [{"kernel": 3, "kept": True}]}
+    path = tmp_path / "old.safetensors"
+    save_file(tensors, path, metadata={"features": json.dumps(description)})
+    with pytest.raises(ModelError, match=r"VGG16.*MedicalNet.*got layers\.0\.bias"):
+        load_features(path)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from itertools import count
 
 import numpy as np
 import pytest
 import torch
+from feature_files import medicalnet_file, vgg_file
 from learn_toys import field, make_visit, toy_recipe, toy_split
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from bids_synth.core.modality import MODALITIES
 from bids_synth.errors import RecipeError, UsageError
 from bids_synth.learn.data.array_cache import Stored
 from bids_synth.learn.features import segmenter as module
-from bids_synth.learn.features.extractor import load_features
-from bids_synth.learn.features.loss import SliceFeatures
+from bids_synth.learn.features.loss import SuppliedFeatures, features_of
 from bids_synth.learn.features.segmenter import Segmenter, fit_segmenter, kept_segmenter, limits_of
+from bids_synth.learn.features.supplied import load_features
 from bids_synth.learn.fit.fit import fit_key, fit_model
 from bids_synth.learn.objectives.paired import paired_loss
 from bids_synth.learn.objectives.regression import Regression
@@ -177,33 +177,52 @@ def test_an_interrupted_fit_with_features_ends_at_the_same_weights(tmp_path, mon
     assert not all(torch.equal(whole[n], other[n]) for n in whole), "features had no effect"
 
 
-def supplied(path, seed=0):
-    text = {"format": 1, "layers": [{"kernel": 3, "kept": True}]}
-    torch.manual_seed(seed)
-    tensors = {"layers.0.weight": torch.randn(4, 1, 3, 3), "layers.0.bias": torch.zeros(4)}
-    save_file(tensors, path, metadata={"features": json.dumps(text)})
-    return path
-
-
 def test_a_supplied_network_sees_axial_slices_with_gradients(tmp_path):
-    network = load_features(supplied(tmp_path / "w.safetensors"))
-    seen, image = SliceFeatures(network), torch.rand(2, 1, 6, 7, 3, requires_grad=True)
-    (maps,) = seen(image)
-    assert maps.shape == (2 * 3, 4, 6, 7)
-    (by_hand,) = network.maps(image[1, 0, :, :, 2].detach().numpy())
+    network = load_features(vgg_file(tmp_path / "w.safetensors"))
+    seen, image = SuppliedFeatures(network), torch.rand(2, 1, 16, 17, 3, requires_grad=True)
+    first, *_, last = seen(image)
+    assert first.shape == (2 * 3, 64, 16, 17)
+    assert last.shape == (2 * 3, 512, 1, 1)
+    by_hand = network.maps(image[1, 0, :, :, 2].detach().numpy())[0]
     unit = by_hand / np.maximum(np.linalg.norm(by_hand, axis=0), 1e-12)
-    assert maps[5].detach().numpy() == pytest.approx(unit, abs=1e-6)
-    maps.pow(3).sum().backward()
+    assert first[5].detach().numpy() == pytest.approx(unit, abs=1e-5)
+    last.pow(3).sum().backward()
     assert float(image.grad.abs().sum()) > 0
     assert not seen.state_dict(), "its weights would be written with every epoch"
 
 
+def test_a_supplied_network_of_volumes_sees_patches_in_the_scale_of_the_targets(tmp_path):
+    path = medicalnet_file(tmp_path / "resnet_10.pth")
+    seen = features_of(recipe_of(features_from=str(path)), VISITS, tmp_path, key="k", seed=1)
+    image = torch.rand(2, 1, 16, 16, 16, requires_grad=True)
+    maps = seen(image)
+    assert [m.shape[:2] for m in maps] == [(2, 64), (2, 128), (2, 256), (2, 512)]
+    values = np.concatenate([v.images["ct"].ravel()[::6] for v in VISITS]).astype(np.float32)
+    standard = load_features(path).standardised(values)
+    by_hand = standard.maps(image[1, 0].detach().numpy())[0]
+    unit = by_hand / np.maximum(np.linalg.norm(by_hand, axis=0), 1e-12)
+    assert maps[0][1].detach().numpy() == pytest.approx(unit, abs=1e-3)
+    maps[-1].pow(3).sum().backward()
+    assert float(image.grad.abs().sum()) > 0
+    assert not seen.state_dict()
+
+
+def test_patches_of_one_slice_are_for_vgg16(tmp_path):
+    path = medicalnet_file(tmp_path / "resnet_10.pth")
+    recipe = recipe_of((16, 16, 1), "unet-2d", features_from=str(path))
+    with pytest.raises(RecipeError, match=r"sees volumes.*\[16, 16, 1\].*take VGG16"):
+        fit_key(recipe, [], toy_split(), seed=1)
+    path = vgg_file(tmp_path / "w.safetensors")
+    recipe = recipe_of((16, 16, 1), "unet-2d", features_from=str(path))
+    assert fit_key(recipe, [], toy_split(), seed=1)
+
+
 def test_other_weights_of_a_supplied_network_make_another_fit(tmp_path):
-    path = supplied(tmp_path / "w.safetensors")
+    path = vgg_file(tmp_path / "w.safetensors")
     recipe = recipe_of(features_from=str(path))
     split = toy_split()
     first = fit_key(recipe, [], split, seed=1)
-    supplied(path, seed=1)
+    vgg_file(path, seed=1)
     assert first != fit_key(recipe, [], split, seed=1)
 
 

@@ -84,6 +84,12 @@ def test_the_search_can_find(source: str, told: str) -> None:
     assert problems_of(source) == [told]
 
 
+def test_torch_files_are_read_in_two_places() -> None:
+    """Of a fit's own work directory, and of the features that a user supplies."""
+    readers = {p.name for p in FILES if "torch.load(" in p.read_text("utf-8")}
+    assert readers == {"loop.py", "supplied.py"}
+
+
 def test_what_is_safe_is_left_alone() -> None:
     source = "torch.load(p, weights_only=True); yaml.safe_load(t); np.load(p); json.load(f)"
     assert problems_of(source) == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
@@ -15,12 +14,12 @@ import numpy as np
 import optuna
 import pytest
 import torch
+from feature_files import vgg_file
 from learn_kill import PEOPLE, curve
 from learn_toys import make_visit, minus_error, prepare_toys, toy_recipe, toy_split
 from lightning.fabric import Fabric
 from prepare_phantom import make_scan, motion, truth_mask
 from pydantic import BaseModel
-from safetensors.torch import save_file
 from torch.utils.data import DataLoader
 
 import bids_synth
@@ -253,19 +252,11 @@ def chained(key: str, kind: str, visits: list[Stored], folder: Path) -> tuple[ob
         return taught(one, visits, Doubled()), taught(two, visits, Doubled())
     seen = []
     for number in (1, 2):
-        path = features_file(folder / f"{number}.safetensors", number)
+        path = vgg_file(folder / f"{number}.safetensors", number)
         recipe = toy(objective=kind, features=1.0, features_from=str(path))
         network = features_of(recipe, visits, folder / "kept", key="k", seed=1)
         seen.append(taught(recipe, visits, network))
     return seen[0], seen[1]
-
-
-def features_file(path: Path, seed: int) -> Path:
-    torch.manual_seed(seed)
-    weights = {"layers.0.weight": torch.randn(4, 1, 3, 3), "layers.0.bias": torch.zeros(4)}
-    told = {"format": 1, "layers": [{"kernel": 3, "kept": True}]}
-    save_file(weights, path, metadata={"features": json.dumps(told)})
-    return path
 
 
 CHAINS = [
@@ -449,7 +440,7 @@ def scored(key: str, value: Any, name: str = "metrics.tsv") -> Callable[[Path], 
     """A table of the scores of one fitted model under two recipes."""
 
     def show(folder: Path) -> tuple[object, object]:
-        own = str(features_file(folder / "w.safetensors", 1)) if key == "features_from" else value
+        own = str(vgg_file(folder / "w.safetensors", 1)) if key == "features_from" else value
         other = scores_under(folder / "other", {f"evaluation.{key}": own})
         if not SCORES:
             SCORES.update(scores_under(folder / "usual", {}))

@@ -49,10 +49,8 @@ CATALOGUE: Mapping[str, Metric] = MappingProxyType(
             has_unit=True,
         ),
         "pearson": Metric("Pearson correlation", "correlation", 3, higher=True),
-        "perceptual": Metric(
-            "Perceptual distance of axial slices", "perceptual distance", 3, higher=False
-        ),
-        "fid": Metric("Frechet distance of axial slices (FID)", "FID", 3, higher=False),
+        "perceptual": Metric("Perceptual distance", "perceptual distance", 3, higher=False),
+        "fid": Metric("Frechet distance (FID)", "FID", 3, higher=False),
         "nmi": Metric("Normalised mutual information", "NMI", 3, higher=True),
     }
 )

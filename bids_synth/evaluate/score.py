@@ -19,7 +19,7 @@ from bids_synth.errors import VisitError
 from bids_synth.evaluate.scenarios import scored_mask
 from bids_synth.evaluate.truth import real_on_native
 from bids_synth.learn.baselines.baselines import Baselines
-from bids_synth.learn.features.extractor import FeatureNetwork, axial_slices, load_features
+from bids_synth.learn.features.supplied import LEAST, FeatureNetwork, load_features, views_of
 from bids_synth.learn.model.model import Model
 from bids_synth.measure.features import Seen, perceptual_distance
 from bids_synth.measure.protocol import PROTOCOLS, applies
@@ -128,30 +128,34 @@ def evaluation_features(recipe: Recipe) -> FeatureNetwork | None:
 def compare_features(
     features: FeatureNetwork, real: Volume, images: Mapping[str, Volume], mask: Volume
 ) -> tuple[dict[str, float], dict[str, tuple[Vectors, Vectors]]]:
-    """Method -> perceptual distance, the mean over axial slices, and -> vectors of the slices.
+    """Method -> perceptual distance and -> vectors (N, F), the last maps' means over positions.
 
-    The real image's percentiles inside the mask are 0 and 1 for all. VisitError where the
-    masked slices are smaller than the network can see.
+    VGG16 gives a vector and a distance, of which the mean is taken, to each of N axial slices;
+    MedicalNet to the whole volume, of which it was taught to see all sides: N is 1, and FID is of
+    visits. The real image's percentiles inside the mask are 0 and 1 for all, and MedicalNet
+    standardises all by its mean and SD. VisitError where the mask is too small for the network.
     """
-    scale = real_scale(real.array[mask.array > 0])
-    truth = axial_slices(real, mask, scale)
-    if min(truth.shape[1:]) < features.stack.reduction:
+    inside = real.array[mask.array > 0]
+    scale = real_scale(inside)
+    network = features.standardised(np.clip(scale.apply(inside), 0, 1))
+    views = [views_of(v, mask, scale, volumes=network.volumes) for v in (real, *images.values())]
+    if min(views[0].shape[1:]) < LEAST:
         message = (
-            f"slices of {truth.shape[1]} x {truth.shape[2]} voxels are too small for the network "
-            f"of evaluation.features_from; it needs {features.stack.reduction}"
+            f"{views[0].shape[1:]} voxels are too few for the network of "
+            f"evaluation.features_from; it needs {LEAST} a side"
         )
         raise VisitError(message)
-    wanted = features.vectors(truth)
-    distances, vectors = {}, {}
-    for method, image in images.items():
-        answer = axial_slices(image, mask, scale)
-        vectors[method] = (wanted, features.vectors(answer))
-        each = [
-            perceptual_distance(features.maps(a), features.maps(b), features.linear)
-            for a, b in zip(truth, answer, strict=True)
-        ]
-        distances[method] = float(np.mean(each))
-    return distances, vectors
+    distances, vectors = [], []
+    for shown in zip(*views, strict=True):
+        truth, *answers = (network.maps(image) for image in shown)
+        distances.append([perceptual_distance(truth, a, network.linear) for a in answers])
+        vectors.append([maps[-1].reshape(len(maps[-1]), -1).mean(1) for maps in (truth, *answers)])
+    wanted, *others = np.asarray(vectors, np.float64).swapaxes(0, 1)
+    means = np.mean(distances, axis=0).tolist()
+    return (
+        dict(zip(images, means, strict=True)),
+        {method: (wanted, own) for method, own in zip(images, others, strict=True)},
+    )
 
 
 def on_native(synthetic: Synthetic, prepared: Prepared) -> Synthetic:

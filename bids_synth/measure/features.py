@@ -21,7 +21,7 @@ _TINY = 1e-10
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """What a network saw in the slices of one withheld target."""
+    """What a network saw in one withheld target, slice by slice or as a whole."""
 
     participant: str
     """Label without `sub-`."""
@@ -29,7 +29,7 @@ class Seen:
     sources: str
     """Names joined by `+`."""
     vectors: Mapping[str, tuple[Features, Features]]
-    """Method -> feature vectors (N, F) of the real and of its slices."""
+    """Method -> feature vectors (N, F) of the real and of its own slices, or volume."""
 
 
 def frechet_distance(real: Features, synthetic: Features) -> float:
@@ -101,9 +101,9 @@ def perceptual_distance(
 
 
 def frechet_rows(seen: Sequence[Seen], protocol: str) -> list[dict[str, Any]]:
-    """Rows of a summary: one `fid` a target and method over all visits' slices, no interval.
+    """Rows of a summary: one `fid` a target and method over all visits' vectors, no interval.
 
-    Each of `seen` is participant, target, sources and method -> (real, synthetic) vectors.
+    NaN where there are fewer than two vectors, as of one visit's volume.
     """
     rows = []
     for target in dict.fromkeys(one.target for one in seen):
@@ -112,6 +112,7 @@ def frechet_rows(seen: Sequence[Seen], protocol: str) -> list[dict[str, Any]]:
         for method in dict.fromkeys(m for one in chosen for m in one.vectors):
             pairs = [one.vectors[method] for one in chosen if method in one.vectors]
             real, synthetic = (np.concatenate(part) for part in zip(*pairs, strict=True))
+            distance = frechet_distance(real, synthetic) if len(real) > 1 else float("nan")
             people = {one.participant for one in chosen if method in one.vectors}
             row: dict[str, Any] = {
                 "protocol": protocol,
@@ -120,7 +121,7 @@ def frechet_rows(seen: Sequence[Seen], protocol: str) -> list[dict[str, Any]]:
                 "metric": "fid",
             }
             row["sources"] = sources.copy().pop() if len(sources) == 1 else "all"
-            row |= {"participants": len(people), "mean": frechet_distance(real, synthetic)}
+            row |= {"participants": len(people), "mean": distance}
             rows.append(row)
     return rows
 

@@ -141,7 +141,7 @@ class Recipe(Part):
             losses = "l1, l2, ssim, bce and features"
             problems.append(f"objective: {losses} are all 0; at least one must be positive")
         elif self.objective.features and not _is_features(self.objective.features_from):
-            message = "expected `thresholds` or the path of a .safetensors file"
+            message = "expected `thresholds` or the path of a .safetensors, .pth or .pt file"
             problems.append(f"objective.features_from: {message}, as features has a weight")
         judge = getattr(self.objective, "discriminator", None)
         if judge and min(sides) < judge.least:
@@ -371,7 +371,7 @@ def _explain(fault: Mapping[str, Any]) -> str:
 
 
 def _is_features(origin: str) -> bool:
-    return origin == "thresholds" or origin.endswith(".safetensors")
+    return origin == "thresholds" or origin.endswith((".safetensors", ".pth", ".pt"))
 
 
 _UNIONS = {"network": NetworkPart, "objective": ObjectivePart}

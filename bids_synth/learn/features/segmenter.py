@@ -134,23 +134,27 @@ def fit_segmenter(recipe: Recipe, training: Sequence[Stored], *, seed: int) -> S
 def limits_of(recipe: Recipe, training: Sequence[Stored]) -> Limits:
     """Air and bone where a target is in HU; tertiles of its scaled values elsewhere."""
     kept = {}
-    for target in recipe.targets:
-        held = [v for v in training if target in v.images]
-        if not held:
-            continue
+    for target, values in target_samples(recipe, training).items():
         modality = MODALITIES[target]
         if modality.unit == "HU" and modality.window:
             low, high = modality.window
             first, second = ((value - low) / (high - low) for value in (AIR, BONE))
         else:
-            first, second = np.quantile(
-                np.concatenate([_sample(v, target) for v in held]), [1 / 3, 2 / 3]
-            )
+            first, second = np.quantile(values, [1 / 3, 2 / 3])
         kept[target] = (float(first), float(second))
-    if not kept:
-        message = f"no training visit has one of {', '.join(recipe.targets)} to segment"
-        raise UsageError(message)
     return Limits(kept)
+
+
+def target_samples(recipe: Recipe, training: Sequence[Stored]) -> dict[str, np.ndarray]:
+    """Target -> scaled values (N,) inside the masks of the training visits that have it.
+
+    Raises UsageError where none has any target.
+    """
+    held = {t: [_sample(v, t) for v in training if t in v.images] for t in recipe.targets}
+    if not any(held.values()):
+        message = f"no training visit has one of {', '.join(recipe.targets)} to segment or compare"
+        raise UsageError(message)
+    return {target: np.concatenate(values) for target, values in held.items() if values}
 
 
 def _sample(visit: Stored, target: str) -> np.ndarray:

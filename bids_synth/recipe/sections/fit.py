@@ -116,6 +116,6 @@ class EvaluationPart(Part):
     ablate: tuple[tuple[str, ...], ...] = Field((), max_length=256)
     """Sets of sources withheld in turn in the ablation study."""
     features_from: str = ""
-    """A .safetensors file of a network for `fid` and `perceptual`; empty for neither."""
+    """A file of VGG16 or MedicalNet for `fid` and `perceptual` (docs/recipes.md), or empty."""
     bootstrap: int = Field(2000, ge=100, le=100_000)
     """Resamples of the 95 % interval over participants."""

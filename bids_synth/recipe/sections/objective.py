@@ -58,7 +58,7 @@ class PairedLosses(Part):
     """Weight of the distance between features of a network: see `features_from`."""
     features_from: str = ""
     """`thresholds` for a small tissue segmenter fitted on thresholds of the training targets,
-    or the path of a safetensors file of convolutions."""
+    or the path of a file of VGG16 or MedicalNet (docs/recipes.md)."""
     emphasis: EmphasisPart = EmphasisPart()
 
     @property
