@@ -195,7 +195,7 @@ def evaluated(house: House, place: Path, prepared: Prepared):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("bids_synth.pipeline.visit.withheld.prepare_reduced", prepare_toys)
         result = synthesis.synthesize(prepared)
-    return result, "\n".join(score_tables([result], synthesis.told, house.recipe, settings))
+    return result, "\n".join(score_tables([result], synthesis.notes, house.recipe, settings))
 
 
 def test_a_participant_is_known_by_any_of_its_sessions(house: House, tmp_path: Path) -> None:

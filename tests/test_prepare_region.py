@@ -81,7 +81,7 @@ def test_the_template_is_laid_on_a_known_brain():
 
 
 def find(volume: Volume, folder: Path, **changes):
-    arguments = {"option": "auto", "region": "brain", "given": None, "seed": 1, **changes}
+    arguments = {"option": "auto", "region": "brain", "mask_file": None, "seed": 1, **changes}
     path = write_volume(volume, folder / "scan.nii.gz")
     return find_brain(volume, path, **arguments)
 
@@ -91,7 +91,7 @@ def test_auto_takes_a_given_mask_first(tmp_path):
     part = np.zeros(bare.grid.shape, np.uint8)
     part[20:40, 20:40, 20:40] = 1
     given = write_volume(bare.with_array(part), tmp_path / "mask.nii.gz")
-    found = find(bare, tmp_path, given=given)
+    found = find(bare, tmp_path, mask_file=given)
     np.testing.assert_array_equal(found.mask.array, part)
     assert found.stripped
 

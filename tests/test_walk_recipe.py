@@ -27,7 +27,7 @@ from bids_synth.core.settings import Settings
 from bids_synth.core.visit import Scan, Visit
 from bids_synth.errors import RecipeError
 from bids_synth.learn.data.array_cache import Stored, open_store
-from bids_synth.learn.data.auxiliary_inputs import extras_of
+from bids_synth.learn.data.auxiliary_inputs import auxiliary_inputs_of
 from bids_synth.learn.data.dataset import Patches
 from bids_synth.learn.data.unpaired import UnpairedPatches
 from bids_synth.learn.features.loss import features_of
@@ -360,7 +360,7 @@ def extra_maps(key: str, value: Any) -> Callable[[Path], tuple[object, object]]:
                 )  # fmt: skip
                 traits = {"site": "x", "Hct": "42", "O2sat": "97"}
                 people.append(replace(visit, visit=replace(visit.visit, traits=traits)))
-            extras = extras_of(recipe, people)
+            extras = auxiliary_inputs_of(recipe, people)
             mask = read_mask(people[0].mask).array
             maps = extras.maps(people[0], mask) if extras else {}
             seen.append({name: float(np.sum(array)) for name, array in maps.items()})

@@ -64,7 +64,7 @@ def plan_json(
         "participants": list(dict.fromkeys(entry.visit.participant for entry in chosen)),
         "fetch": _relative(fetch, dataset),
         "fetch_bytes": sum(map(size_away, fetch)),
-        "visits": [_told(entry, recipe, dataset) for entry in entries],
+        "visits": [_visit_entry(entry, recipe, dataset) for entry in entries],
         "notes": discovery.notes,
     }
     return json_text(content, ascii_only=True)  # It can be written to any terminal.
@@ -111,7 +111,7 @@ def _beside(images: Iterable[Path]) -> list[Path]:
     return [path for path in sidecars if path.is_symlink() or path.is_file()]
 
 
-def _told(entry: _Entry, recipe: Recipe, dataset: Path) -> Mapping[str, Any]:
+def _visit_entry(entry: _Entry, recipe: Recipe, dataset: Path) -> Mapping[str, Any]:
     row, visit = entry.row, entry.visit
     return {
         "visit": row.visit,

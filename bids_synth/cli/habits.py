@@ -52,7 +52,7 @@ _WORDS: Mapping[str, Sequence[str]] = {
     "use --output-spaces": ("--template",),
     "use --bids-filter-file": ("--filter-file",),
 }
-INSTEAD: Mapping[str, str] = {option: told for told, names in _WORDS.items() for option in names}
+INSTEAD: Mapping[str, str] = {option: hint for hint, names in _WORDS.items() for option in names}
 """Option of another BIDS App that is none here -> what to do instead."""
 
 
@@ -61,16 +61,16 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **keys: Any) -> None:
         super().__init__(**keys)
-        self._given: list[str] = []
+        self._spoken: list[str] = []
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse has it; notes the words, of which `error` is not told."""
-        self._given = [str(word) for word in args or ()]
+        self._spoken = [str(word) for word in args or ()]
         return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Exit with 2: the fault, and a line for every option of another App among the words."""
-        names = dict.fromkeys(word.partition("=")[0] for word in self._given)
+        names = dict.fromkeys(word.partition("=")[0] for word in self._spoken)
         lines = [f"{name}: {INSTEAD[name]}" for name in names if name in INSTEAD]
         super().error("\n  - ".join([message, *lines]))
 

@@ -61,9 +61,9 @@ def write_run_file(parsed: argparse.Namespace, settings: Settings) -> Path:
             "memory_gb": settings.memory_gb,
             "executable": sys.executable,
         },
-        "run": {"run_id": settings.run_id, **_told(options, NEVER)},
+        "run": {"run_id": settings.run_id, **_section(options, NEVER)},
     }
-    content |= {section: _told(options, keys) for section, keys in SECTIONS.items()}
+    content |= {section: _section(options, keys) for section, keys in SECTIONS.items()}
     return write_text(tomli_w.dumps(content), settings.run_logs / NAME)
 
 
@@ -140,7 +140,7 @@ def _option(where: str, key: str, value: Any, problems: list[str]) -> list[str]:
     return [option, *map(str, values)] if values else []
 
 
-def _told(options: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+def _section(options: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
     return {key: options[key] for key in keys if options.get(key) not in (None, [])}
 
 

@@ -81,9 +81,9 @@ def _draw_pose(rng: np.random.Generator) -> Affine:
 
 
 def _field_of_view(head: Head, pose: Affine) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    found = np.argwhere(head.stack[..., head.columns["outline"]][..., 0] > 0.5)
-    low = head.box.to_mm(found.min(axis=0)) - MARGIN_LOW
-    high = head.box.to_mm(found.max(axis=0)) + MARGIN_HIGH
+    index = np.argwhere(head.stack[..., head.columns["outline"]][..., 0] > 0.5)
+    low = head.box.to_mm(index.min(axis=0)) - MARGIN_LOW
+    high = head.box.to_mm(index.max(axis=0)) + MARGIN_HIGH
     centre = (pose @ np.append((low + high) / 2, 1))[:3]
     half = (high - low) / 2
     return centre - half, centre + half
@@ -98,9 +98,9 @@ def _plan(name: str, seed: Sequence[int], resolution: float, view: tuple[Any, An
     )
     rng = np.random.default_rng([*seed, shared])
     motion = np.eye(4) if name == "T1w" else draw_motion(rng)
-    made = draw_plan(rng, sequence, resolution, view, motion)
+    plan = draw_plan(rng, sequence, resolution, view, motion)
     noise = int(np.random.default_rng([*seed, place, 7]).integers(2**62))
-    return ScanPlan(made.grid, made.motion, made.bias, made.gain, noise)
+    return ScanPlan(plan.grid, plan.motion, plan.bias, plan.gain, noise)
 
 
 def _scan(head: Head, individual: Individual, pose: Affine, name: str, plan: ScanPlan) -> Volume:

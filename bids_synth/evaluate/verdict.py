@@ -124,16 +124,16 @@ def _look(
     if not np.isfinite(value):
         return "review", _sentence(f"{words} could not be measured")
     if not check.fail[0] <= value <= check.fail[1]:
-        return "fail", _told(check, words, value, check.fail)
+        return "fail", _finding(check, words, value, check.fail)
     z = _z(check, value, training_range)
     if abs(z) > REVIEW_Z and training_range is not None:
         level: Level = "fail" if abs(z) > FAIL_Z else "review"
         width = REVIEW_Z * max(training_range[1], check.floor)
-        return level, _told(
+        return level, _finding(
             check, words, value, (training_range[0] - width, training_range[0] + width)
         )
     if not check.review[0] <= value <= check.review[1]:
-        return "review", _told(check, words, value, check.review)
+        return "review", _finding(check, words, value, check.review)
     return "pass", ""
 
 
@@ -144,7 +144,7 @@ def _z(check: _Check, value: float, training_range: tuple[float, float] | None) 
     return z if check.side == 0 or np.sign(z) == check.side else 0.0
 
 
-def _told(check: _Check, words: str, value: float, expected: tuple[float, float]) -> str:
+def _finding(check: _Check, words: str, value: float, expected: tuple[float, float]) -> str:
     def show(x: float) -> str:
         return f"{x:.{check.digits}f}"
 

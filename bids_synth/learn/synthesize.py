@@ -19,7 +19,7 @@ from bids_synth.core.synthetic import Synthetic
 from bids_synth.core.visit import Prepared
 from bids_synth.errors import UsageError, VisitError
 from bids_synth.learn.data.array_cache import scaled_image
-from bids_synth.learn.data.auxiliary_inputs import Extras, given_extras
+from bids_synth.learn.data.auxiliary_inputs import AuxiliaryInputs, auxiliary_names
 from bids_synth.learn.data.patches import slide
 from bids_synth.learn.device import resolve_device
 from bids_synth.learn.fit.selection import blocks_of
@@ -38,7 +38,7 @@ class Synthesizer:
     model: Model
     networks: tuple[nn.Module, ...]
     device: torch.device
-    extras: Extras | None = None
+    extras: AuxiliaryInputs | None = None
     """What the maps beside the sources are made of, where the recipe has any."""
 
     def synthesize(
@@ -124,7 +124,7 @@ class Synthesizer:
         """Scaled result of every network, (networks, I, J, K), right in one part of the mask."""
         recipe = self.model.recipe
         shown = np.zeros((len(recipe.inputs), *mask.shape), dtype=np.float32)
-        for name in (*part.sources, *given_extras(recipe, part.sources)):
+        for name in (*part.sources, *auxiliary_names(recipe, part.sources)):
             shown[recipe.inputs.index(name)] = images[name]
         where = part.weight > 0
         return self._slide(shown, mask, part.sources, target, prepared.label, where)
@@ -210,7 +210,7 @@ def load_synthesizer(model: Model, device: str = "auto") -> Synthesizer:
         raise UsageError(message) from error
     recipe, extras = model.recipe, None
     if len(recipe.inputs) > len(recipe.sources):
-        extras = Extras(recipe, model.baselines().population)
+        extras = AuxiliaryInputs(recipe, model.baselines().population)
     return Synthesizer(model, networks, where, extras)
 
 

@@ -25,7 +25,7 @@ class BloodFigure:
 
     percent: float
     """In %."""
-    given: bool
+    measured: bool
     """True where it is the participant's own, False where it is the usual one."""
 
 
@@ -59,9 +59,9 @@ def percentage(name: str, text: str, unit: str = "") -> float:
 def blood_figure(name: str, traits: Mapping[str, str]) -> BloodFigure:
     """`Hct` or `O2sat` of a participant; the usual one where its own is not known or cannot be."""
     try:
-        return BloodFigure(percentage(name, traits[name]), given=True)
+        return BloodFigure(percentage(name, traits[name]), measured=True)
     except (KeyError, ValueError):
-        return BloodFigure(USUAL[name], given=False)
+        return BloodFigure(USUAL[name], measured=False)
 
 
 _TOLD = {"%": (1.0,), "fraction": (100.0,), "ml/ml": (100.0,), "ml/100ml": (1.0,)}

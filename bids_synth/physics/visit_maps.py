@@ -63,7 +63,7 @@ def blood_figures(prepared: Prepared) -> dict[str, float | str]:
     figures = {name: blood_figure(name, prepared.visit.traits) for name in USUAL}
     percent = {name: figure.percent for name, figure in figures.items()}
     origin = {
-        f"{name}From": "participants.tsv" if figure.given else "usual value"
+        f"{name}From": "participants.tsv" if figure.measured else "usual value"
         for name, figure in figures.items()
     }
     return {**percent, **origin}

@@ -69,7 +69,7 @@ def _synthesize(
                 results.append(synthesis.synthesize(prepared[label]))
     pages, unreported = write_pages(results, problems, settings)
     problems += unreported
-    tables = score_tables(results, synthesis.told, recipe, settings)
+    tables = score_tables(results, synthesis.notes, recipe, settings)
     return RunSummary(_done(dataset, results, problems), tuple(problems), tables, pages)
 
 

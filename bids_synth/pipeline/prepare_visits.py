@@ -39,7 +39,7 @@ def prepare_all(
     for visit in visits:
         try:
             with visit_fails():
-                earlier = _found(visit, recipe, settings)
+                earlier = _earlier(visit, recipe, settings)
         except VisitError as error:
             problems.append(Problem(visit.label, str(error)))
             continue
@@ -93,7 +93,7 @@ def _tell(prepared: Mapping[str, Prepared]) -> None:
             LOG.warning(text, label, modality, share)
 
 
-def _found(visit: Visit, recipe: Recipe, settings: Settings) -> Prepared | None:
+def _earlier(visit: Visit, recipe: Recipe, settings: Settings) -> Prepared | None:
     """The visit as an earlier run has prepared it from the same scans; else None."""
     from bids_synth.bids.derivatives.prepared import find_prepared
 

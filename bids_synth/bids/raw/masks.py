@@ -53,11 +53,11 @@ class MaskFinder:
             fitting = [mask for mask in seen if not mask.reason]
             chosen = min(fitting, key=lambda mask: mask.rank, default=None)
             if chosen is None:
-                notes += [mask.told(visit, pipeline) for mask in seen]
+                notes += [mask.describe(visit, pipeline) for mask in seen]
                 notes += _elsewhere(visit, folder, pipeline) if not seen else []
                 continue
             others = [mask for mask in seen if mask is not chosen and not mask.copy]
-            notes += [mask.told(visit, pipeline, beside=chosen) for mask in others]
+            notes += [mask.describe(visit, pipeline, beside=chosen) for mask in others]
             return replace(visit, brain_mask=chosen.path, mask_of=chosen.modality), notes
         return visit, notes
 
@@ -108,7 +108,7 @@ class _Mask:
     copy: bool = False
     """True for one in a standard space."""
 
-    def told(self, visit: Visit, pipeline: str, *, beside: _Mask | None = None) -> str:
+    def describe(self, visit: Visit, pipeline: str, *, beside: _Mask | None = None) -> str:
         """The line that names it; `beside` is the mask that is used."""
         reason = self.reason or (f"{beside.path.name} is preferred" if beside else "")
         return f"{visit.label}: {self.path} of {pipeline} {_NOT_USED}: {reason}"
@@ -151,9 +151,11 @@ def _elsewhere(visit: Visit, folder: Path, pipeline: str) -> list[str]:
         return []
     if shared := _masks_in(folder):
         reason = "it is of no one session, and its space may be that of another"
-        return [_Mask(shared[0], reason).told(visit, pipeline)]
+        return [_Mask(shared[0], reason).describe(visit, pipeline)]
     others = [path for session in sorted(folder.glob("ses-*")) for path in _masks_in(session)]
-    return [_Mask(path, "it is of another session").told(visit, pipeline) for path in others[:1]]
+    return [
+        _Mask(path, "it is of another session").describe(visit, pipeline) for path in others[:1]
+    ]
 
 
 def _scan_of(space: str, visit: Visit) -> Scan | None:

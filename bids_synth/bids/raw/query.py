@@ -29,7 +29,7 @@ from bids_synth.core.visit import Scan, Visit, visit_label
 from bids_synth.errors import Problem, UsageError, raise_all
 from bids_synth.recipe.recipe import Recipe
 
-Found = dict[Key, dict[str, list[Scan]]]
+ScansOf = dict[Key, dict[str, list[Scan]]]
 Strays = dict[Key, list[str]]
 
 
@@ -89,7 +89,7 @@ def query(
     units = UnitReader(dataset, recipe)
     masks = MaskFinder(dataset, derivatives, recipe.reference)
     discovery = _discovery(search, masks, traits, units)
-    silent = _silent(participants, search.found, recipe)
+    silent = _silent(participants, search.scans, recipe)
     filter_notes = filters.notes if filters else ()
     return Discovery(
         discovery.visits,
@@ -111,7 +111,7 @@ class _Search:
     sessions: Sequence[str]
     filters: Filters | None
     doubts: Doubts
-    found: Found = field(default_factory=lambda: defaultdict(dict))
+    scans: ScansOf = field(default_factory=lambda: defaultdict(dict))
     strays: Strays = field(default_factory=lambda: defaultdict(list))
     used: set[PurePosixPath] = field(default_factory=set)
 
@@ -139,11 +139,11 @@ class _Search:
             )
             if of_participant or _asked(key, self.participants, self.sessions):
                 self.strays[key].append(fault)
-                self.found.setdefault(key, {})
+                self.scans.setdefault(key, {})
 
     def notes(self, listing: Listing) -> list[str]:
         """What is odd in the folders, and files of visits of which nothing is read."""
-        of_nobody = self.doubts.of_nobody(self.found.keys(), wanted=self._wanted)
+        of_nobody = self.doubts.of_nobody(self.scans.keys(), wanted=self._wanted)
         return [*listing.notes, *of_nobody]
 
     def _wanted(self, key: Key) -> bool:
@@ -162,9 +162,9 @@ class _Search:
             return
         if fault:
             self.strays[key].append(fault)
-            self.found.setdefault(key, {})
+            self.scans.setdefault(key, {})
         else:
-            self.found[key].setdefault(modality.name, []).append(_scan(path, name, modality))
+            self.scans[key].setdefault(modality.name, []).append(_scan(path, name, modality))
 
 
 def _bare(labels: Sequence[str], prefix: str) -> tuple[str, ...]:
@@ -260,7 +260,7 @@ def _discovery(
     unusable: list[Visit] = []
     problems, notes = [], []
     for (participant, session), by_modality in sorted(
-        search.found.items(), key=lambda item: visit_label(*item[0])
+        search.scans.items(), key=lambda item: visit_label(*item[0])
     ):
         scans = {modality: _first(scans) for modality, scans in by_modality.items()}
         visit = Visit(participant, session, scans, traits=traits.get(participant, {}))
@@ -311,8 +311,8 @@ def _several(label: str, chosen: Scan, scans: Sequence[Scan]) -> str:
     )
 
 
-def _silent(participants: Sequence[str], found: Found, recipe: Recipe) -> list[str]:
-    seen = {participant for participant, _ in found}
+def _silent(participants: Sequence[str], scans: ScansOf, recipe: Recipe) -> list[str]:
+    seen = {participant for participant, _ in scans}
     wanted = ", ".join(recipe.modalities)
     return [
         f"sub-{label}: has no image of {wanted} that matches; nothing is done for it"

@@ -17,7 +17,7 @@ from bids_synth.physics.uptake import suv_per_bq
 from bids_synth.recipe.recipe import Recipe
 from bids_synth.spatial.volume import read_json_object
 
-Told = dict[str, tuple[Any, Path]]
+Entries = dict[str, tuple[Any, Path]]
 
 
 class UnitReader:
@@ -54,13 +54,13 @@ class UnitReader:
         """What is converted, one line for all scans of a modality that share a unit."""
         return [f"{paths[0]}: {words}{_more(paths)}" for (_, words), paths in self._done.items()]
 
-    def told(self, image: Path) -> Told:
+    def entries_of(self, image: Path) -> Entries:
         """Key -> value and the JSON that says so: of those that apply to an image the closest.
 
         One applies where it lies in a folder above the image (up to the dataset), has its
         suffix, and no entity that the image has not. What cannot be read is passed over.
         """
-        entries: Told = {}
+        entries: Entries = {}
         for folder in self._folders(image):
             for name in sorted(self._listed(folder), key=lambda n: (n.count("_"), n)):
                 if applies_to(name, image.name):
@@ -69,7 +69,7 @@ class UnitReader:
         return entries
 
     def _conversion(self, scan: Scan, modality: Modality, traits: Mapping[str, str]) -> Conversion:
-        entries = self.told(scan.path)
+        entries = self.entries_of(scan.path)
         key = next((k for k in ("Units", "units", "Unit", "unit") if k in entries), None)
         ratio = modality.datatype == "pet" and self.recipe.preparation.suvr != "none"
         if key is None:
@@ -86,7 +86,7 @@ class UnitReader:
             raise ValueError(message) from error
 
     def _uptake(
-        self, conversion: Conversion, entries: Told, traits: Mapping[str, str]
+        self, conversion: Conversion, entries: Entries, traits: Mapping[str, str]
     ) -> Conversion:
         """From activity in a volume to SUV."""
         sidecar = {key: value for key, (value, _) in entries.items()}

@@ -48,8 +48,8 @@ class Template:
     def lesion_sites(self) -> npt.NDArray[np.float64]:
         """(N, 3) mm of white matter 2 to 10 mm from the ventricles, above the temporal lobes."""
         wall = self.distances[..., 1]
-        found = (self.shares[..., MAPS.index("white")] > 230) & (wall > 2) & (wall < 10)
-        points = self.grid.to_mm(np.argwhere(found))
+        deep = (self.shares[..., MAPS.index("white")] > 230) & (wall > 2) & (wall < 10)
+        points = self.grid.to_mm(np.argwhere(deep))
         return np.asarray(points[points[:, 2] > 5])
 
 

@@ -62,8 +62,8 @@ def image(modality: str, parts: Array, blood: Blood) -> Array:
         return np.asarray(parts[0])
     cbf, cbv, t2, t2star = _maps(parts)
     if modality == "cmro2":
-        made = oxygen_consumption(cbf, cbv, t2, t2star, hct=blood.hct, o2sat=blood.o2sat)
-        return made.astype(np.float32)
+        cmro2 = oxygen_consumption(cbf, cbv, t2, t2star, hct=blood.hct, o2sat=blood.o2sat)
+        return cmro2.astype(np.float32)
     return {"cbf": cbf, "cbv": cbv, "T2map": t2, "T2starmap": t2star}[modality]
 
 

@@ -91,9 +91,9 @@ def draw_deformation(rng: np.random.Generator, box: Grid) -> Deformation:
     lattices = tuple(_draw_lattice(rng, corner, far, mm, sd) for mm, sd in SCALES)
     probe = box.with_spacing(4.0)
     while True:
-        found = Deformation((x, y, z), (0.0, -18.0, 5.0), lattices)
-        if jacobian(found, probe).min() > LEAST_JACOBIAN:
-            return found
+        candidate = Deformation((x, y, z), (0.0, -18.0, 5.0), lattices)
+        if jacobian(candidate, probe).min() > LEAST_JACOBIAN:
+            return candidate
         lattices = tuple(
             Lattice(0.85 * one.coefficients, one.origin, one.spacing) for one in lattices
         )

@@ -26,7 +26,11 @@ from bids_synth.learn.baselines.linear import (
     gramian_of_means,
 )
 from bids_synth.learn.data.array_cache import scaled_image
-from bids_synth.learn.data.auxiliary_inputs import Extras, extras_of, given_extras
+from bids_synth.learn.data.auxiliary_inputs import (
+    AuxiliaryInputs,
+    auxiliary_inputs_of,
+    auxiliary_names,
+)
 from bids_synth.learn.data.mean_image import Population, empty_population
 from bids_synth.learn.fit.finite import require_finite
 from bids_synth.learn.networks.blocks.curve import matching_curve
@@ -148,14 +152,14 @@ class Baselines:
             return scaled_image(prepared, self.best_source(target, sources), mask)
         if name == CURVE:
             return self._bent(scaled_image(prepared, sources[0], mask), sources[0], target)
-        inputs = self._given(prepared, sources, mask)
+        inputs = self._inputs(prepared, sources, mask)
         weights = self.gramian.answer(list(inputs), target)
         result = np.full(prepared.grid.shape, weights[-1], dtype=np.float32)
         for source, values in inputs.items():
             result += np.float32(weights[self.gramian.modalities.index(source)]) * values
         return result
 
-    def _given(
+    def _inputs(
         self, prepared: Prepared, sources: Sequence[str], mask: npt.NDArray[np.uint8]
     ) -> dict[str, npt.NDArray[Any]]:
         """Everything that the network is shown with these sources, and the line has learned."""
@@ -163,8 +167,8 @@ class Baselines:
         images = {source: scaled_image(prepared, source, mask) for source in sources}
         if self.recipe is None or self.recipe.unpaired:
             return images
-        names = [n for n in given_extras(self.recipe, sources) if n in self.gramian.modalities]
-        maps = Extras(self.recipe, self.population).maps(prepared, mask) if names else {}
+        names = [n for n in auxiliary_names(self.recipe, sources) if n in self.gramian.modalities]
+        maps = AuxiliaryInputs(self.recipe, self.population).maps(prepared, mask) if names else {}
         return images | {name: maps[name] for name in names}
 
     def _slope(self, source: str, target: str) -> float:
@@ -197,7 +201,7 @@ def fit_baselines(recipe: Recipe, training: Sequence[Prepared]) -> Baselines:
     A recipe without pairs has baselines without pairs: its linear one learns from mean images.
     """
     names = (*recipe.modalities, *recipe.inputs[len(recipe.sources) :])
-    extras = None if recipe.unpaired else extras_of(recipe, training)
+    extras = None if recipe.unpaired else auxiliary_inputs_of(recipe, training)
     grams, population = [], empty_population()
     quantiles: dict[str, list[npt.NDArray[Any]]] = {}
     errors: dict[str, dict[str, list[float]]] = {t: {} for t in recipe.targets}
@@ -225,7 +229,7 @@ def fit_baselines(recipe: Recipe, training: Sequence[Prepared]) -> Baselines:
 
 
 def _add_quantiles(
-    found: dict[str, list[npt.NDArray[Any]]],
+    quantiles: dict[str, list[npt.NDArray[Any]]],
     recipe: Recipe,
     images: Mapping[str, npt.NDArray[np.float32]],
     mask: npt.NDArray[Any],
@@ -234,7 +238,7 @@ def _add_quantiles(
     knots = getattr(recipe.network, "knots", 0)
     for modality, image in images.items() if knots else ():
         own = np.quantile(image[mask > 0], np.linspace(0, 1, knots))
-        found.setdefault(modality, []).append(own)
+        quantiles.setdefault(modality, []).append(own)
 
 
 def load_baselines(folder: Path, recipe: Recipe | None = None) -> Baselines:

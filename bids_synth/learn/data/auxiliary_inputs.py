@@ -25,7 +25,7 @@ GROUPS = 5
 Maps = dict[str, npt.NDArray[np.floating[Any]]]
 
 
-def given_extras(recipe: Recipe, sources: Collection[str]) -> list[str]:
+def auxiliary_names(recipe: Recipe, sources: Collection[str]) -> list[str]:
     """Names of the maps that can be shown with these sources."""
     return [
         name
@@ -41,7 +41,7 @@ def known_traits(recipe: Recipe, visit: Visit) -> list[str]:
 
 
 @dataclass(frozen=True, eq=False)
-class Extras:
+class AuxiliaryInputs:
     """All that the maps of any visit are made of."""
 
     recipe: Recipe
@@ -57,7 +57,7 @@ class Extras:
         """
         population = self.without.get(prepared.visit.participant, self.population)
         result: Maps = {}
-        for name in given_extras(self.recipe, prepared.images):
+        for name in auxiliary_names(self.recipe, prepared.images):
             kind, _, what = name.partition("-")
             if kind == "mean":
                 result[name] = population.on(prepared, what) * mask
@@ -94,7 +94,7 @@ def closed_scale(recipe: Recipe, quantity: str) -> Scale:
     return Scale(0.0, FASTEST)
 
 
-def extras_of(recipe: Recipe, training: Sequence[Prepared]) -> Extras | None:
+def auxiliary_inputs_of(recipe: Recipe, training: Sequence[Prepared]) -> AuxiliaryInputs | None:
     """The extras of a fold from its training participants; None for a recipe without any."""
     if not recipe.inputs[len(recipe.sources) :]:
         return None
@@ -110,7 +110,7 @@ def extras_of(recipe: Recipe, training: Sequence[Prepared]) -> Extras | None:
                 sums.add(prepared, target, image, mask)
     rest = [_difference(total, part) for part in parts]
     without = {person: rest[group[person]] for person in people if len(parts) > 1}
-    return Extras(recipe, total, without)
+    return AuxiliaryInputs(recipe, total, without)
 
 
 def _difference(total: Population, part: Population) -> Population:

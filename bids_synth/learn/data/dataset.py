@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from bids_synth.errors import UsageError
 from bids_synth.learn.data.array_cache import Stored
 from bids_synth.learn.data.augment import Change, amplify, draw_change, mirror
-from bids_synth.learn.data.auxiliary_inputs import given_extras
+from bids_synth.learn.data.auxiliary_inputs import auxiliary_names
 from bids_synth.learn.data.patches import Start, cut
 from bids_synth.learn.data.scenarios import Scenario, draw_scenario
 from bids_synth.recipe.recipe import Recipe
@@ -91,7 +91,7 @@ class Patches(Dataset[Item]):
             return mirror(result, draw.change)
 
         inputs, scored = draw.scenario.sources, draw.scenario.scored
-        extras = given_extras(recipe, inputs)
+        extras = auxiliary_names(recipe, inputs)
         sources = amplify(stack(recipe.sources, inputs), draw.change.gains)
         maps = [cut(visit.extras[name], draw.start, patch) for name in extras]
         shown = np.zeros((len(recipe.inputs) - len(sources), *patch), dtype=np.float32)

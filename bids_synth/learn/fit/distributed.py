@@ -46,24 +46,26 @@ def place_of(environment: Mapping[str, str]) -> Place:
     ...           "SLURM_STEP_NODELIST": "n[3-4]", "SLURM_JOB_ID": "17"})
     Place(rank=1, size=2, local=0, address='n3', port=15017)
     """
-    given = dict(environment)
-    if "RANK" in given and "WORLD_SIZE" in given:
+    variables = dict(environment)
+    if "RANK" in variables and "WORLD_SIZE" in variables:
         return Place(
-            rank=_number(given, "RANK"),
-            size=_number(given, "WORLD_SIZE"),
-            local=_number(given, "LOCAL_RANK"),
-            address=given.get("MASTER_ADDR", "localhost"),
-            port=_number(given, "MASTER_PORT"),
+            rank=_number(variables, "RANK"),
+            size=_number(variables, "WORLD_SIZE"),
+            local=_number(variables, "LOCAL_RANK"),
+            address=variables.get("MASTER_ADDR", "localhost"),
+            port=_number(variables, "MASTER_PORT"),
         )
-    if "SLURM_STEP_NUM_TASKS" in given and "SLURM_PROCID" in given:
-        first = SLURMEnvironment.resolve_root_node_address(given.get("SLURM_STEP_NODELIST", ""))
-        given.setdefault("MASTER_PORT", str(15000 + _number(given, "SLURM_JOB_ID") % 5000))
+    if "SLURM_STEP_NUM_TASKS" in variables and "SLURM_PROCID" in variables:
+        first = SLURMEnvironment.resolve_root_node_address(
+            variables.get("SLURM_STEP_NODELIST", "")
+        )
+        variables.setdefault("MASTER_PORT", str(15000 + _number(variables, "SLURM_JOB_ID") % 5000))
         return Place(
-            rank=_number(given, "SLURM_PROCID"),
-            size=_number(given, "SLURM_STEP_NUM_TASKS"),
-            local=_number(given, "SLURM_LOCALID"),
-            address=given.get("MASTER_ADDR", first),
-            port=_number(given, "MASTER_PORT"),
+            rank=_number(variables, "SLURM_PROCID"),
+            size=_number(variables, "SLURM_STEP_NUM_TASKS"),
+            local=_number(variables, "SLURM_LOCALID"),
+            address=variables.get("MASTER_ADDR", first),
+            port=_number(variables, "MASTER_PORT"),
         )
     message = (
         "--distributed: the variables of torchrun (RANK, WORLD_SIZE) or of srun (SLURM_PROCID, "
@@ -158,9 +160,9 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     if ranks() == 1:
         return
     kept = list(parameters)
-    given = torch.tensor([p.grad is not None for p in kept], device=kept[0].device).float()
+    present = torch.tensor([p.grad is not None for p in kept], device=kept[0].device).float()
     parts = [(torch.zeros_like(p) if p.grad is None else p.grad).reshape(-1) for p in kept]
-    flat = torch.cat([given, *parts])
+    flat = torch.cat([present, *parts])
     distributed.all_reduce(flat)
     begun = len(kept)
     for parameter, has in zip(kept, flat[:begun].tolist(), strict=True):
@@ -184,9 +186,11 @@ def listen() -> Any:
     return orders[0]
 
 
-def _number(given: Mapping[str, str], name: str) -> int:
+def _number(variables: Mapping[str, str], name: str) -> int:
     try:
-        return int(given[name])
+        return int(variables[name])
     except (KeyError, ValueError) as error:
-        message = f"--distributed: the variable {name} is {given.get(name)!r}; expected a number"
+        message = (
+            f"--distributed: the variable {name} is {variables.get(name)!r}; expected a number"
+        )
         raise UsageError(message) from error

@@ -19,7 +19,7 @@ from bids_synth.errors import ModelError, UsageError
 from bids_synth.learn.baselines.baselines import fit_baselines
 from bids_synth.learn.baselines.linear import Gramian, gramian_of_inputs, gramian_of_means
 from bids_synth.learn.data.array_cache import Stored, open_store
-from bids_synth.learn.data.auxiliary_inputs import extras_of, known_traits
+from bids_synth.learn.data.auxiliary_inputs import auxiliary_inputs_of, known_traits
 from bids_synth.learn.data.mean_image import population_of
 from bids_synth.learn.data.quantiles import quantiles_of
 from bids_synth.learn.device import resolve_device
@@ -182,14 +182,14 @@ def fit_fold(
     `watch` is told epoch and validation score after each look, and may raise to end the fit.
     A fold that another job fits in the same work directory is waited for and taken over.
     """
-    turns = members[0].place.parent / "turns"
-    with exclusive({f"fold-{members[0].fold}"}, turns, does="fits"):
+    locks = members[0].place.parent / "turns"
+    with exclusive({f"fold-{members[0].fold}"}, locks, does="fits"):
         if all(member.fitted() is not None for member in members):
             return
         recipe, fold = members[0].recipe, split.folds[members[0].fold]
         work = members[0].place.parents[2]
         chosen = [p for p in visits if _is_in(p, fold.training)]
-        extras, modalities = extras_of(recipe, chosen), tuple(recipe.modalities)
+        extras, modalities = auxiliary_inputs_of(recipe, chosen), tuple(recipe.modalities)
         training = open_store(chosen, modalities, work, extras)
         validation = open_store(
             [p for p in visits if _is_in(p, fold.validation)], modalities, work, extras

@@ -85,7 +85,7 @@ def fit_member(
     record, rate = Record(member, selection), member.recipe.fit.learning_rate
     with calm(selection.device):
         network = initial()
-        save_start(network, member.start, whole=fitted_before)
+        save_start(network, member.start, complete=fitted_before)
         job = Job(member, training, network, features)
         try:
             with held(), in_step():

@@ -59,10 +59,10 @@ def keep_aside(folder: Path, key: str) -> Path | None:
             break
     with suppress(FileNotFoundError):  # Another job has moved it.
         folder.rename(place)
-        told = (
+        message = (
             "%s: held a model of another fit (recipe, scans, parts or seed differ); it is now %s"
         )
-        LOG.warning(told, folder, place)
+        LOG.warning(message, folder, place)
         return place
     return None
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from bids_synth.errors import UsageError
 from bids_synth.learn.data.array_cache import Stored
-from bids_synth.learn.data.auxiliary_inputs import given_extras
+from bids_synth.learn.data.auxiliary_inputs import auxiliary_names
 from bids_synth.learn.data.patches import slide
 from bids_synth.learn.fit.preview import Look, look_at
 from bids_synth.recipe.recipe import Recipe
@@ -47,14 +47,14 @@ class Selection:
         target, sources = task.target, task.sources
         synthetic = made_by(network, self.recipe, visit, sources, target, self.device)
         mask = np.asarray(visit.mask) > 0
-        real, made = np.asarray(visit.images[target], np.float32), synthetic * mask
+        real, answer = np.asarray(visit.images[target], np.float32), synthetic * mask
         gain = self.recipe.log_gain(target)
         if self.recipe.fit.preview and (visit, task) == self.tasks[0]:
             source = sources[0]
-            self.look.update(look_at({source: visit.images[source], target: made}, real))
+            self.look.update(look_at({source: visit.images[source], target: answer}, real))
         if gain is not None:  # What counts in the end is the value, not its logarithm.
-            real, made = (np.exp(gain * (scaled - 1)) for scaled in (real, made))
-        return self.score(real, made, mask)
+            real, answer = (np.exp(gain * (scaled - 1)) for scaled in (real, answer))
+        return self.score(real, answer, mask)
 
 
 def selection_of(
@@ -90,11 +90,11 @@ def made_by(
     images = np.zeros((len(recipe.inputs), *visit.mask.shape), dtype=np.float32)
     for source in sources:
         images[recipe.inputs.index(source)] = visit.images[source]
-    for name in given_extras(recipe, sources):
+    for name in auxiliary_names(recipe, sources):
         images[recipe.inputs.index(name)] = visit.extras[name]
     blocks, patch = blocks_of(network, recipe, sources, [target], device), recipe.fit.patch
-    made = slide(blocks, images, visit.mask, patch=patch, overlap=OVERLAP, device=device)
-    return np.asarray(made[0])
+    answer = slide(blocks, images, visit.mask, patch=patch, overlap=OVERLAP, device=device)
+    return np.asarray(answer[0])
 
 
 def blocks_of(
@@ -105,7 +105,7 @@ def blocks_of(
     device: torch.device,
 ) -> Callable[[torch.Tensor], torch.Tensor]:
     """The network as a function of image windows alone, for one set of sources."""
-    known = {*sources, *given_extras(recipe, sources)}
+    known = {*sources, *auxiliary_names(recipe, sources)}
     available = torch.tensor([[float(name in known) for name in recipe.inputs]], device=device)
     rows = [recipe.targets.index(t) for t in targets]
     network.eval()

@@ -123,7 +123,7 @@ def tune(
             _attempt(ledger, trial, recipe, seed, fit)
         else:  # Another job was faster.
             ledger.tell(trial, state=TrialState.FAIL)
-    return _told(ledger, recipe)
+    return _tuned(ledger, recipe)
 
 
 def journal_of(recipe: Recipe, work: Path) -> Path:
@@ -189,7 +189,7 @@ def _attempt(
     # Seeded by the trial's number: jobs that share the study draw different values.
     ledger.sampler = optuna.samplers.TPESampler(seed=seed + trial.number, multivariate=False)
     values = {key: _suggest(trial, key, search) for key, search in recipe.tune.items()}
-    told = ", ".join(f"{key}={value}" for key, value in values.items())
+    choice = ", ".join(f"{key}={value}" for key, value in values.items())
 
     def watch(epoch: int, score: float) -> None:
         if not isfinite(score):
@@ -213,7 +213,7 @@ def _attempt(
         LOG.warning("trial %d: values that do not go together: %s", trial.number, error)
     finally:
         ledger.tell(trial, result if state == TrialState.COMPLETE else None, state)
-    LOG.info("trial %d: %s, score %s: %s", trial.number, state.name.lower(), result, told)
+    LOG.info("trial %d: %s, score %s: %s", trial.number, state.name.lower(), result, choice)
 
 
 def _suggest(trial: optuna.Trial, key: str, search: SearchPart) -> Any:
@@ -221,7 +221,7 @@ def _suggest(trial: optuna.Trial, key: str, search: SearchPart) -> Any:
         texts = [json.dumps(choice) for choice in search.choices]
         return json.loads(trial.suggest_categorical(key, texts))
     low, high = search.low or 0, search.high or 0
-    if search.whole:
+    if search.integer:
         return trial.suggest_int(
             key, int(low), int(high), step=int(search.step or 1), log=search.log
         )
@@ -233,7 +233,7 @@ def _tidy(value: Any) -> Any:
     return float(f"{value:.12g}") if isinstance(value, float) else value
 
 
-def _told(ledger: optuna.Study, recipe: Recipe) -> Tuned:
+def _tuned(ledger: optuna.Study, recipe: Recipe) -> Tuned:
     trials = tuple(_plain(trial, recipe) for trial in ledger.get_trials(deepcopy=False))
     done = [t for t in trials if t.score is not None]
     best = max(done, key=lambda t: t.score or 0.0, default=None)

@@ -41,16 +41,16 @@ class ProxySelection:
 
     def _score(self, network: nn.Module, visit: Stored, source: str) -> float:
         (target,) = (m for m in self.recipe.targets if m != source)
-        made = made_by(network, self.recipe, visit, [source], target, self.device)
-        given, mask = np.asarray(visit.images[source], np.float32), np.asarray(visit.mask) > 0
+        answer = made_by(network, self.recipe, visit, [source], target, self.device)
+        image, mask = np.asarray(visit.images[source], np.float32), np.asarray(visit.mask) > 0
         if self.recipe.fit.preview and (visit, source) == self.tasks[0]:
-            self.look.update(look_at({source: given, target: made * mask}))
-        return proxy_score(given, made, mask, self.quantiles[target])
+            self.look.update(look_at({source: image, target: answer * mask}))
+        return proxy_score(image, answer, mask, self.quantiles[target])
 
 
 def proxy_score(
-    given: npt.NDArray[Any],
-    made: npt.NDArray[Any],
+    image: npt.NDArray[Any],
+    answer: npt.NDArray[Any],
     mask: npt.NDArray[np.bool_],
     wanted: npt.NDArray[Any],
 ) -> float:
@@ -61,12 +61,12 @@ def proxy_score(
     """
     edges = [
         np.sqrt(sum(np.square(g) for g in np.gradient(np.where(mask, image, 0))))[mask]
-        for image in (given, made)
+        for image in (image, answer)
     ]
     alike = (
         float(np.corrcoef(edges[0], edges[1])[0, 1]) if min(e.std() for e in edges) > 0 else 0.0
     )
-    return alike - float(np.abs(np.quantile(made[mask], SHARES) - wanted).mean())
+    return alike - float(np.abs(np.quantile(answer[mask], SHARES) - wanted).mean())
 
 
 def choose_selection(

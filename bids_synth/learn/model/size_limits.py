@@ -46,17 +46,17 @@ def size_problems(recipe: Recipe, *, networks: int = 1) -> list[str]:
     network = empty_network(recipe).eval()
     kept = sum(tensor.numel() for tensor in network.state_dict().values())
     if kept > MOST_WEIGHTS:
-        return [_told("its network would keep", kept, MOST_WEIGHTS)]
+        return [_sentence("its network would keep", kept, MOST_WEIGHTS)]
     if kept * networks > MOST_KEPT:
-        return [_told(f"its {networks} networks would keep", kept * networks, MOST_KEPT)]
+        return [_sentence(f"its {networks} networks would keep", kept * networks, MOST_KEPT)]
     windows = max(1, TOGETHER // int(np.prod(recipe.fit.patch)), recipe.fit.batch)
     maps = _map_numbers(network, recipe) * windows
     if maps > MOST_MAPS:
-        return [_told(f"{windows} patch(es) at a time would make", maps, MOST_MAPS)]
+        return [_sentence(f"{windows} patch(es) at a time would make", maps, MOST_MAPS)]
     return []
 
 
-def _told(what: str, numbers: int, most: int) -> str:
+def _sentence(what: str, numbers: int, most: int) -> str:
     return (
         f"{what} {numbers * 4 / 2**30:.1f} GiB, at most {most * 4 / 2**30:.0f}; take fewer "
         "filters, levels or blocks, or a smaller fit.patch or fit.batch"

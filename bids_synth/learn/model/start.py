@@ -36,13 +36,13 @@ def start_names(network: nn.Module) -> list[str]:
     return [name for name in kept if name in network.state_dict()]
 
 
-def save_start(network: nn.Module, path: Path, *, whole: bool) -> None:
+def save_start(network: nn.Module, path: Path, *, complete: bool) -> None:
     """Write the answer of a network that no step has changed; no file where it has none.
 
     `whole` where the network was fitted before, and its answer is that of all its weights.
     """
     state = network.state_dict()
-    names = list(state) if whole else start_names(network)
+    names = list(state) if complete else start_names(network)
     path.unlink(missing_ok=True)
     if names:
         save_file({name: state[name].detach().contiguous().clone() for name in names}, path)

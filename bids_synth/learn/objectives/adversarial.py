@@ -101,7 +101,7 @@ class Health:
     title: str = "the discriminator"
     dead_epochs: int = 0
     """Epochs in a row in which it taught nothing."""
-    told: bool = False
+    warned: bool = False
     """True once the warning has been given."""
     _steps: list[torch.Tensor] = field(default_factory=list, repr=False)
 
@@ -124,19 +124,19 @@ class Health:
         self._steps.clear()
         sure, blind = accuracy > SURE, loss >= NEAR * DEAD[self.gan]
         self.dead_epochs = self.dead_epochs + 1 if sure or blind else 0
-        if self.dead_epochs >= PATIENCE and not self.told:
-            self.told = True
+        if self.dead_epochs >= PATIENCE and not self.warned:
+            self.warned = True
             LOG.warning("%s", self._warning(loss, accuracy))
         return {"discriminator_loss": loss, "discriminator_accuracy": accuracy}
 
     def state(self) -> list[float]:
         """What a resumed fit needs to go on, also in mid-epoch."""
         steps = [figure for step in self._steps for figure in step.tolist()]
-        return [self.dead_epochs, int(self.told), *steps]
+        return [self.dead_epochs, int(self.warned), *steps]
 
     def resume(self, state: Sequence[float]) -> None:
         """Take it up."""
-        self.dead_epochs, self.told = int(state[0]), bool(state[1])
+        self.dead_epochs, self.warned = int(state[0]), bool(state[1])
         self._steps = list(torch.tensor(state[2:]).reshape(-1, 2))
 
     def _warning(self, loss: float, accuracy: float) -> str:

@@ -39,16 +39,16 @@ class AnyMissingGan(ConditionalGan):
 
     def candidate(self, batch: Item, targets: torch.Tensor) -> torch.Tensor:
         """What was given as it was given, and what was scored from `targets`; else 0."""
-        made = super().candidate(batch, targets)
-        given = self._given(batch)[:, :, None, None, None]
-        return torch.where(given, self._as_targets(batch["sources"]).to(made.dtype), made)
+        answer = super().candidate(batch, targets)
+        available = self._available(batch)[:, :, None, None, None]
+        return torch.where(available, self._as_targets(batch["sources"]).to(answer.dtype), answer)
 
     def marks(self, batch: Item) -> Marks:
         """Given maps are real in every candidate, scored ones where they are."""
-        given, scored = self._given(batch), batch["scored"]
-        return Marks(given.float(), (given | scored).float(), scored.float())
+        available, scored = self._available(batch), batch["scored"]
+        return Marks(available.float(), (available | scored).float(), scored.float())
 
-    def _given(self, batch: Item) -> torch.Tensor:
+    def _available(self, batch: Item) -> torch.Tensor:
         return self._as_targets(batch["available"]) > 0
 
     def _as_targets(self, sources: torch.Tensor) -> torch.Tensor:

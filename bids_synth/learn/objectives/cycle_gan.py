@@ -71,31 +71,31 @@ class CycleGan(Objective):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Losses of all that begins with an image of this direction's source; what it made."""
         weights, there, back = self.weights, direction, 1 - direction
-        made = self.network.translate(there, image).float() * mask
-        loss = made.new_zeros(())
+        synthetic = self.network.translate(there, image).float() * mask
+        loss = synthetic.new_zeros(())
         if weights.adversarial > 0:
             judge = self.discriminators[back]
             with resting(judge):
-                logits = judge(made)
+                logits = judge(synthetic)
             fooled = errors(logits, logits.new_ones(logits.shape[:2]), weights.gan).mean()
             loss = loss + weights.adversarial * fooled
         if weights.cycle > 0:
-            again = self.network.translate(back, made).float()
+            again = self.network.translate(back, synthetic).float()
             loss = loss + weights.cycle * masked_l1(again, image, mask)
         if weights.identity > 0:
             same = self.network.translate(back, image).float()
             loss = loss + weights.identity * masked_l1(same, image, mask)
         if weights.structure > 0:
-            loss = loss + weights.structure * structure_loss(image, made, mask)
-        return loss, made.detach()
+            loss = loss + weights.structure * structure_loss(image, synthetic, mask)
+        return loss, synthetic.detach()
 
-    def _judged(self, row: int, real: torch.Tensor, made: torch.Tensor) -> torch.Tensor:
+    def _judged(self, row: int, real: torch.Tensor, synthetic: torch.Tensor) -> torch.Tensor:
         """Loss of one discriminator on real images and on those of its pool."""
         weights, judge = self.weights, self.discriminators[row]
         penalty = weights.discriminator.gradient_penalty
         shown = real.clone()
         shown.requires_grad = penalty > 0
-        truth, answer = judge(shown), judge(self.pools[row].exchange(made))
+        truth, answer = judge(shown), judge(self.pools[row].exchange(synthetic))
         ones = truth.new_ones(truth.shape[:2])
         self.watch[row].add(truth, answer, ones)
         loss = errors(truth, ones, weights.gan).mean()

@@ -27,9 +27,9 @@ def masked_l2(synthetic: torch.Tensor, real: torch.Tensor, mask: torch.Tensor) -
 def masked_bce(synthetic: torch.Tensor, real: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Mean binary cross-entropy of scaled values, both clipped to [0, 1], over the mask."""
     with torch.autocast(synthetic.device.type, enabled=False):
-        made = synthetic.float().clamp(1e-4, 1 - 1e-4)
+        chance = synthetic.float().clamp(1e-4, 1 - 1e-4)
         wanted = real.float().clamp(0, 1)
-        error = -(wanted * made.log() + (1 - wanted) * (1 - made).log())
+        error = -(wanted * chance.log() + (1 - wanted) * (1 - chance).log())
         return (error * mask).sum() / divisor(mask)
 
 

@@ -32,20 +32,20 @@ def paired_loss(
     `features` maps (M, 1, I, J, K) to a list of maps.
     """
     scored = batch["scored"]
-    made = synthetic.float()[scored][:, None]
+    answer = synthetic.float()[scored][:, None]
     real = batch["real"][scored][:, None]
     mask = batch["mask"].expand_as(batch["real"])[scored][:, None]
     weight = mask if emphasis is None else mask * _factor(real, scored, emphasis)
     value = 1 if gains is None else _value(real, scored, gains)
-    loss = weights.l1 * masked_l1(made * value, real * value, weight)
+    loss = weights.l1 * masked_l1(answer * value, real * value, weight)
     if weights.l2 > 0:
-        loss = loss + weights.l2 * masked_l2(made * value, real * value, weight)
+        loss = loss + weights.l2 * masked_l2(answer * value, real * value, weight)
     if weights.ssim > 0:
-        loss = loss + weights.ssim * (1 - masked_ssim(made, real, mask))
+        loss = loss + weights.ssim * (1 - masked_ssim(answer, real, mask))
     if weights.bce > 0:
-        loss = loss + weights.bce * masked_bce(made, real, mask)
+        loss = loss + weights.bce * masked_bce(answer, real, mask)
     if features is not None and weights.features > 0:
-        pairs = zip(features(made * mask), features(real * mask), strict=True)
+        pairs = zip(features(answer * mask), features(real * mask), strict=True)
         loss = loss + weights.features * sum(
             share(a.numel()) * (a - b).abs().mean() for a, b in pairs
         )

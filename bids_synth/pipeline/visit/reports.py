@@ -83,7 +83,7 @@ def write_pages(
 
 
 def score_tables(
-    results: Sequence[VisitResult], told: Sequence[str], recipe: Recipe, settings: Settings
+    results: Sequence[VisitResult], notes: Sequence[str], recipe: Recipe, settings: Settings
 ) -> tuple[str, ...]:
     """The table of scores, and its rows beside the logs; nothing where nothing was real.
 
@@ -91,13 +91,13 @@ def score_tables(
     """
     rows = [result.rows for result in results if result.rows is not None]
     if not rows:
-        return ("\n".join(["nothing was scored", *told]),) if told else ()
+        return ("\n".join(["nothing was scored", *notes]),) if notes else ()
     table = pd.concat(rows, ignore_index=True)
     write_rows(table, settings.output / "logs" / f"scores-{settings.run_id}.tsv")
     resamples = recipe.evaluation.bootstrap
     summary = summarise(table, resamples=resamples, seed=settings.seed)
     seen = [one for result in results for one in result.seen]
-    return ("\n".join([format_table(with_frechet(summary, seen)), *told]),)
+    return ("\n".join([format_table(with_frechet(summary, seen)), *notes]),)
 
 
 def _training_ranges(model: Model) -> Mapping[str, tuple[float, float]]:

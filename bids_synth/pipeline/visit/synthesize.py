@@ -82,7 +82,7 @@ class VisitSynthesis:
         self.left_out: list[str] = []
 
     @property
-    def told(self) -> list[str]:
+    def notes(self) -> list[str]:
         """One line for everything that was not scored, and why."""
         return [*self.left_out, *self.withheld.missed]
 

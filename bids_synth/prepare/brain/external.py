@@ -20,7 +20,7 @@ COMMANDS = {
 
 def check_skull_strip(option: SkullStrip) -> None:
     """Raise UsageError where the option's tool is not installed; before any work starts."""
-    if option in COMMANDS and _found(option) is None:
+    if option in COMMANDS and _executable(option) is None:
         names = " or ".join(COMMANDS[option])
         message = (
             f"--skull-strip {option}: found no {names} on the PATH; install it, or use "
@@ -34,7 +34,7 @@ def strip_with_tool(scan: Path, option: SkullStrip) -> Volume:
     check_skull_strip(option)
     with tempfile.TemporaryDirectory() as folder:
         mask = Path(folder) / "brain_mask.nii.gz"
-        command = [str(_found(option)), "-i", str(scan)]
+        command = [str(_executable(option)), "-i", str(scan)]
         if option == "synthstrip":
             command += ["-o", f"{folder}/brain.nii.gz", "-m", str(mask)]
         else:
@@ -43,11 +43,11 @@ def strip_with_tool(scan: Path, option: SkullStrip) -> Volume:
             mask = Path(folder) / "brain_bet.nii.gz"
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
         if done.returncode != 0 or not mask.exists():
-            told = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no message"]
-            message = f"{scan}: {Path(command[0]).name} found no brain ({told[0]})"
+            words = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no message"]
+            message = f"{scan}: {Path(command[0]).name} found no brain ({words[0]})"
             raise VisitError(message)
         return read_mask(mask)
 
 
-def _found(option: str) -> str | None:
+def _executable(option: str) -> str | None:
     return next((path for name in COMMANDS[option] if (path := shutil.which(name))), None)

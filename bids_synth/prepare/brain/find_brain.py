@@ -22,7 +22,7 @@ NOT_USED = "is not used as the brain mask"
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class Brain:
     """Where the brain (or head) is in a reference scan."""
 
     mask: Volume
@@ -43,9 +43,9 @@ def find_brain(
     *,
     option: SkullStrip,
     region: Literal["brain", "head"],
-    given: Path | None,
+    mask_file: Path | None,
     seed: int,
-) -> Found:
+) -> Brain:
     """The mask of a reference scan and its affine to the template.
 
     `auto` takes `given` (a mask in the scan's space) where it fits the scan, else recognises an
@@ -53,7 +53,7 @@ def find_brain(
     where nothing is found.
     """
     stripped, template = is_stripped(reference), None
-    fitting, notes = _given(given, reference) if option == "auto" else (None, ())
+    fitting, notes = _of_file(mask_file, reference) if option == "auto" else (None, ())
     if option in ("synthstrip", "hd-bet"):
         brain = resample(strip_with_tool(path, option), reference.grid, order=0)
     elif fitting is not None:
@@ -74,10 +74,10 @@ def find_brain(
         template = align_brain(reference, brain, seed=seed)
     alike = resample(template_t1w(), reference.grid, transform=inverse(template))
     agreement = correlation(reference.array, alike.array, brain.array)
-    return Found(mask, template, stripped, agreement, notes)
+    return Brain(mask, template, stripped, agreement, notes)
 
 
-def _given(path: Path | None, reference: Volume) -> tuple[Volume | None, tuple[str, ...]]:
+def _of_file(path: Path | None, reference: Volume) -> tuple[Volume | None, tuple[str, ...]]:
     """Another pipeline's mask where it is that of the scan, and why it is not used else."""
     if path is None:
         return None, ()

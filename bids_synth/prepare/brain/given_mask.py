@@ -39,10 +39,10 @@ def fitting_mask(path: Path, scan: Volume) -> tuple[Volume | None, str]:
     A file of probabilities (0 to 1, or 0 to 100) counts from one half. Raises VisitError where
     it cannot be read.
     """
-    given = read_volume(path)
-    level, fault = _level(given.array)
+    volume = read_volume(path)
+    level, fault = _level(volume.array)
     if not fault:
-        mask = given.with_array((given.array > level).astype(np.float32))
+        mask = volume.with_array((volume.array > level).astype(np.float32))
         fault = _volume_fault(mask)
     if fault:
         return None, fault
@@ -82,8 +82,8 @@ def _level(array: npt.NDArray[np.float32]) -> tuple[float, str]:
     """The value above which a voxel is inside, and what is wrong with the values."""
     low, high = float(array.min()), float(array.max())
     if low < -0.05 or high <= 0:
-        told = "it is empty" if high <= 0 else f"it has values down to {low:g}"
-        return 0.5, f"{told}, expected 0 outside the brain and 1 inside"
+        reason = "it is empty" if high <= 0 else f"it has values down to {low:g}"
+        return 0.5, f"{reason}, expected 0 outside the brain and 1 inside"
     if high <= 1.05:
         return 0.5, ""
     kinds = np.unique(array)

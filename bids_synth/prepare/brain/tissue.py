@@ -61,10 +61,10 @@ def segment(
     for turn in range(rounds):
         bins = np.minimum(np.exp(logs - bias) * (BINS / TOP), BINS - 1).astype(np.int32)
         table = _histograms(bins, tissue)
-        found = maps * np.where(seen, table[:, bins], 1)
+        chance = maps * np.where(seen, table[:, bins], 1)
         if turn > 1:
-            found *= np.exp(2 * np.stack([ndimage.uniform_filter(t, 3) for t in tissue]))
-        tissue = found / (found.sum(0) + 1e-20)
+            chance *= np.exp(2 * np.stack([ndimage.uniform_filter(t, 3) for t in tissue]))
+        tissue = chance / (chance.sum(0) + 1e-20)
         if turn < rounds - 1:
             tissue *= seen
             bias = _bias(logs, tissue, table, spacing)
@@ -92,10 +92,10 @@ def refit(tissue: Maps, known: Priors, affine: Affine, *, seed: int) -> Affine:
         matrix = matrix_of(parameters, CENTRE)
         index = to_index @ matrix
         at = (points @ index[:3, :3].T + index[:3, 3]).T
-        found = [ndimage.map_coordinates(t, at, order=1, mode="nearest") for t in blurred]
+        values = [ndimage.map_coordinates(t, at, order=1, mode="nearest") for t in blurred]
         sizes = 100 * np.log(np.linalg.norm((affine @ matrix)[:3, :3], axis=0))
         unusual = np.sqrt(PULL) * (sizes - SIZE[0]) / SIZE[1]
-        return np.concatenate([(np.stack(found) - wanted).ravel(), unusual])
+        return np.concatenate([(np.stack(values) - wanted).ravel(), unusual])
 
     matrix = matrix_of(_least_squares(errors, STEP), CENTRE) @ back
     return np.asarray(affine @ matrix)
@@ -109,21 +109,21 @@ def _least_squares(
 
     Slopes are taken over a fifth of `step`, far above the roughness of interpolated maps.
     """
-    found, damping = np.zeros(len(step)), 1e-2
-    now = errors(found)
+    parameters, damping = np.zeros(len(step)), 1e-2
+    now = errors(parameters)
     width = np.diag(step / 5)
     for _ in range(DESCENTS):
-        slopes = np.stack([(errors(found + w) - now) / 0.2 for w in width])
+        slopes = np.stack([(errors(parameters + w) - now) / 0.2 for w in width])
         square = slopes @ slopes.T
         change = np.linalg.solve(square + damping * np.diag(np.diag(square)), -slopes @ now)
-        there = errors(found + change * step)
+        there = errors(parameters + change * step)
         if there @ there < now @ now:
-            found, now, damping = found + change * step, there, damping / 5
+            parameters, now, damping = parameters + change * step, there, damping / 5
             if np.abs(change).max() < 0.01:
                 break
         else:
             damping *= 10
-    return found
+    return parameters
 
 
 def _histograms(bins: npt.NDArray[np.int32], tissue: Maps) -> Maps:

@@ -48,7 +48,7 @@ class _RegionInput(BaseInterfaceInputSpec):  # type: ignore[misc]
     modality = traits.Str(mandatory=True)
     parameters = traits.Str(mandatory=True, desc="preparation part of the recipe, JSON")
     option = traits.Str(mandatory=True, desc="--skull-strip")
-    given = File(exists=True, desc="mask of another pipeline")
+    mask_file = File(exists=True, desc="mask of another pipeline")
     conversion = traits.Str(mandatory=True, desc="from its unit, JSON")
     seed = traits.Int(mandatory=True)
     admitted = File(exists=True, mandatory=True, desc="that the visit's scans can be read")
@@ -68,7 +68,7 @@ class FindRegion(SimpleInterface):  # type: ignore[misc]
     def _run_interface(self, runtime: Any) -> Any:
         inputs = self.inputs
         part = PreparationPart.model_validate_json(inputs.parameters)
-        mask = Path(inputs.given) if isdefined(inputs.given) else None
+        mask = Path(inputs.mask_file) if isdefined(inputs.mask_file) else None
         where = {"given": mask, "seed": inputs.seed, "folder": Path(runtime.cwd)}
         where["conversion"] = conversion_of(inputs.conversion)
         files = steps.find_region(

@@ -61,14 +61,16 @@ def find_region(
     part: PreparationPart,
     *,
     option: SkullStrip,
-    given: Path | None,
+    mask_file: Path | None,
     seed: int,
     folder: Path,
     conversion: Conversion = UNTOLD,
 ) -> tuple[Path, Path, Path]:
     """Mask on the native grid, affine to the template, and what is known of them (JSON)."""
     volume = read_scan(reference, modality, conversion)
-    brain = find_brain(volume, reference, option=option, region=part.mask, given=given, seed=seed)
+    brain = find_brain(
+        volume, reference, option=option, region=part.mask, mask_file=mask_file, seed=seed
+    )
     ml = float(brain.mask.array.sum()) * abs(np.linalg.det(volume.grid.affine[:3, :3])) / 1000
     known = {
         "stripped": brain.stripped,

@@ -80,7 +80,7 @@ def init_prepare_wf(
         option=skull_strip, seed=seed, conversion=units[reference],
     )  # fmt: skip
     if visit.brain_mask is not None and visit.mask_of == reference:
-        region.inputs.given = str(visit.brain_mask)
+        region.inputs.mask_file = str(visit.brain_mask)
     workflow.connect(admit, "admitted", region, "admitted")
     place = pe.Node(PlaceMask(grid=recipe.grid.model_dump_json()), name="mask", mem_gb=0.5)
     workflow.connect(region, "native_mask", place, "native_mask")

@@ -54,7 +54,7 @@ class SearchPart(Part):
         return ""
 
     @property
-    def whole(self) -> bool:
+    def integer(self) -> bool:
         """True where only whole numbers are tried."""
         return all(isinstance(v, int) for v in (self.low, self.high, self.step or 1))
 

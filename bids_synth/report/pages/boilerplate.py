@@ -43,7 +43,7 @@ def boilerplate(recipe: Recipe, *, skull_strip: str, spaces: Sequence[str] = ())
     rows = [f"- {name} {_version(name)}. {why}." for name, why in _LIBRARIES.items()]
     software = "\n".join([f"- bids_synth {bids_synth.__version__}.", *rows])
     blocks = ["# Methods", _what(recipe), _preparation(recipe, skull_strip), _model(recipe)]
-    blocks += [_made(spaces), _CAUTION, "# Software", software]
+    blocks += [_outputs(spaces), _CAUTION, "# Software", software]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -93,7 +93,7 @@ def _part(part: BaseModel) -> str:
     return f"{name} ({', '.join(lines)})" if lines else str(name)
 
 
-def _made(spaces: Sequence[str]) -> str:
+def _outputs(spaces: Sequence[str]) -> str:
     copies = (
         f" Copies were resampled to {', '.join(spaces)} by the affine transform of the visit."
         if spaces

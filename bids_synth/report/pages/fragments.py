@@ -56,7 +56,7 @@ def summary_html(
     ]
     withheld = {synthetic.modality for synthetic in synthetics if synthetic.real is not None}
     scans = [_scan_row(prepared, modality, withheld) for modality in prepared.visit.scans]
-    return render("summary.html", made=cards, scans=scans, model=plain_facts(model))
+    return render("summary.html", images=cards, scans=scans, model=plain_facts(model))
 
 
 def scores_html(scores: pd.DataFrame | None) -> str:

@@ -12,7 +12,11 @@ from learn_toys import images_of, make_visit, toy_recipe
 from bids_synth.core.visit import Prepared
 from bids_synth.learn.baselines.linear import add_grams, gram_of, gramian_of_inputs
 from bids_synth.learn.data.array_cache import open_store, scaled_image
-from bids_synth.learn.data.auxiliary_inputs import Extras, extras_of, given_extras
+from bids_synth.learn.data.auxiliary_inputs import (
+    AuxiliaryInputs,
+    auxiliary_inputs_of,
+    auxiliary_names,
+)
 from bids_synth.physics import formulas as physics
 from bids_synth.physics.visit_maps import compute
 from bids_synth.recipe.recipe import Recipe, load_recipe, validate_recipe
@@ -37,7 +41,7 @@ def visits(folder: Path) -> list[Prepared]:
     ]
 
 
-def mean_of(extras: Extras, prepared: Prepared) -> np.ndarray:
+def mean_of(extras: AuxiliaryInputs, prepared: Prepared) -> np.ndarray:
     mask = read_mask(prepared.mask).array
     return np.asarray(extras.maps(prepared, mask)["mean-T2w"])
 
@@ -51,7 +55,7 @@ def test_ones_own_image_never_enters_ones_mean(tmp_path: Path) -> None:
         make_visit(tmp_path / "other", "a", modalities=("T1w", "T2w"), images=other),
         scales=usual[0].scales,
     )
-    before, after = (extras_of(recipe, training) for training in (usual, changed))
+    before, after = (auxiliary_inputs_of(recipe, training) for training in (usual, changed))
     assert before is not None
     assert after is not None
     # a and f are of one group; b is of another and is shown the mean of both.
@@ -63,7 +67,7 @@ def test_ones_own_image_never_enters_ones_mean(tmp_path: Path) -> None:
 def test_a_stranger_is_shown_the_mean_of_all(tmp_path: Path) -> None:
     training = visits(tmp_path)
     stranger = make_visit(tmp_path, "q", modalities=("T1w",))
-    extras = extras_of(recipe_with(mean=True), training)
+    extras = auxiliary_inputs_of(recipe_with(mean=True), training)
     assert extras is not None
     mask = read_mask(stranger.mask).array
     images = [scaled_image(p, "T2w", mask) for p in training]
@@ -76,7 +80,7 @@ def test_a_stranger_is_shown_the_mean_of_all(tmp_path: Path) -> None:
 
 def test_scalars_are_constant_maps_and_unknown_values_are_zero(tmp_path: Path) -> None:
     recipe = recipe_with(scalars={"site": {"x": 1.0, "y": -2.0}})
-    extras = extras_of(recipe, visits(tmp_path))
+    extras = auxiliary_inputs_of(recipe, visits(tmp_path))
     assert extras is not None
     values = {}
     for prepared in visits(tmp_path):
@@ -88,7 +92,7 @@ def test_scalars_are_constant_maps_and_unknown_values_are_zero(tmp_path: Path) -
 
 def test_stored_maps_are_those_that_were_made(tmp_path: Path) -> None:
     recipe, training = recipe_with(mean=True, scalars={"site": {"x": 1.0}}), visits(tmp_path)
-    extras = extras_of(recipe, training)
+    extras = auxiliary_inputs_of(recipe, training)
     for stored, prepared in zip(
         open_store(training, ("T1w", "T2w"), tmp_path / "w", extras), training, strict=True
     ):
@@ -101,7 +105,9 @@ def test_stored_maps_are_those_that_were_made(tmp_path: Path) -> None:
 
 def test_the_linear_answer_from_the_mean_alone_is_no_worse_than_the_mean(tmp_path: Path) -> None:
     recipe, training = recipe_with(mean=True), visits(tmp_path)
-    stored = open_store(training, ("T1w", "T2w"), tmp_path / "w", extras_of(recipe, training))
+    stored = open_store(
+        training, ("T1w", "T2w"), tmp_path / "w", auxiliary_inputs_of(recipe, training)
+    )
     table = gramian_of_inputs(recipe, stored).table(recipe.inputs, recipe.targets)
     weights = table[2, 0]  # Only the mean is given.
     errors = {"mean": 0.0, "linear": 0.0}
@@ -128,7 +134,7 @@ def test_the_linear_answer_from_the_mean_alone_is_no_worse_than_the_mean(tmp_pat
 def test_a_closed_form_is_shown_only_with_all_that_it_needs(
     sources: tuple[str, ...], wanted: list[str]
 ) -> None:
-    assert given_extras(load_recipe("cmro2"), sources) == wanted
+    assert auxiliary_names(load_recipe("cmro2"), sources) == wanted
 
 
 def test_the_closed_form_of_a_visit_is_that_of_its_maps(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Training: what the weights that come with the package were learned by; not in the wheel."""
