@@ -424,7 +424,7 @@ def region(folder: Path) -> tuple[object, object]:
     volumes = []
     for part in (toy().preparation, with_value(toy(), "preparation.mask", "head").preparation):
         mask, *_ = steps.find_region(
-            head, "T1w", part, option="auto", given=brain, seed=1, folder=folder
+            head, "T1w", part, option="auto", mask_file=brain, seed=1, folder=folder
         )
         volumes.append(int(read_mask(mask).array.sum()))
     return volumes[0], volumes[1]
