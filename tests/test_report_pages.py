@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -344,6 +345,15 @@ def test_figures_of_a_discriminator_are_drawn_where_there_are_any():
     drawn = draw_curves(curve.assign(discriminator_accuracy=0.7, discriminator_loss=0.2))
     assert "accuracy of the discriminator" in drawn
     assert "loss of the discriminator" in drawn
+
+
+def test_a_score_that_hardly_changes_is_drawn_level_on_plain_numbers():
+    curve = pd.DataFrame({"step": [10, 20, 30], "loss": 1.0, "score": [16.2231, 16.2235, 16.2239]})
+    labels = re.findall(r"<text[^>]*>([^<]*)</text>", draw_curves(curve))
+    assert not [label for label in labels if label.startswith("+")]
+    ticks = [float(label) for label in labels if re.fullmatch(r"16\.\d+", label)]
+    assert len(ticks) >= 3
+    assert 0.05 <= max(ticks) - min(ticks) <= 0.15
 
 
 def test_a_method_that_only_some_targets_have_is_in_the_legend():

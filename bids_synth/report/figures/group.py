@@ -20,6 +20,8 @@ _CURVES = {
     "discriminator_loss": "loss of the discriminator",
     "discriminator_accuracy": "accuracy of the discriminator",
 }
+LEAST_SPAN = 0.1
+"""Least height, dB, of what the axis of a validation score shows."""
 _LINES = ("#1f5fa8", "#e07a1f", "#2f8f5b", "#a34a97", "#8a6d1c", "#4d5a6b")
 
 
@@ -52,7 +54,10 @@ def draw_curves(training: pd.DataFrame) -> str:
                 best = "max" if "score" in column else None
                 _curve(axes, part.sort_values("step"), column, _label(by, key), number, best)
             axes.set(xlabel="step", ylabel=_CURVES[column])
+            axes.ticklabel_format(axis="y", useOffset=False)
             axes.grid(axis="y")
+            if "score" in column:
+                _hold_apart(axes, LEAST_SPAN)
             if column == "discriminator_accuracy":
                 axes.axhline(0.5, color=QUIET, linewidth=1, linestyle="--")
                 axes.set_ylim(-0.02, 1.02)
@@ -61,6 +66,14 @@ def draw_curves(training: pd.DataFrame) -> str:
         if 1 < len(networks) <= len(_LINES):
             figure.axes[0].legend(loc="upper right")
         return svg_text(figure)
+
+
+def _hold_apart(axes: Axes, least: float) -> None:
+    """No scale so fine that changes which mean nothing look like leaps."""
+    low, high = axes.get_ylim()
+    if high - low < least:
+        middle = (low + high) / 2
+        axes.set_ylim(middle - least / 2, middle + least / 2)
 
 
 def _label(by: Sequence[str], key: Any) -> str:
