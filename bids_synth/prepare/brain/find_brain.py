@@ -48,7 +48,7 @@ def find_brain(
 ) -> Brain:
     """The mask of a reference scan and its affine to the template.
 
-    `auto` takes `given` (a mask in the scan's space) where it fits the scan, else recognises an
+    `auto` takes `mask_file` (a mask in the scan's space) where it fits the scan, else recognises an
     image without skull, else uses the template. `skip` takes the head. Raises VisitError
     where nothing is found.
     """
