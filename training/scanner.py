@@ -70,7 +70,8 @@ def place(
     grid = torch.stack(points[::-1], dim=-1)[None]
     labels = torch.as_tensor(anatomy.structures, device=device).float()[None, None]
     nearest = functional.grid_sample(labels, grid, mode="nearest", align_corners=True)
-    return nearest[0, 0].int()
+    placed: torch.Tensor = nearest[0, 0].int()
+    return placed
 
 
 def shares_of(structures: torch.Tensor, anatomy: Anatomy) -> torch.Tensor:

@@ -79,7 +79,8 @@ def begin(plan: Plan, device: torch.device) -> Fit:
     """A network that has learned nothing yet."""
     torch.manual_seed(plan.seed)
     network = TissueNetwork().to(device)
-    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(AVERAGED))
+    decay = get_ema_multi_avg_fn(AVERAGED)  # type: ignore[no-untyped-call]
+    average = AveragedModel(network, multi_avg_fn=decay)
     return Fit(network, average, torch.optim.AdamW(network.parameters(), RATE, weight_decay=1e-4))
 
 
@@ -119,7 +120,7 @@ def step(now: Fit, plan: Plan, anatomies: list[Anatomy], device: torch.device) -
         message = f"step {now.done}: the loss is {float(loss)}; lower the rate"
         raise FloatingPointError(message)
     now.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(now.network.parameters(), 1.0)
     now.optimizer.step()
     now.average.update_parameters(now.network)

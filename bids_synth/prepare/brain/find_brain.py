@@ -48,8 +48,8 @@ def find_brain(
 ) -> Brain:
     """The mask of a reference scan and its affine to the template.
 
-    `auto` takes `mask_file` (a mask in the scan's space) where it fits the scan, else recognises an
-    image without skull, else uses the template. `skip` takes the head. Raises VisitError
+    `auto` takes `mask_file` (a mask in the scan's space) where it fits the scan, else recognises
+    an image without skull, else uses the template. `skip` takes the head. Raises VisitError
     where nothing is found.
     """
     stripped, template = is_stripped(reference), None
