@@ -70,8 +70,7 @@ def place(
     grid = torch.stack(points[::-1], dim=-1)[None]
     labels = torch.as_tensor(anatomy.structures, device=device).float()[None, None]
     nearest = functional.grid_sample(labels, grid, mode="nearest", align_corners=True)
-    placed: torch.Tensor = nearest[0, 0].int()
-    return placed
+    return nearest[0, 0].int()
 
 
 def shares_of(structures: torch.Tensor, anatomy: Anatomy) -> torch.Tensor:
@@ -89,7 +88,8 @@ def normalized(image: torch.Tensor) -> torch.Tensor:
     """An image with its first percentile at 0 and its 99.5th at 1, held within -0.1 and 1.5."""
     some = image.flatten()[:: max(1, image.numel() // 50_000)]
     low, high = torch.quantile(some, torch.tensor([0.01, 0.995], device=image.device))
-    return ((image - low) / (high - low).clamp_min(1e-6)).clamp(-0.1, 1.5)
+    scaled: torch.Tensor = (image - low) / (high - low).clamp_min(1e-6)
+    return scaled.clamp(-0.1, 1.5)
 
 
 def _scan(
