@@ -69,7 +69,7 @@ class FindRegion(SimpleInterface):  # type: ignore[misc]
         inputs = self.inputs
         part = PreparationPart.model_validate_json(inputs.parameters)
         mask = Path(inputs.mask_file) if isdefined(inputs.mask_file) else None
-        where = {"given": mask, "seed": inputs.seed, "folder": Path(runtime.cwd)}
+        where = {"mask_file": mask, "seed": inputs.seed, "folder": Path(runtime.cwd)}
         where["conversion"] = conversion_of(inputs.conversion)
         files = steps.find_region(
             Path(inputs.reference), inputs.modality, part, option=inputs.option, **where
