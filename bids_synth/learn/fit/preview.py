@@ -35,8 +35,8 @@ def look_at(images: Mapping[str, npt.NDArray[Any]], real: npt.NDArray[Any] | Non
     """Slices of a source and of the synthetic target, by modality in this order, and of the
     real target where it was acquired.
     """
-    (source, real), (target, synthetic) = images.items()
-    look = {"source": middle_slice(real), "synthetic": middle_slice(synthetic)}
+    (source, image), (target, synthetic) = images.items()
+    look = {"source": middle_slice(image), "synthetic": middle_slice(synthetic)}
     if real is not None:
         look["real"] = middle_slice(real)
     return {**look, "source_name": np.array(source), "target_name": np.array(target)}

@@ -60,8 +60,8 @@ def proxy_score(
     magnitudes, which agree between modalities whatever the order of their greys.
     """
     edges = [
-        np.sqrt(sum(np.square(g) for g in np.gradient(np.where(mask, image, 0))))[mask]
-        for image in (image, answer)
+        np.sqrt(sum(np.square(g) for g in np.gradient(np.where(mask, one, 0))))[mask]
+        for one in (image, answer)
     ]
     alike = (
         float(np.corrcoef(edges[0], edges[1])[0, 1]) if min(e.std() for e in edges) > 0 else 0.0
