@@ -34,14 +34,20 @@ def image(seed):
     return Volume(np.random.default_rng(seed).random(GRID.shape, dtype=np.float32), GRID)
 
 
-def test_equal_images_are_at_0_and_noise_is_farther(path):
-    features = evaluation_features(recipe(path))
+def compared(features):
+    """An image, one near it, distances and vectors; those of itself are 0, of noise farther."""
     real = image(0)
     near = real.with_array(real.array + 0.05 * image(1).array)
     images = {"model": real, "linear": near, "mean": image(2)}
     distances, vectors = compare_features(features, real, images, MASK)
     assert distances["model"] == pytest.approx(0, abs=1e-9)
     assert 0 < distances["linear"] < distances["mean"]
+    return real, near, distances, vectors
+
+
+def test_equal_images_are_at_0_and_noise_is_farther(path):
+    features = evaluation_features(recipe(path))
+    real, near, distances, vectors = compared(features)
     scale = real_scale(real.array[MASK.array > 0])
     one, other = (
         [features.maps(s) for s in views_of(v, MASK, scale, volumes=False)] for v in (near, real)
@@ -55,12 +61,7 @@ def test_equal_images_are_at_0_and_noise_is_farther(path):
 
 def test_medicalnet_compares_whole_volumes(tmp_path):
     features = evaluation_features(recipe(medicalnet_file(tmp_path / "resnet_10.pth")))
-    real = image(0)
-    near = real.with_array(real.array + 0.05 * image(1).array)
-    images = {"model": real, "linear": near, "mean": image(2)}
-    distances, vectors = compare_features(features, real, images, MASK)
-    assert distances["model"] == pytest.approx(0, abs=1e-9)
-    assert 0 < distances["linear"] < distances["mean"]
+    real, _, _, vectors = compared(features)
     scaled = np.clip(real_scale(real.array).apply(real.array), 0, 1)
     standard = (scaled - scaled.mean()) / scaled.std()
     wanted = features.maps(standard.astype(np.float32))[-1].mean(axis=(1, 2, 3))

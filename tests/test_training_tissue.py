@@ -18,7 +18,7 @@ CPU = torch.device("cpu")
 SIDES = st.tuples(*(st.integers(1, 4),) * 3)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(SIDES, st.integers(1, 3))
 def test_blocks_come_back_as_they_were(half: tuple[int, int, int], channels: int) -> None:
     image = torch.rand(2, channels, *(2 * n for n in half))

@@ -77,7 +77,7 @@ def shares_of(structures: torch.Tensor, anatomy: Anatomy) -> torch.Tensor:
     """(6, *S) shares of the tissues within every voxel, of sum 1; surface fluid is the last."""
     digits = torch.as_tensor(anatomy.tissue, device=structures.device).long()
     digits[[n for n, name in enumerate(anatomy.names) if name == SURFACE]] = len(CLASSES)
-    weights = (BASE**digits).double().float()
+    weights = (BASE**digits).float()
     counts = _pooled(weights[structures]) * FINE**3
     counts = counts.round().long()
     each = [counts // BASE**n % BASE for n in range(len(CLASSES) + 1)]

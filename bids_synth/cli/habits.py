@@ -61,16 +61,16 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **keys: Any) -> None:
         super().__init__(**keys)
-        self._spoken: list[str] = []
+        self._arguments: list[str] = []
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse has it; notes the words, of which `error` is not told."""
-        self._spoken = [str(word) for word in args or ()]
+        self._arguments = [str(word) for word in args or ()]
         return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Exit with 2: the fault, and a line for every option of another App among the words."""
-        names = dict.fromkeys(word.partition("=")[0] for word in self._spoken)
+        names = dict.fromkeys(word.partition("=")[0] for word in self._arguments)
         lines = [f"{name}: {INSTEAD[name]}" for name in names if name in INSTEAD]
         super().error("\n  - ".join([message, *lines]))
 

@@ -29,7 +29,7 @@ from bids_synth.core.visit import Scan, Visit, visit_label
 from bids_synth.errors import Problem, UsageError, raise_all
 from bids_synth.recipe.recipe import Recipe
 
-ScansOf = dict[Key, dict[str, list[Scan]]]
+VisitScans = dict[Key, dict[str, list[Scan]]]
 Strays = dict[Key, list[str]]
 
 
@@ -111,7 +111,7 @@ class _Search:
     sessions: Sequence[str]
     filters: Filters | None
     doubts: Doubts
-    scans: ScansOf = field(default_factory=lambda: defaultdict(dict))
+    scans: VisitScans = field(default_factory=lambda: defaultdict(dict))
     strays: Strays = field(default_factory=lambda: defaultdict(list))
     used: set[PurePosixPath] = field(default_factory=set)
 
@@ -311,7 +311,7 @@ def _several(label: str, chosen: Scan, scans: Sequence[Scan]) -> str:
     )
 
 
-def _silent(participants: Sequence[str], scans: ScansOf, recipe: Recipe) -> list[str]:
+def _silent(participants: Sequence[str], scans: VisitScans, recipe: Recipe) -> list[str]:
     seen = {participant for participant, _ in scans}
     wanted = ", ".join(recipe.modalities)
     return [

@@ -95,7 +95,7 @@ def closed_scale(recipe: Recipe, quantity: str) -> Scale:
 
 
 def auxiliary_inputs_of(recipe: Recipe, training: Sequence[Prepared]) -> AuxiliaryInputs | None:
-    """The extras of a fold from its training participants; None for a recipe without any."""
+    """What a fold has beside its sources, from its training participants; None where nothing."""
     if not recipe.inputs[len(recipe.sources) :]:
         return None
     people = sorted({p.visit.participant for p in training})

@@ -39,7 +39,7 @@ def start_names(network: nn.Module) -> list[str]:
 def save_start(network: nn.Module, path: Path, *, complete: bool) -> None:
     """Write the answer of a network that no step has changed; no file where it has none.
 
-    `whole` where the network was fitted before, and its answer is that of all its weights.
+    `complete` where the network was fitted before, and its answer is that of all its weights.
     """
     state = network.state_dict()
     names = list(state) if complete else start_names(network)

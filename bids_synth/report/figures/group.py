@@ -57,7 +57,7 @@ def draw_curves(training: pd.DataFrame) -> str:
             axes.ticklabel_format(axis="y", useOffset=False)
             axes.grid(axis="y")
             if "score" in column:
-                _hold_apart(axes, LEAST_SPAN)
+                _widen(axes)
             if column == "discriminator_accuracy":
                 axes.axhline(0.5, color=QUIET, linewidth=1, linestyle="--")
                 axes.set_ylim(-0.02, 1.02)
@@ -68,12 +68,12 @@ def draw_curves(training: pd.DataFrame) -> str:
         return svg_text(figure)
 
 
-def _hold_apart(axes: Axes, least: float) -> None:
+def _widen(axes: Axes) -> None:
     """No scale so fine that changes which mean nothing look like leaps."""
     low, high = axes.get_ylim()
-    if high - low < least:
+    if high - low < LEAST_SPAN:
         middle = (low + high) / 2
-        axes.set_ylim(middle - least / 2, middle + least / 2)
+        axes.set_ylim(middle - LEAST_SPAN / 2, middle + LEAST_SPAN / 2)
 
 
 def _label(by: Sequence[str], key: Any) -> str:
