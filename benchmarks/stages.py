@@ -175,7 +175,7 @@ def waiting(work: Path) -> list[Measured]:
     recipe = load_recipe("impute", schedule).limited_to(["T1w", "PDw"])
     stored = open_store([whole_brain(work / "brain", FULL)], tuple(recipe.modalities), work)
     place = work / f"member-{time.time_ns()}"
-    member = Member(recipe, 0, 0, SEED, "benchmark", place, place / "logs" / "one")
+    member = Member(recipe, 0, 0, SEED, "benchmark", place)
     fit_member(
         member, stored, _Unmoved(torch.device("cpu")), lambda: build_network(recipe), quiet=True
     )

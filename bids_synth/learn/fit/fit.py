@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -36,6 +37,7 @@ from bids_synth.learn.networks import Quantiles
 from bids_synth.recipe.recipe import Recipe
 from bids_synth.system.locks import exclusive
 
+LOG = logging.getLogger(__name__)
 VERSION = 6
 """Changes when the same inputs would give other weights, so that fits are not taken up."""
 
@@ -45,16 +47,16 @@ class Places:
     """Where a fit keeps what."""
 
     folder: Path
-    """The model folder; its `logs` grow while fitting, the rest appears at the end."""
+    """The model folder, which appears at the end."""
     work: Path
     """The work directory."""
 
     def member(self, recipe: Recipe, key: str, seed: int, fold: int, number: int) -> Member:
-        """One member with its folders under the work directory and its logs."""
+        """One member with its folder under the work directory."""
         name = member_name(fold, number)
         own = hashlib.sha256(f"{key}:{fold}:{number}".encode()).hexdigest()
         place = self.work / "fit" / f"{self.folder.name}-{key[:12]}" / name
-        return Member(recipe, fold, number, seed, own, place, self.folder / "logs" / name)
+        return Member(recipe, fold, number, seed, own, place)
 
 
 def fit_model(
@@ -100,6 +102,7 @@ def fit_model(
     training = [p for p in visits if any(_is_in(p, f.training) for f in split.folds)]
     population_scales(recipe, training)
     numbers = range(recipe.fit.members)
+    LOG.info("curves while it fits: tensorboard --logdir %s", work / "fit")
     for k in folds:
         members = [places.member(recipe, key, seed, k, n) for n in numbers]
         if not resume:
@@ -110,11 +113,8 @@ def fit_model(
     ]
     done = [m for m in every if m.fitted() is not None]
     baselines = fit_baselines(recipe, training)
-    logs = folder / "logs"
     start = load_model(init_from).card if init_from else None
-    fitted = Fitted(
-        recipe, split, key, done, training, baselines, logs, dataset, version, visits, start
-    )
+    fitted = Fitted(recipe, split, key, done, training, baselines, dataset, version, visits, start)
     if not overwrite:
         keep_aside(folder, key)  # Another job may have put one there meanwhile.
     return export(fitted, folder)

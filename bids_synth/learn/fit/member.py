@@ -35,15 +35,21 @@ class Member:
     key: str
     """Digest of all that decides the fit; a state of another key is not resumed."""
     place: Path
-    """Folder of its state, weights and curve."""
-    logs: Path
-    """Folder of its TensorBoard events."""
+    """Folder of its state, weights, curve and TensorBoard events."""
 
     @property
     def own_seed(self) -> int:
         """Seed of this member alone."""
         mixed = np.random.SeedSequence([self.seed, self.fold, self.number])
         return int(mixed.generate_state(1)[0])
+
+    @property
+    def events(self) -> Path:
+        """Folder of its TensorBoard events.
+
+        Not in the model folder, which other folds replace while this one writes.
+        """
+        return self.place / "events"
 
     @property
     def weights(self) -> Path:
@@ -79,7 +85,6 @@ class Member:
         if mark.is_file() and mark.read_text("utf-8") == self.key:
             return
         shutil.rmtree(self.place, ignore_errors=True)
-        shutil.rmtree(self.logs, ignore_errors=True)
         write_text(self.key, mark)
 
     def __str__(self) -> str:

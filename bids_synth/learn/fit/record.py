@@ -90,9 +90,9 @@ class Record:
     @contextmanager
     def shown(self, done: int, *, quiet: bool) -> Iterator[None]:
         """Inside, figures go to TensorBoard and, unless `quiet`, one line to standard error."""
-        logs, live = self.member.logs, sys.stderr.isatty()
+        events, live = self.member.events, sys.stderr.isatty()
         if rank() == 0:
-            place = {"root_dir": logs.parent, "name": "", "version": logs.name}
+            place = {"root_dir": events.parent, "name": "", "version": events.name}
             self._logger = TensorBoardLogger(**place, purge_step=done)
         self._bar = tqdm(
             total=self.schedule.steps,

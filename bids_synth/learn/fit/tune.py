@@ -109,7 +109,7 @@ def tune(
     def fit(tried: Recipe, number: int, watch: Callable[[int, float], None]) -> float:
         place = work / "tune" / f"{ledger.study_name}-trial-{number}" / "member"
         own = fit_key(tried, visits, split, seed=seed)
-        member = Member(tried, fold, 0, seed, own, place, place / "logs")
+        member = Member(tried, fold, 0, seed, own, place)
         try:
             fit_fold([member], visits, split, score, where, None, quiet=quiet, watch=watch)
             return float((member.fitted() or {})["score"])

@@ -63,22 +63,12 @@ class Fitted:
     training: Sequence[Prepared]
     """Visits of training participants of any fold."""
     baselines: Baselines
-    logs: Path
-    """TensorBoard events, one folder a member."""
     dataset: str
     version: str
     seen: Sequence[Prepared] = ()
     """Visits of training and validation participants: all that the weights have seen."""
     start: Card | None = None
     """Of the model that the fit began from."""
-
-    @property
-    def unfinished(self) -> list[str]:
-        """Names of the other members of the fit."""
-        names = {member.logs.name for member in self.members}
-        folds, members = range(len(self.split.folds)), range(self.recipe.fit.members)
-        every = [member_name(fold, number) for fold in folds for number in members]
-        return [name for name in every if name not in names]
 
 
 def population_scales(recipe: Recipe, training: Sequence[Prepared]) -> dict[str, Scale]:
@@ -109,23 +99,16 @@ def export(fitted: Fitted, folder: Path) -> Model:
     with part_of(folder, folder=True) as part:
         _fill(fitted, part, folder.name)
         model = load_model(part)
-        _put(part, folder, fitted.unfinished)
+        _put(part, folder)
         return replace(model, folder=folder)
 
 
-def _put(part: Path, folder: Path, unfinished: Sequence[str]) -> None:
-    """Swap the folders, keeping the logs of members that are still being fitted.
-
-    Other folds may be put there by other jobs at the same moment.
-    """
+def _put(part: Path, folder: Path) -> None:
+    """Swap the folders; other folds may be put there by other jobs at the same moment."""
     for attempt in range(ATTEMPTS):
         old = part / f"old-{attempt}"
         with suppress(FileNotFoundError):
             folder.rename(old)
-        for name in unfinished:
-            # By rename, so that the files which another job has open stay the same.
-            with suppress(OSError):
-                (old / "logs" / name).rename(part / "logs" / name)
         shutil.rmtree(old, ignore_errors=True)
         try:
             part.rename(folder)
@@ -213,8 +196,8 @@ def _scans(seen: Sequence[Prepared], salt: str) -> list[str]:
 
 def _copy_logs(fitted: Fitted, folder: Path) -> None:
     for member in fitted.members:
-        events = sorted(member.logs.glob("events.out.tfevents.*"))
-        place = folder / member.logs.name
+        events = sorted(member.events.glob("events.out.tfevents.*"))
+        place = folder / member_name(member.fold, member.number)
         place.mkdir(parents=True, exist_ok=True)
         if (member.place / FILE).is_file():
             shutil.copyfile(member.place / FILE, place / FILE)
