@@ -29,10 +29,9 @@ from bids_synth.errors import RecipeError
 from bids_synth.learn.data.array_cache import Stored, open_store
 from bids_synth.learn.data.auxiliary_inputs import auxiliary_inputs_of
 from bids_synth.learn.data.dataset import Patches
-from bids_synth.learn.data.unpaired import UnpairedPatches
 from bids_synth.learn.features.loss import features_of
 from bids_synth.learn.fit.fit import fit_model
-from bids_synth.learn.fit.loop import take_step
+from bids_synth.learn.fit.loop import dataset_of, take_step
 from bids_synth.learn.fit.tune import _suggest
 from bids_synth.learn.model.model import Model
 from bids_synth.learn.networks import build_network
@@ -53,6 +52,7 @@ UNIONS = {"network": NetworkPart, "objective": ObjectivePart}
 JUDGE = {"filters": 4, "layers": 2, "tail": 1, "learning_rate": 1e-2}
 SMALL: dict[str, dict[str, Any]] = {
     "residual-unet": {"filters": 4, "blocks": [1, 1]},
+    "context": {"width": 8, "layers": 1, "voxels": 64, "sample": 1000},
     "unet-2d": {"filters": 4, "depth": 4},
     "pix2pix-unet": {"filters": 4, "downs": 4},
     "resnet-2d": {"filters": 4, "blocks": 1},
@@ -70,6 +70,9 @@ JUDGED = {
 ADVERSARIAL = {"adversarial": 2.0, "gan": "vanilla", "start": 0.9, **PAIRED, **JUDGED}
 CHANGED: dict[str, dict[str, Any]] = {
     "network[residual-unet]": {"filters": 8, "blocks": [1, 2], "knots": 5},
+    "network[context]": {
+        "width": 16, "layers": 2, "dropout": 0.9, "voxels": 32, "sample": 9000,
+    },
     "network[unet-2d]": {
         "filters": 8, "depth": 3, "imputation": "average", "output": "sigmoid", "dropout": 0.9,
         "initial": "normal",
@@ -141,10 +144,13 @@ def toy(network: str = "residual-unet", objective: str = "regression", **own: An
     chosen = ["T1w", "T2w"] if unpaired else ["T1w", "T2w", "PDw"]
     data = load_recipe("impute").limited_to(chosen).model_dump(mode="json", exclude={"tune"})
     planar = network in ("unet-2d", "pix2pix-unet", "resnet-2d")
+    imageless = planar or network == "context"
     judge = {} if objective == "regression" else {"adversarial": 1.0, "discriminator": JUDGE}
     pool = {"pool": 1} if unpaired else {}
     data["network"] = {"name": network} | SMALL[network]
-    data["objective"] = {"name": objective} | judge | pool | ({"ssim": 0} if planar else {}) | own
+    data["objective"] = (
+        {"name": objective} | judge | pool | ({"ssim": 0} if imageless else {}) | own
+    )
     patch = [32, 32, 1] if planar else [16, 16, 16]
     data["fit"] |= {"patch": patch, "steps": 6, "steps_per_epoch": 6, "members": 1, "ema": 0.5}
     return validate_recipe(data, origin="toy")
@@ -163,8 +169,7 @@ def taught(recipe: Recipe, visits: list[Stored], features: torch.nn.Module | Non
     torch.manual_seed(1)
     network = build_network(recipe)
     schedule = schedule_of(recipe)
-    kind = UnpairedPatches if recipe.unpaired else Patches
-    patches = kind(recipe, visits, seed=2, total=schedule.steps * recipe.fit.batch)
+    patches = dataset_of(recipe)(recipe, visits, seed=2, total=schedule.steps * recipe.fit.batch)
     more = {} if features is None else {"features": features}
     taught = OBJECTIVES[recipe.objective.name](
         recipe, network, steps=schedule.steps, seed=3, **more
@@ -206,7 +211,7 @@ def toy_for(key: str) -> tuple[Recipe, str]:
     where, _, kind = section.partition("[")
     if where == "network":
         recipe = toy(network=kind)
-        if rest == "dropout":  # Values are dropped in deep levels alone.
+        if rest == "dropout" and kind != "context":  # They drop values in deep levels alone.
             own = {"unet-2d": {"network.depth": 5}, "pix2pix-unet": {"network.downs": 6}}[kind]
             recipe = recipe.with_values({"fit.patch": [64, 64, 1], **own})
         return recipe, f"network.{rest}"

@@ -31,7 +31,9 @@ from bids_synth.recipe.sections.network import (
     MOST_ATTENDING,
     MOST_INPUTS,
     PLANAR,
+    POINTWISE,
     AttentionUNetPart,
+    ContextPart,
     NetworkPart,
     ResidualUNetPart,
 )
@@ -125,7 +127,22 @@ class Recipe(Part):
             problems.append(f"fit.patch: {message} {self.network.divisor}")
         if planar and isinstance(self.objective, PairedLosses) and self.objective.ssim:
             problems.append("objective.ssim: is for volumes; set it to 0 with a 2D network")
+        if self.network.name in POINTWISE:
+            problems += self._pointwise_problems()
         return problems
+
+    def _pointwise_problems(self) -> list[str]:
+        """What asks for images where single voxels are learned from."""
+        name, objective = self.network.name, self.objective
+        if not isinstance(objective, RegressionPart):
+            return [f"objective: network {name} learns by regression, not by {objective.name}"]
+        asked = {"ssim": objective.ssim, "features": objective.features}
+        return [
+            f"objective.{key}: compares images, but network {name} learns from single voxels; "
+            "set it to 0"
+            for key, weight in asked.items()
+            if weight
+        ]
 
     def _objective_problems(self) -> list[str]:
         problems, patch = [], self.fit.patch
@@ -154,9 +171,10 @@ class Recipe(Part):
     def _size_problems(self) -> list[str]:
         """What would fill the memory whatever the network's own keys are."""
         problems = []
-        if isinstance(self.network, ResidualUNetPart) and len(self.inputs) > MOST_INPUTS:
+        tabled = isinstance(self.network, ResidualUNetPart | ContextPart)
+        if tabled and len(self.inputs) > MOST_INPUTS:
             problems.append(
-                f"modalities: network residual-unet takes at most {MOST_INPUTS} sources and "
+                f"modalities: network {self.network.name} takes at most {MOST_INPUTS} sources and "
                 f"extras, got {len(self.inputs)}"
             )
         attending = math.prod(self.fit.patch) // self.network.divisor**3

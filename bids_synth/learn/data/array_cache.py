@@ -83,13 +83,13 @@ def open_store(
     """
     stored = []
     for visit in prepared:
-        place = _ensure(visit.key, work / "store", partial(_write, visit))
+        place = ensure_stored(visit.key, work / "store", partial(_write, visit))
         present = [m for m in modalities if m in visit.images]
         opened = reopen(visit.label, visit.visit.participant, present, [place])
         if extras is not None:
             key = hashlib.sha256((visit.key + extras.digest(visit)).encode()).hexdigest()
             write = partial(_write_maps, visit, extras)
-            maps = _ensure(key, work / "store", write)
+            maps = ensure_stored(key, work / "store", write)
             opened = replace(opened, extras=_maps(maps), folders=(place, maps))
         stored.append(opened)
     return stored
@@ -122,7 +122,8 @@ def scaled_image(
     return np.asarray(np.clip(scaled, -LIMIT, LIMIT), dtype=np.float32)
 
 
-def _ensure(key: str, folder: Path, write: Callable[[Path], None]) -> Path:
+def ensure_stored(key: str, folder: Path, write: Callable[[Path], None]) -> Path:
+    """The folder of arrays of this key, which `write` fills where it is not there yet."""
     place = folder / f"{key[:40]}-{FORMAT}"
     if place.is_dir():
         return place
@@ -142,22 +143,23 @@ def _write(prepared: Prepared, folder: Path) -> None:
     if not len(centres):
         message = f"{prepared.mask}: the mask of {prepared.label} is empty; check its preparation"
         raise VisitError(message)
-    _save(folder / "mask.npy", mask)
-    _save(folder / "centres.npy", centres)
+    save_array(folder / "mask.npy", mask)
+    save_array(folder / "centres.npy", centres)
     for modality in prepared.images:
         image = scaled_image(prepared, modality, mask)
-        _save(folder / f"image-{modality}.npy", image.astype(np.float16))
+        save_array(folder / f"image-{modality}.npy", image.astype(np.float16))
 
 
 def _write_maps(prepared: Prepared, extras: MapMaker, folder: Path) -> None:
     mask = shared_mask(prepared)
     for name, array in extras.maps(prepared, mask).items():
         kept = np.clip(array, -LIMIT, LIMIT).astype(np.float16)
-        _save(folder / f"{name}.npy", kept.max() if np.ptp(kept) == 0 else kept)
-    _save(folder / "shape.npy", np.asarray(mask.shape))
+        save_array(folder / f"{name}.npy", kept.max() if np.ptp(kept) == 0 else kept)
+    save_array(folder / "shape.npy", np.asarray(mask.shape))
 
 
-def _save(path: Path, array: npt.ArrayLike) -> None:
+def save_array(path: Path, array: npt.ArrayLike) -> None:
+    """Write an array as .npy; OSError with the file's name where that fails."""
     try:
         np.save(path, array)
     except OSError as error:

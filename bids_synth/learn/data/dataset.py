@@ -66,10 +66,7 @@ class Patches(Dataset[Item]):
 
     def draw(self, index: int) -> Draw:
         """The chance of item `index`: every participant equally often, then its visits."""
-        passed, place = divmod(index, len(self._people))
-        order = np.random.default_rng([self.seed, 0, passed]).permutation(len(self._people))
-        rng = np.random.default_rng([self.seed, 1, index])
-        number = int(rng.choice(self._people[order[place]]))
+        number, rng = self.draw_visit(index)
         visit = self.visits[number]
         start = visit.draw_window(rng, self.recipe.fit.patch)
         change = draw_change(self.recipe, rng)
@@ -77,6 +74,13 @@ class Patches(Dataset[Item]):
         return Draw(
             number, start, change, draw_scenario(self.recipe, visit.present, progress, rng)
         )
+
+    def draw_visit(self, index: int) -> tuple[int, np.random.Generator]:
+        """The visit of item `index`, and the generator of all else that chance decides of it."""
+        passed, place = divmod(index, len(self._people))
+        order = np.random.default_rng([self.seed, 0, passed]).permutation(len(self._people))
+        rng = np.random.default_rng([self.seed, 1, index])
+        return int(rng.choice(self._people[order[place]])), rng
 
     def apply(self, draw: Draw) -> Item:
         """The patch that a draw describes."""

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader
 from bids_synth.errors import FitError
 from bids_synth.learn.data.array_cache import Stored
 from bids_synth.learn.data.dataset import Item, Patches, own_items
+from bids_synth.learn.data.points import Points
 from bids_synth.learn.data.unpaired import UnpairedPatches
 from bids_synth.learn.fit.distributed import (
     agreed,
@@ -39,6 +40,8 @@ from bids_synth.learn.model.start import save_start
 from bids_synth.learn.objectives import OBJECTIVES
 from bids_synth.learn.objectives.objective import Objective, update_average
 from bids_synth.learn.objectives.schedule import averaging_decay, rate_factor, schedule_of
+from bids_synth.recipe.recipe import Recipe
+from bids_synth.recipe.sections.network import POINTWISE
 from bids_synth.spatial.volume import json_text, write_text
 from bids_synth.system.os_errors import naming
 from bids_synth.system.signals import Preempted, asked, held
@@ -238,10 +241,18 @@ def batches_of(job: Job, steps: int, done: int) -> DataLoader[Item]:
     """This process's share of every step that is left."""
     recipe, batch = job.member.recipe, job.member.recipe.fit.batch
     wide = batch * ranks()
-    kind = UnpairedPatches if recipe.unpaired else Patches
-    patches = kind(recipe, job.training, seed=job.member.own_seed, total=steps * wide)
+    patches = dataset_of(recipe)(
+        recipe, job.training, seed=job.member.own_seed, total=steps * wide
+    )
     own = own_items(steps * wide, done=done * wide, batch=batch, rank=rank(), ranks=ranks())
     return DataLoader(patches, batch, sampler=own)  # type: ignore[arg-type]
+
+
+def dataset_of(recipe: Recipe) -> type[Patches | UnpairedPatches]:
+    """What the recipe's network learns from."""
+    if recipe.network.name in POINTWISE:
+        return Points
+    return UnpairedPatches if recipe.unpaired else Patches
 
 
 def load_state(path: Path, objective: Objective, optimizers: Optimizers, record: Record) -> None:

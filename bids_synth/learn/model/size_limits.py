@@ -10,7 +10,10 @@ from torch import nn
 
 from bids_synth.learn.data.patches import TOGETHER
 from bids_synth.learn.networks import build_network
+from bids_synth.learn.networks.blocks.surroundings import width_of
+from bids_synth.learn.networks.context import TOGETHER as VOXELS
 from bids_synth.recipe.recipe import Recipe
+from bids_synth.recipe.sections.network import POINTWISE
 
 MOST_WEIGHTS = 2**28
 """Numbers that one network may keep: 1 GiB."""
@@ -76,6 +79,9 @@ def _map_numbers(network: nn.Module, recipe: Recipe) -> int:
             part.register_forward_hook(add)
     inputs = len(recipe.inputs)
     with torch.inference_mode():
-        images = torch.empty(1, inputs, *recipe.fit.patch, device="meta")
+        shape: tuple[int, ...] = (inputs, *recipe.fit.patch)
+        if recipe.network.name in POINTWISE:
+            shape = (VOXELS, width_of(inputs))
+        images = torch.empty(1, *shape, device="meta")
         network(images, torch.ones(1, inputs, device="meta"))
     return total

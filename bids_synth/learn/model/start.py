@@ -9,8 +9,12 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from bids_synth.learn.model.size_limits import Tensors, described, empty_network, tensors_of
+from bids_synth.learn.networks.context import ContextPerceptron
 from bids_synth.learn.networks.residual_unet import ResidualUNet
 from bids_synth.recipe.recipe import Recipe
+
+ADDING = (ResidualUNet, ContextPerceptron)
+"""Networks whose body adds to a fixed answer."""
 
 
 class Nothing(nn.Module):
@@ -24,14 +28,14 @@ class Nothing(nn.Module):
 def bare(network: nn.Module) -> nn.Module:
     """The network with nothing but its fixed answer: lines and curves, no bodies."""
     for part in network.modules():
-        if isinstance(part, ResidualUNet):
+        if isinstance(part, ADDING):
             part.body = Nothing()
     return network
 
 
 def start_names(network: nn.Module) -> list[str]:
     """Names of the tensors that hold the fixed answer; none where a network has none."""
-    ways = [name for name, part in network.named_modules() if isinstance(part, ResidualUNet)]
+    ways = [name for name, part in network.named_modules() if isinstance(part, ADDING)]
     kept = [f"{way}.{own}".lstrip(".") for way in ways for own in ("curve", "linear")]
     return [name for name in kept if name in network.state_dict()]
 

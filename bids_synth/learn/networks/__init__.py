@@ -13,6 +13,7 @@ from torch import nn
 from bids_synth.learn.baselines.linear import Gramian
 from bids_synth.learn.networks.blocks.curve import matching_curve
 from bids_synth.learn.networks.blocks.initial import draw_normal
+from bids_synth.learn.networks.context import ContextPerceptron
 from bids_synth.learn.networks.excitation_unet import ExcitationUNet
 from bids_synth.learn.networks.pix2pix_unet import Pix2PixUNet
 from bids_synth.learn.networks.residual_unet import ResidualUNet
@@ -24,6 +25,7 @@ from bids_synth.recipe.recipe import Recipe
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "residual-unet": ResidualUNet,
+    "context": ContextPerceptron,
     "unet-2d": UNet2D,
     "pix2pix-unet": Pix2PixUNet,
     "resnet-2d": ResNet2D,
@@ -31,13 +33,15 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "excitation-unet": ExcitationUNet,
 }
 """Name -> class, called with the numbers of sources and targets and the recipe's keys."""
+UNBUILT = {"name", "initial", "voxels", "sample"}
+"""Keys of a network that say how it begins or what it learns from, not what it is."""
 Quantiles = Callable[[str, npt.NDArray[np.float64]], npt.NDArray[np.float64]]
 """(modality, shares) -> quantiles of its scaled values at these shares."""
 
 
 def network_parameters(recipe: Recipe) -> dict[str, Any]:
     """What the network of a recipe is built from."""
-    own = recipe.network.model_dump(mode="json", exclude={"name", "initial"})
+    own = recipe.network.model_dump(mode="json", exclude=UNBUILT)
     return {"sources": len(recipe.inputs), "targets": len(recipe.targets), **own}
 
 

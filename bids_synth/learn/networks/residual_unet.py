@@ -11,6 +11,7 @@ from torch import nn
 
 from bids_synth.learn.networks.blocks.convolution import hasten
 from bids_synth.learn.networks.blocks.curve import bend, straight_line
+from bids_synth.learn.networks.blocks.subset import subset_number
 
 
 class ResidualUNet(nn.Module):
@@ -64,13 +65,3 @@ class ResidualUNet(nn.Module):
 
 
 _LAYOUT = torch.channels_last_3d
-
-
-def subset_number(available: torch.Tensor) -> torch.Tensor:
-    """(N, S) zeros and ones -> (N,): the row of `linear`, source s counting 2 to the s.
-
-    >>> subset_number(torch.tensor([[1.0, 0.0, 1.0]])).tolist()
-    [5]
-    """
-    powers = 2 ** torch.arange(available.shape[1], device=available.device)
-    return (available.long() * powers).sum(dim=1)

@@ -33,6 +33,28 @@ class ResidualUNetPart(Part):
         return int(2 ** (len(self.blocks) - 1))
 
 
+class ContextPart(Part):
+    """Perceptron on what lies around a voxel, that adds to a linear answer (ours)."""
+
+    name: Literal["context"] = "context"
+    width: int = Field(160, ge=8, le=1024)
+    """Units of a hidden layer."""
+    layers: int = Field(3, ge=1, le=8)
+    """Hidden layers."""
+    dropout: float = Field(0.15, ge=0.0, lt=1.0)
+    """Chance of dropping what a hidden layer adds, while fitting."""
+    voxels: int = Field(1024, ge=16, le=65536)
+    """Voxels of one visit that are learned from together: an item of `fit.batch`. A window of
+    `fit.patch` is what synthesis shows it at a time, and should hold the whole brain."""
+    sample: int = Field(800_000, ge=1000, le=100_000_000)
+    """Voxels of all training visits that a fit learns from, the same number of each visit."""
+
+    @property
+    def divisor(self) -> int:
+        """What every length of a patch must be a multiple of."""
+        return 1
+
+
 class UNet2DPart(Part):
     """2D U-Net of MM-GAN."""
 
@@ -127,6 +149,7 @@ class ExcitationUNetPart(Part):
 
 NetworkPart = Annotated[
     ResidualUNetPart
+    | ContextPart
     | UNet2DPart
     | Pix2PixUNetPart
     | ResNet2DPart
@@ -135,8 +158,10 @@ NetworkPart = Annotated[
     Field(discriminator="name"),
 ]
 MOST_INPUTS = 16
-"""Sources and extras of a residual-unet, whose linear table doubles with each of them."""
+"""Sources and extras of a network whose linear table doubles with each of them."""
 MOST_ATTENDING = 2**15
 """Voxels of the deepest maps of an attention-unet, which all look at one another."""
+POINTWISE = ("context",)
+"""Networks that learn from single voxels: no loss may compare images."""
 PLANAR = ("unet-2d", "pix2pix-unet", "resnet-2d")
 """Networks that see one axial slice: patches one voxel high."""

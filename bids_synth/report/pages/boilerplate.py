@@ -8,8 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pydantic import BaseModel
 
 import bids_synth
-from bids_synth.core.scale import HIGH, LOW
 from bids_synth.recipe.recipe import Recipe
+from bids_synth.recipe.sections.network import ContextPart
 
 _LIBRARIES = {
     "antspyx": "Registration (Avants et al., 2011, NeuroImage 54:2033)",
@@ -58,23 +58,26 @@ def _what(recipe: Recipe) -> str:
 
 def _preparation(recipe: Recipe, skull_strip: str) -> str:
     part = recipe.preparation
+    low, high = part.percentiles
     bias = " after N4 bias correction (Tustison et al., 2010)" if part.bias_correction else ""
     return (
         f"The images of each visit were registered to a reference, the first available of "
         f"{', '.join(recipe.reference)}, by a rigid transform that maximises mutual information "
         f"at {part.registration_spacing:g} mm, and resampled once{bias} to voxels of "
         f"{recipe.grid.spacing:g} mm. The {part.mask} mask was {_MASKS[skull_strip]}. Images in "
-        f"arbitrary units were scaled linearly so that percentiles {LOW:g} and {HIGH:g} inside "
+        f"arbitrary units were scaled linearly so that percentiles {low:g} and {high:g} inside "
         "the mask became 0 and 1; quantitative images by the fixed window of their unit."
     )
 
 
 def _model(recipe: Recipe) -> str:
     fit = recipe.fit
-    patch = " x ".join(str(n) for n in fit.patch)
+    pieces = f"patches of {' x '.join(str(n) for n in fit.patch)} voxels"
+    if isinstance(recipe.network, ContextPart):
+        pieces = f"{recipe.network.sample:,} voxels drawn once and their surroundings"
     return (
-        f"The model, a {_part(recipe.network)}, was fitted for {fit.steps} steps on patches of "
-        f"{patch} voxels with the objective {_part(recipe.objective)}; {fit.members} network(s) "
+        f"The model, a {_part(recipe.network)}, was fitted for {fit.steps} steps on "
+        f"{pieces} with the objective {_part(recipe.objective)}; {fit.members} network(s) "
         "from different seeds were averaged. Participants, never scans, were divided into "
         "training, validation and test, and held-out participants were scored against plain "
         "baselines."

@@ -14,6 +14,7 @@ import bids_synth
 from bids_synth.core.split import read_split
 from bids_synth.errors import UsageError
 from bids_synth.recipe.recipe import Recipe
+from bids_synth.recipe.sections.network import ContextPart
 from bids_synth.report.figures.ablation import (
     AblationShown,
     agreement_lines,
@@ -147,7 +148,9 @@ def _facts(path: Path, recipe: Recipe) -> list[tuple[str, str]]:
     card = plain_facts(read_json_object(path) or {})
     facts = [(words, value) for words, value in card if words != "recipe"]
     spacing, fit = recipe.grid.spacing, recipe.fit
-    network = f"{recipe.network.name}, {recipe.network.filters} filters"
+    own = recipe.network
+    size = f"width {own.width}" if isinstance(own, ContextPart) else f"{own.filters} filters"
+    network = f"{own.name}, {size}"
     return [
         *facts,
         ("recipe", recipe.name),

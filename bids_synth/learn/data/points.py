@@ -1,0 +1,143 @@
+"""Points: what lies around single voxels of the training visits, read once and drawn at random."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from bids_synth.learn.data.array_cache import Stored, ensure_stored, save_array
+from bids_synth.learn.data.augment import Change, draw_change
+from bids_synth.learn.data.auxiliary_inputs import auxiliary_names
+from bids_synth.learn.data.dataset import Item, Patches
+from bids_synth.learn.data.scenarios import Scenario, draw_scenario
+from bids_synth.learn.networks.blocks.surroundings import (
+    SHARES,
+    VALUES,
+    Surroundings,
+    mirrored,
+)
+from bids_synth.recipe.recipe import Recipe
+from bids_synth.recipe.sections.network import ContextPart
+
+READ = 2**14
+"""Voxels that are read together."""
+FEWEST, MOST = 1000, 200_000
+"""Voxels of one visit."""
+
+
+@dataclass(frozen=True, eq=False)
+class Read:
+    """What was read of one visit around some of its voxels."""
+
+    values: npt.NDArray[np.float16]
+    """(V, `width_of` the recipe's inputs), 0 for sources that the visit lacks."""
+    real: npt.NDArray[np.float16]
+    """(V, T): the targets at the voxels, 0 for those that the visit lacks."""
+
+
+@dataclass(frozen=True)
+class PointsDraw:
+    """Everything that chance decides about the voxels of one item."""
+
+    visit: int
+    """Position of the visit among the training visits."""
+    rows: tuple[int, ...]
+    """Which of the voxels that were read of it."""
+    change: Change
+    """Flip and gains."""
+    scenario: Scenario
+    """Which images are given and which are scored."""
+
+
+class Points(Patches):
+    """Item number n of a fit that learns from single voxels.
+
+    sources (V, `width_of(S)`), available (S,), real (T, V, 1, 1), scored (T,), mask (1, V, 1, 1),
+    all float32 but `scored`, which is bool. Images that are withheld are in `sources`, but not
+    among those available.
+    """
+
+    def __init__(self, recipe: Recipe, visits: Sequence[Stored], *, seed: int, total: int) -> None:
+        super().__init__(recipe, visits, seed=seed, total=total)
+        part: ContextPart = recipe.network  # type: ignore[assignment]
+        self.count = part.voxels
+        each = int(np.clip(part.sample // len(self.visits), FEWEST, MOST))
+        self.read = [read_points(recipe, visit, each) for visit in self.visits]
+        self._order = mirrored()
+
+    def apply(self, draw: PointsDraw) -> Item:  # type: ignore[override]
+        """The voxels that a draw describes."""
+        recipe, read = self.recipe, self.read[draw.visit]
+        rows, count = np.sort(draw.rows), len(self.recipe.inputs)
+        table = torch.from_numpy(np.asarray(read.values[rows], np.float32))
+        values = table[:, : VALUES * count].reshape(len(rows), VALUES, count)
+        if draw.change.flip:
+            values = values[:, self._order]
+        gains = torch.ones(count)
+        gains[: len(recipe.sources)] = torch.tensor(draw.change.gains)
+        sources = torch.cat([(values * gains).flatten(1), table[:, VALUES * count :]], dim=1)
+        inputs, scored = draw.scenario.sources, draw.scenario.scored
+        known = {*inputs, *auxiliary_names(recipe, inputs)}
+        real = np.asarray(read.real[rows], np.float32).T
+        return {
+            "sources": sources,
+            "available": torch.tensor([float(name in known) for name in recipe.inputs]),
+            "real": torch.from_numpy(np.ascontiguousarray(real))[..., None, None],
+            "scored": torch.tensor([m in scored for m in recipe.targets]),
+            "mask": torch.ones(1, len(rows), 1, 1),
+        }
+
+    def draw(self, index: int) -> PointsDraw:  # type: ignore[override]
+        """The chance of item `index`: every participant equally often, then its visits."""
+        number, rng = self.draw_visit(index)
+        rows = rng.integers(len(self.read[number].values), size=self.count)
+        change = draw_change(self.recipe, rng)
+        scenario = draw_scenario(self.recipe, self.visits[number].present, index / self.total, rng)
+        return PointsDraw(number, tuple(rows.tolist()), change, scenario)
+
+
+def read_points(recipe: Recipe, visit: Stored, most: int) -> Read:
+    """What lies around `most` voxels of a visit, or all of them; kept beside its arrays."""
+    wanted = "/".join([*(f.name for f in visit.folders), *recipe.inputs, *recipe.targets])
+    key = hashlib.sha256(f"points:{most}:{wanted}".encode()).hexdigest()
+    write = partial(_write, recipe, visit, most)
+    place = ensure_stored(key, visit.folders[0].parent, write)
+    values, real = (np.load(place / f"{name}.npy", mmap_mode="r") for name in ("values", "real"))
+    return Read(values, real)
+
+
+def _write(recipe: Recipe, visit: Stored, most: int, folder: Path) -> None:
+    inside = torch.from_numpy(np.asarray(visit.mask) > 0)
+    flat = _spread(visit, most)
+    indices = np.unravel_index(flat, visit.mask.shape)
+    voxels = torch.from_numpy(np.stack(indices, axis=1).astype(np.int64))
+    images = np.zeros((len(recipe.inputs), *visit.mask.shape), np.float32)
+    for n, name in enumerate(recipe.inputs):
+        known = visit.images if name in recipe.sources else visit.extras
+        if name in known:
+            images[n] = known[name]
+    around = Surroundings(torch.from_numpy(images), inside)
+    values = np.empty((len(flat), VALUES * len(images) + SHARES), np.float16)
+    for first in range(0, len(flat), READ):
+        values[first : first + READ] = around.at(voxels[first : first + READ]).numpy()
+    real = np.zeros((len(flat), len(recipe.targets)), np.float16)
+    for n, name in enumerate(recipe.targets):
+        if name in visit.images:
+            real[:, n] = visit.images[name][indices]
+    save_array(folder / "values.npy", values)
+    save_array(folder / "real.npy", real)
+
+
+def _spread(visit: Stored, most: int) -> npt.NDArray[np.int64]:
+    """Flat indices of voxels of the mask, each as likely as any other; the same every time."""
+    own = int(hashlib.sha256(visit.label.encode()).hexdigest()[:8], 16)
+    count = min(most, len(visit.centres))
+    chosen = np.random.default_rng(own).choice(len(visit.centres), count, replace=False)
+    return np.sort(np.asarray(visit.centres)[chosen].astype(np.int64))

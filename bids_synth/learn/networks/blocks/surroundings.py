@@ -1,0 +1,146 @@
+"""Surroundings: what lies around a voxel, near by in detail and farther away in outline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import ceil, sqrt
+
+import torch
+from torch.nn import functional
+
+Offset = tuple[int, int, int]
+CUBE: tuple[Offset, ...] = tuple(product((-1, 0, 1), repeat=3))  # type: ignore[arg-type]
+CROSS: tuple[Offset, ...] = (
+    *((0, 0, 0), (1, 0, 0), (-1, 0, 0)),
+    *((0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1)),
+)
+
+
+@dataclass(frozen=True)
+class Level:
+    """One scale at which a voxel's surroundings are read."""
+
+    smoothing: float
+    """Standard deviation of the Gaussian, voxels."""
+    stride: int
+    """Distance of neighbouring values, voxels."""
+    offsets: tuple[Offset, ...]
+    """Where values are read, in strides."""
+
+
+LEVELS = (
+    Level(0.0, 1, CUBE),
+    Level(1.0, 2, CUBE),
+    Level(2.0, 4, CUBE),
+    Level(4.0, 8, CUBE),
+    Level(8.0, 16, CROSS),
+)
+REACH = max(level.stride for level in LEVELS)
+"""Voxels around the image that may be asked for."""
+VALUES = sum(len(level.offsets) for level in LEVELS)
+"""Values of one source around one voxel."""
+CENTRE = CUBE.index((0, 0, 0))
+"""Which of them is the voxel's own."""
+SHARES = sum(level.smoothing > 0 for level in LEVELS)
+"""How much of the neighbourhood lies inside, at every scale that has a width."""
+PACKED = 4
+"""Sources that are read at once: as many float16 as fill an int64."""
+COARSE = 3.0
+"""Standard deviation from which smoothing is done at half the resolution."""
+LEAST_SHARE = 1e-2
+
+
+def width_of(sources: int) -> int:
+    """Numbers that describe one voxel."""
+    return VALUES * sources + SHARES
+
+
+def mirrored() -> torch.Tensor:
+    """(VALUES,): the order of the values as they are read left for right."""
+    order, first = [], 0
+    for level in LEVELS:
+        order += [first + level.offsets.index((-i, j, k)) for i, j, k in level.offsets]
+        first += len(level.offsets)
+    return torch.tensor(order)
+
+
+class Surroundings:
+    """The images of one visit at every level, ready to be read around any of its voxels.
+
+    images (S, I, J, K), inside (I, J, K) True where they count. Smoothed images are means over
+    what is inside; all values outside are 0. Values are kept as float16.
+    """
+
+    def __init__(self, images: torch.Tensor, inside: torch.Tensor) -> None:
+        self.sources = len(images)
+        mask = inside.to(images.dtype)[None]
+        self.steps = _steps([n + 2 * REACH for n in images.shape[1:]], images.device)
+        self.planes: list[list[torch.Tensor]] = []
+        self.shares: list[torch.Tensor] = []
+        for level in LEVELS:
+            if level.smoothing == 0:
+                self.planes.append(_packed(images * mask))
+                continue
+            share = smooth(mask, level.smoothing)
+            means = smooth(images * mask, level.smoothing) / share.clamp_min(LEAST_SHARE)
+            self.planes.append(_packed(means * mask))
+            self.shares.append(share[0])
+
+    def at(self, voxels: torch.Tensor) -> torch.Tensor:
+        """Indices (V, 3) -> (V, width): the values, sources last, then the shares, float32."""
+        home = ((voxels + REACH) * self.steps).sum(dim=1)[:, None]
+        parts = []
+        for level, planes in zip(LEVELS, self.planes, strict=True):
+            shift = torch.tensor(level.offsets, device=voxels.device) * level.stride
+            where = home + (shift * self.steps).sum(dim=1)
+            read = [plane.take(where).view(torch.float16) for plane in planes]
+            four = [r.reshape(*where.shape, PACKED) for r in read]
+            parts.append(torch.cat(four, dim=2)[:, :, : self.sources])
+        values = torch.cat(parts, dim=1).flatten(1).float()
+        i, j, k = voxels.unbind(dim=1)
+        shares = torch.stack([share[i, j, k] for share in self.shares], dim=1)
+        return torch.cat([values, shares], dim=1)
+
+
+def smooth(images: torch.Tensor, sigma: float) -> torch.Tensor:
+    """Gaussian means of images (N, I, J, K), `sigma` in voxels, with zeros beyond the edges.
+
+    Wide ones are taken at half the resolution: halving and going back add a variance of one.
+    """
+    if sigma < COARSE:
+        return _smooth_axes(images[:, None], sigma)[:, 0]
+    sides = images.shape[1:]
+    odd = [pad for n in reversed(sides) for pad in (0, n % 2)]
+    small = functional.avg_pool3d(functional.pad(images, odd)[:, None], 2)
+    small = smooth(small[:, 0], sqrt(sigma**2 - 1) / 2)
+    large = functional.interpolate(small[:, None], scale_factor=2, mode="trilinear")
+    i, j, k = sides
+    return large[:, 0, :i, :j, :k]
+
+
+def _smooth_axes(images: torch.Tensor, sigma: float) -> torch.Tensor:
+    reach = ceil(3 * sigma)
+    places = torch.arange(-reach, reach + 1, dtype=images.dtype, device=images.device)
+    weights = torch.exp(-0.5 * (places / sigma) ** 2)
+    weights = weights / weights.sum()
+    for axis in range(3):
+        shape, padding = [1] * 3, [0] * 3
+        shape[axis], padding[axis] = len(weights), reach
+        images = functional.conv3d(images, weights.view(1, 1, *shape), padding=padding)
+    return images
+
+
+def _steps(sides: Sequence[int], device: torch.device) -> torch.Tensor:
+    return torch.tensor([sides[1] * sides[2], sides[2], 1], device=device)
+
+
+def _packed(images: torch.Tensor) -> list[torch.Tensor]:
+    """(S, I, J, K) -> one flat int64 for every four sources, with a rim of zeros."""
+    lacking = -len(images) % PACKED
+    wide = functional.pad(images.half(), [*[REACH] * 6, 0, lacking])
+    return [
+        four.permute(1, 2, 3, 0).contiguous().view(torch.int64).flatten()
+        for four in torch.split(wide, PACKED)
+    ]

@@ -1,0 +1,99 @@
+"""Context perceptron: what a voxel becomes, from what lies around it at five scales."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from bids_synth.learn.networks.blocks.subset import subset_number
+from bids_synth.learn.networks.blocks.surroundings import (
+    CENTRE,
+    SHARES,
+    VALUES,
+    Surroundings,
+    width_of,
+)
+
+TOGETHER = 2**15
+"""Voxels of a volume that are looked at together."""
+
+
+class ContextPerceptron(nn.Module):
+    """Linear answer of the available sources, plus what a perceptron adds to it voxel by voxel.
+
+    It sees the values around a voxel, near ones singly and far ones as Gaussian means, as an
+    image pyramid does that is cut at one voxel. It learns from single voxels of many
+    participants at once, which teach more in a minute than the neighbouring ones of a patch.
+    `layers` hidden layers of `width` units, each added to the one before.
+    """
+
+    def __init__(
+        self,
+        *,
+        sources: int,
+        targets: int,
+        width: int = 160,
+        layers: int = 3,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.linear: torch.Tensor
+        self.register_buffer("linear", torch.zeros(2**sources, targets, sources + 1))
+        self.targets = targets
+        self.body: nn.Module = Perceptron(
+            width_of(sources) + sources, targets, width, layers, dropout
+        )
+
+    def forward(self, images: torch.Tensor, available: torch.Tensor) -> torch.Tensor:
+        """images (N, S, I, J, K) in scaled numbers, available (N, S) -> (N, T, I, J, K).
+
+        0 where all images are 0. Or images (N, V, `width_of(S)`), read around V voxels by
+        `Surroundings`, -> (N, T, V, 1, 1).
+        """
+        if images.dim() == 3:
+            answers = [self.at(read, a) for read, a in zip(images, available, strict=True)]
+            return torch.stack(answers).transpose(1, 2)[..., None, None]
+        return torch.stack([self._whole(*pair) for pair in zip(images, available, strict=True)])
+
+    def at(self, read: torch.Tensor, available: torch.Tensor) -> torch.Tensor:
+        """What is read around voxels (V, width), available (S,) -> their values (V, T)."""
+        count = len(available)
+        shown = torch.cat([available.repeat(VALUES), available.new_ones(SHARES)])
+        state = available.expand(len(read), count)
+        added: torch.Tensor = self.body(torch.cat([read * shown, state], dim=1))
+        weights = self.linear[subset_number(available[None])][0]
+        own = read[:, CENTRE * count : (CENTRE + 1) * count] * available
+        return added + functional.linear(own, weights[:, :-1], weights[:, -1])
+
+    def _whole(self, images: torch.Tensor, available: torch.Tensor) -> torch.Tensor:
+        images = images.float() * available[:, None, None, None]
+        inside = (images != 0).any(dim=0)
+        around, voxels = Surroundings(images, inside), inside.nonzero()
+        answer = images.new_zeros(self.targets, *inside.shape)
+        for part in torch.split(voxels, TOGETHER):
+            i, j, k = part.unbind(dim=1)
+            answer[:, i, j, k] = self.at(around.at(part), available).T.to(answer.dtype)
+        return answer
+
+
+class Perceptron(nn.Module):
+    """Hidden layers that add to one another; the last one adds nothing to begin with."""
+
+    def __init__(self, inputs: int, outputs: int, width: int, layers: int, dropout: float) -> None:
+        super().__init__()
+        self.first = nn.Linear(inputs, width)
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(layers - 1))
+        self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range(layers - 1))
+        self.drop = nn.Dropout(dropout)
+        self.last = nn.Linear(width, outputs)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """(V, inputs) -> (V, outputs)."""
+        state = self.drop(functional.silu(self.first(values)))
+        for norm, layer in zip(self.norms, self.hidden, strict=True):
+            state = state + self.drop(functional.silu(layer(norm(state))))
+        result: torch.Tensor = self.last(state)
+        return result
