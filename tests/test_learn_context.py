@@ -136,7 +136,7 @@ def test_five_sources_are_read_as_each_alone() -> None:
 
 def test_a_volume_is_its_voxels_one_by_one() -> None:
     torch.manual_seed(0)
-    network = build_network(context())
+    network = build_network(context()).eval()
     torch.nn.init.normal_(network.body.last.weight)
     network.linear.normal_()
     images, inside = head((20, 23, 18))

@@ -19,6 +19,7 @@ from bids_synth.core.modality import MODALITIES
 from bids_synth.core.scale import Scale, scale_of_unit
 from bids_synth.errors import RecipeError, raise_all
 from bids_synth.recipe.overrides import override, place
+from bids_synth.recipe.sections.agreement import pointwise_problems, size_problems
 from bids_synth.recipe.sections.base import Line, Part
 from bids_synth.recipe.sections.fit import (
     EvaluationPart,
@@ -28,12 +29,8 @@ from bids_synth.recipe.sections.fit import (
     SynthesisPart,
 )
 from bids_synth.recipe.sections.network import (
-    MOST_ATTENDING,
-    MOST_INPUTS,
     PLANAR,
     POINTWISE,
-    AttentionUNetPart,
-    ContextPart,
     NetworkPart,
     ResidualUNetPart,
 )
@@ -109,7 +106,8 @@ class Recipe(Part):
                     f"evaluation.ablate: {list(chosen)} must name sources "
                     f"({', '.join(self.sources)}) and leave at least {self.minimum}"
                 )
-        problems += self._network_problems() + self._objective_problems() + self._size_problems()
+        problems += self._network_problems() + self._objective_problems()
+        problems += size_problems(self.network, len(self.inputs), self.fit.patch)
         if not problems:
             problems += [text for key in self.tune if (text := misplaced(key))]
         if problems:
@@ -128,21 +126,8 @@ class Recipe(Part):
         if planar and isinstance(self.objective, PairedLosses) and self.objective.ssim:
             problems.append("objective.ssim: is for volumes; set it to 0 with a 2D network")
         if self.network.name in POINTWISE:
-            problems += self._pointwise_problems()
+            problems += pointwise_problems(self.network, self.objective)
         return problems
-
-    def _pointwise_problems(self) -> list[str]:
-        """What asks for images where single voxels are learned from."""
-        name, objective = self.network.name, self.objective
-        if not isinstance(objective, RegressionPart):
-            return [f"objective: network {name} learns by regression, not by {objective.name}"]
-        asked = {"ssim": objective.ssim, "features": objective.features}
-        return [
-            f"objective.{key}: compares images, but network {name} learns from single voxels; "
-            "set it to 0"
-            for key, weight in asked.items()
-            if weight
-        ]
 
     def _objective_problems(self) -> list[str]:
         problems, patch = [], self.fit.patch
@@ -165,23 +150,6 @@ class Recipe(Part):
             problems.append(
                 f"objective.discriminator: {judge.layers} layers and a tail of {judge.tail} need "
                 f"patches of at least {judge.least}; take fewer layers or a larger fit.patch"
-            )
-        return problems
-
-    def _size_problems(self) -> list[str]:
-        """What would fill the memory whatever the network's own keys are."""
-        problems = []
-        tabled = isinstance(self.network, ResidualUNetPart | ContextPart)
-        if tabled and len(self.inputs) > MOST_INPUTS:
-            problems.append(
-                f"modalities: network {self.network.name} takes at most {MOST_INPUTS} sources and "
-                f"extras, got {len(self.inputs)}"
-            )
-        attending = math.prod(self.fit.patch) // self.network.divisor**3
-        if isinstance(self.network, AttentionUNetPart) and attending > MOST_ATTENDING:
-            problems.append(
-                f"fit.patch: attention would span {attending} voxels, at most {MOST_ATTENDING}; "
-                "take a smaller patch or more network.levels"
             )
         return problems
 

@@ -75,14 +75,14 @@ class Points(Patches):
     def apply(self, draw: PointsDraw) -> Item:  # type: ignore[override]
         """The voxels that a draw describes."""
         recipe, read = self.recipe, self.read[draw.visit]
-        rows, count = np.sort(draw.rows), len(self.recipe.inputs)
-        table = torch.from_numpy(np.asarray(read.values[rows], np.float32))
-        values = table[:, : VALUES * count].reshape(len(rows), VALUES, count)
+        rows, count = np.asarray(draw.rows), len(recipe.inputs)
+        sources = torch.from_numpy(read.values[rows]).float()
+        values = sources[:, :-SHARES].view(len(rows), VALUES, count)
         if draw.change.flip:
-            values = values[:, self._order]
+            values.copy_(values[:, self._order])
         gains = torch.ones(count)
         gains[: len(recipe.sources)] = torch.tensor(draw.change.gains)
-        sources = torch.cat([(values * gains).flatten(1), table[:, VALUES * count :]], dim=1)
+        values *= gains
         inputs, scored = draw.scenario.sources, draw.scenario.scored
         known = {*inputs, *auxiliary_names(recipe, inputs)}
         real = np.asarray(read.real[rows], np.float32).T
@@ -97,7 +97,7 @@ class Points(Patches):
     def draw(self, index: int) -> PointsDraw:  # type: ignore[override]
         """The chance of item `index`: every participant equally often, then its visits."""
         number, rng = self.draw_visit(index)
-        rows = rng.integers(len(self.read[number].values), size=self.count)
+        rows = np.sort(rng.integers(len(self.read[number].values), size=self.count))
         change = draw_change(self.recipe, rng)
         scenario = draw_scenario(self.recipe, self.visits[number].present, index / self.total, rng)
         return PointsDraw(number, tuple(rows.tolist()), change, scenario)

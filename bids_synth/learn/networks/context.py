@@ -52,19 +52,20 @@ class ContextPerceptron(nn.Module):
         `Surroundings`, -> (N, T, V, 1, 1).
         """
         if images.dim() == 3:
-            answers = [self.at(read, a) for read, a in zip(images, available, strict=True)]
-            return torch.stack(answers).transpose(1, 2)[..., None, None]
+            count, voxels, _ = images.shape
+            every = available.repeat_interleave(voxels, dim=0)
+            answer = self.at(images.flatten(0, 1), every).view(count, voxels, -1)
+            return answer.transpose(1, 2)[..., None, None]
         return torch.stack([self._whole(*pair) for pair in zip(images, available, strict=True)])
 
     def at(self, read: torch.Tensor, available: torch.Tensor) -> torch.Tensor:
-        """What is read around voxels (V, width), available (S,) -> their values (V, T)."""
-        count = len(available)
-        shown = torch.cat([available.repeat(VALUES), available.new_ones(SHARES)])
-        state = available.expand(len(read), count)
-        added: torch.Tensor = self.body(torch.cat([read * shown, state], dim=1))
-        weights = self.linear[subset_number(available[None])][0]
-        own = read[:, CENTRE * count : (CENTRE + 1) * count] * available
-        return added + functional.linear(own, weights[:, :-1], weights[:, -1])
+        """What is read around voxels (V, width), available (V, S) -> their values (V, T)."""
+        values = read[:, :-SHARES].reshape(len(read), VALUES, -1) * available[:, None]
+        shown = torch.cat([values.flatten(1), read[:, -SHARES:], available], dim=1)
+        added: torch.Tensor = self.body(shown)
+        weights = self.linear[subset_number(available)]
+        line = torch.einsum("vts,vs->vt", weights[:, :, :-1], values[:, CENTRE])
+        return added + line + weights[:, :, -1]
 
     def _whole(self, images: torch.Tensor, available: torch.Tensor) -> torch.Tensor:
         images = images.float() * available[:, None, None, None]
@@ -73,7 +74,8 @@ class ContextPerceptron(nn.Module):
         answer = images.new_zeros(self.targets, *inside.shape)
         for part in torch.split(voxels, TOGETHER):
             i, j, k = part.unbind(dim=1)
-            answer[:, i, j, k] = self.at(around.at(part), available).T.to(answer.dtype)
+            known = available.expand(len(part), -1)
+            answer[:, i, j, k] = self.at(around.at(part), known).T.to(answer.dtype)
         return answer
 
 
