@@ -48,8 +48,8 @@ class ContextPerceptron(nn.Module):
     def forward(self, images: torch.Tensor, available: torch.Tensor) -> torch.Tensor:
         """images (N, S, I, J, K) in scaled numbers, available (N, S) -> (N, T, I, J, K).
 
-        0 where all images are 0. Or images (N, V, `width_of(S)`), read around V voxels by
-        `Surroundings`, -> (N, T, V, 1, 1).
+        0 far from where any image has a value. Or images (N, V, `width_of(S)`), read around V
+        voxels by `Surroundings`, -> (N, T, V, 1, 1).
         """
         if images.dim() == 3:
             count, voxels, _ = images.shape
@@ -70,7 +70,8 @@ class ContextPerceptron(nn.Module):
     def _whole(self, images: torch.Tensor, available: torch.Tensor) -> torch.Tensor:
         images = images.float() * available[:, None, None, None]
         inside = (images != 0).any(dim=0)
-        around, voxels = Surroundings(images, inside), inside.nonzero()
+        around = Surroundings(images, inside)
+        voxels = around.inside.nonzero()
         answer = images.new_zeros(self.targets, *inside.shape)
         for part in torch.split(voxels, TOGETHER):
             i, j, k = part.unbind(dim=1)

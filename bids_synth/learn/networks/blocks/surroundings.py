@@ -50,6 +50,8 @@ PACKED = 4
 COARSE = 3.0
 """Standard deviation from which smoothing is done at half the resolution."""
 LEAST_SHARE = 1e-2
+GAP = 5
+"""Voxels that a hole is at least wide."""
 
 
 def width_of(sources: int) -> int:
@@ -70,12 +72,13 @@ class Surroundings:
     """The images of one visit at every level, ready to be read around any of its voxels.
 
     images (S, I, J, K), inside (I, J, K) True where they count. Smoothed images are means over
-    what is inside; all values outside are 0. Values are kept as float16.
+    what is inside, gaps closed; all values outside are 0. Values are kept as float16.
     """
 
     def __init__(self, images: torch.Tensor, inside: torch.Tensor) -> None:
         self.sources = len(images)
-        mask = inside.to(images.dtype)[None]
+        mask = closed(inside.to(images.dtype)[None])
+        self.inside = mask[0] > 0
         self.steps = _steps([n + 2 * REACH for n in images.shape[1:]], images.device)
         self.planes: list[list[torch.Tensor]] = []
         self.shares: list[torch.Tensor] = []
@@ -102,6 +105,19 @@ class Surroundings:
         i, j, k = voxels.unbind(dim=1)
         shares = torch.stack([share[i, j, k] for share in self.shares], dim=1)
         return torch.cat([values, shares], dim=1)
+
+
+def closed(masks: torch.Tensor) -> torch.Tensor:
+    """Masks (N, I, J, K) of 0 and 1 without gaps narrower than GAP voxels.
+
+    Images say where they count by values other than 0, and tissue may have just that value.
+    """
+    for sign in (1, -1):
+        for axis in range(3):
+            shape, padding = [1] * 3, [0] * 3
+            shape[axis], padding[axis] = GAP, GAP // 2
+            masks = sign * functional.max_pool3d(sign * masks, shape, 1, padding)
+    return masks
 
 
 def smooth(images: torch.Tensor, sigma: float) -> torch.Tensor:
