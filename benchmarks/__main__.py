@@ -1,4 +1,7 @@
-"""`python -m benchmarks [STAGE ...] [--json FILE]`: every stage, or those named."""
+"""`python -m benchmarks [STAGE ...] [--json FILE]`: every stage, or those named.
+
+`python -m benchmarks quality [--real] OUT`: the quality of images instead.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.limits import Limits
@@ -67,5 +71,20 @@ def main() -> None:
     arguments.json.write_text(json.dumps(report, indent=2) + "\n")
 
 
+def run_quality(words: Sequence[str]) -> None:
+    """The quality benchmark on phantoms, or on real participants."""
+    if "--real" in words:
+        from benchmarks.real.__main__ import main as real
+
+        real([word for word in words if word != "--real"])
+    else:
+        from benchmarks.quality import main as phantoms
+
+        phantoms(words)
+
+
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["quality"]:
+        run_quality(sys.argv[2:])
+    else:
+        main()

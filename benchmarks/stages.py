@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -121,7 +120,7 @@ def _steps(prepared: object) -> list[Measured]:
 
 
 def fitting(_: Path) -> list[Measured]:
-    """One training step of the default recipe, against a plain PyTorch loop on the same."""
+    """One training step of a 3D U-Net by a plain PyTorch loop."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -130,14 +129,14 @@ def fitting(_: Path) -> list[Measured]:
     from bids_synth.recipe.recipe import load_recipe
 
     torch.manual_seed(SEED)
-    recipe = load_recipe("impute")
+    recipe = load_recipe("ct")
     network = build_network(recipe).to(memory_format=torch.channels_last_3d)
-    n, patch = len(recipe.modalities), recipe.fit.patch
+    patch = recipe.fit.patch
     batch = {
-        "sources": torch.rand(1, n, *patch),
-        "available": torch.tensor([[0.0] + [1.0] * (n - 1)]),
-        "real": torch.rand(1, n, *patch),
-        "scored": torch.tensor([[True] + [False] * (n - 1)]),
+        "sources": torch.rand(1, len(recipe.inputs), *patch),
+        "available": torch.ones(1, len(recipe.inputs)),
+        "real": torch.rand(1, len(recipe.targets), *patch),
+        "scored": torch.ones(1, len(recipe.targets), dtype=torch.bool),
         "mask": torch.ones(1, 1, *patch),
     }
     optimizer = torch.optim.AdamW(network.parameters())
@@ -150,7 +149,9 @@ def fitting(_: Path) -> list[Measured]:
 
     with FlopCounterMode(display=False) as counter:
         step()
-    result = Measured("fit: one step, plain loop", 0.0, operations=counter.get_total_flops())
+    result = Measured(
+        "fit: one step of `ct`, plain loop", 0.0, operations=counter.get_total_flops()
+    )
     repeats = 5
     with clock(result):
         for _ in range(repeats):
@@ -167,6 +168,7 @@ def waiting(work: Path) -> list[Measured]:
     from bids_synth.learn.data.array_cache import open_store
     from bids_synth.learn.fit.loop import fit_member
     from bids_synth.learn.fit.member import Member
+    from bids_synth.learn.fit.selection import LatestSelection
     from bids_synth.learn.networks import build_network
     from bids_synth.recipe.recipe import load_recipe
 
@@ -176,23 +178,12 @@ def waiting(work: Path) -> list[Measured]:
     stored = open_store([whole_brain(work / "brain", FULL)], tuple(recipe.modalities), work)
     place = work / f"member-{time.time_ns()}"
     member = Member(recipe, 0, 0, SEED, "benchmark", place)
-    fit_member(
-        member, stored, _Unmoved(torch.device("cpu")), lambda: build_network(recipe), quiet=True
-    )
+    unjudged = LatestSelection(torch.device("cpu"))
+    fit_member(member, stored, unjudged, lambda: build_network(recipe), quiet=True)
     row = (member.fitted() or {})["rows"][-1]
     seconds, share = row["seconds"] / steps, row["data_wait_fraction"]
     note = f"{100 * share:.1f} % of the time between two steps: data above all"
     return [Measured("fit: one step as fitted", seconds, note=note)]
-
-
-@dataclass
-class _Unmoved:
-    """A selection that looks at nothing."""
-
-    device: Any
-
-    def __call__(self, _: object) -> float:
-        return 0.0
 
 
 def every_objective(work: Path) -> list[Measured]:
@@ -208,7 +199,6 @@ def synthesis(work: Path) -> list[Measured]:
     from torch.utils.flop_counter import FlopCounterMode
 
     from benchmarks.toys import untrained_synthesizer, whole_brain
-    from bids_synth.learn.data.patches import window_starts
     from bids_synth.recipe.recipe import load_recipe
     from bids_synth.spatial.volume import read_mask
 
@@ -216,18 +206,17 @@ def synthesis(work: Path) -> list[Measured]:
     prepared = whole_brain(work / "brain", FULL)
     synthesizer = untrained_synthesizer(recipe)
     members = len(synthesizer.networks)
+    side = 48
+    shown = torch.rand(1, len(recipe.sources), side, side, side)
+    there = torch.tensor([[float(m != "T2w") for m in recipe.sources]])
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        synthesizer.networks[0](
-            torch.zeros(1, len(recipe.sources), *recipe.fit.patch),
-            torch.ones(1, len(recipe.sources)),
-        )
+        synthesizer.networks[0](shown, there)
     result = Measured(f"synthesize: {FULL} at 1 mm, {members} members", 0.0)
     with clock(result):
         made = synthesizer.synthesize(prepared, "T2w")
-    mask = read_mask(prepared.mask).array
-    windows = len(window_starts(mask, recipe.fit.patch, recipe.synthesis.overlap))
-    result.operations = counter.get_total_flops() * members * windows
-    result.note = f"{windows} windows"
+    voxels = int((read_mask(prepared.mask).array > 0).sum())
+    result.operations = counter.get_total_flops() / side**3 * members * voxels
+    result.note = f"{voxels} voxels"
     return [result, _report(prepared, made, work)]
 
 

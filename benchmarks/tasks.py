@@ -47,7 +47,7 @@ TASKS = (
         "any-missing",
         ("T1w", "T2w"),
         Entry("mmgan", _PLANAR),
-        Entry("impute", {**_SMALL, "fit.members": "2"}),
+        Entry("impute", {}),
     ),
     Task(
         "unpaired",

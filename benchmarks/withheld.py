@@ -6,6 +6,7 @@ is to be made, and in the visit as it is prepared without it. Only the second wa
 
 With the defaults (six phantoms at 4 mm, 60 steps, two test visits) the model's T1w from T2w scored
 18.8 dB and SSIM .936 with the reference kept, 18.3 dB and .945 without it; Dice of the masks .924.
+(Measured when `impute` had a U-Net of eight filters.)
 """
 
 from __future__ import annotations
@@ -41,10 +42,7 @@ def overrides(options: argparse.Namespace) -> dict[str, str]:
     return {
         "grid.spacing": str(options.spacing),
         "preparation.registration_spacing": str(min(4.0, max(3.0, options.spacing))),
-        "network.filters": "8",
-        "fit.patch": "[32, 32, 32]",
         "fit.members": "1",
-        "fit.batch": "2",
         "fit.steps": str(options.steps),
         "fit.steps_per_epoch": str(max(1, options.steps // 2)),
         "fit.test": "0.45",

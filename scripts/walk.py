@@ -28,8 +28,7 @@ SOURCES = ("T1w", "PDw")
 COMMANDS = (
     "python -m bids_synth.demo bids --participants 12 --resolution 2.4 --seed 2",
     (
-        "bids_synth bids out group --work-dir work --set grid.spacing=3 --set network.filters=8 "
-        "--set 'fit.patch=[32, 32, 32]' --set fit.batch=2 --set fit.steps=200 "
+        "bids_synth bids out group --work-dir work --set grid.spacing=3 --set fit.steps=200 "
         "--set fit.steps_per_epoch=100 --set fit.test=0.34"
     ),
     f"bids_synth bids out participant --work-dir work --participant-label {LABEL[4:]}",

@@ -14,12 +14,12 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from learn_toys import make_visit, minus_error, toy_split
+from learn_toys import make_visit, minus_error, small_unet, toy_split
 
 from bids_synth.cli.main import run_command
 from bids_synth.learn.fit.fit import fit_model
 from bids_synth.prepare.workflow import steps
-from bids_synth.recipe.recipe import Recipe, load_recipe, validate_recipe
+from bids_synth.recipe.recipe import Recipe, validate_recipe
 from bids_synth.spatial.itk import write_itk
 from bids_synth.spatial.volume import read_volume, write_text, write_volume
 
@@ -32,9 +32,8 @@ PER_RUN = ("logs/20", "logs/bids_synth-20")
 
 def small_recipe() -> Recipe:
     """`impute` of T1w and T2w on a coarse grid, with a network of a few thousand weights."""
-    data = load_recipe("impute").limited_to(["T1w", "T2w"]).model_dump(mode="json")
-    data["network"] |= {"filters": 4, "blocks": [1, 1]}
-    data["fit"] |= {"patch": [16, 16, 16], "steps": 2, "steps_per_epoch": 2, "members": 2}
+    data = small_unet(["T1w", "T2w"])
+    data["fit"] |= {"steps": 2, "steps_per_epoch": 2, "members": 2}
     data["grid"] |= {"spacing": 4.0, "margin": 4.0}
     return validate_recipe(data, origin="house")
 

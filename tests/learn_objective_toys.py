@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from learn_toys import toy_recipe
+from learn_toys import small_unet, toy_recipe
 
-from bids_synth.recipe.recipe import Recipe, load_recipe, validate_recipe
+from bids_synth.recipe.recipe import Recipe, validate_recipe
 
 JUDGE = {"filters": 4, "layers": 1, "tail": 1, "learning_rate": 1e-3}
 RESIDUAL = {"name": "residual-unet", "filters": 4, "blocks": [1, 1]}
@@ -45,7 +45,7 @@ def toy_of(objective: str, *, changes: dict[str, Any] | None = None, **fit: Any)
     if objective == "regression":
         return toy_recipe(**fit)
     own = OBJECTIVES[objective]
-    data = load_recipe("impute").limited_to(own["modalities"]).model_dump(mode="json")
+    data = small_unet(own["modalities"])
     data["network"] = own["network"]
     data["objective"] = {"name": objective} | own["objective"] | (changes or {})
     data["fit"] |= {"steps": 6, "steps_per_epoch": 2, "members": 1} | own["fit"] | fit

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -123,12 +124,21 @@ def prepare_toys(
     return made, ()
 
 
+def small_unet(modalities: Sequence[str], **network: object) -> dict[str, Any]:
+    """The task of `impute` by a small residual U-Net, with a short schedule: data of a recipe."""
+    data = load_recipe("impute").limited_to(modalities).model_dump(mode="json", exclude={"tune"})
+    data["preparation"]["bias_correction"] = False
+    data["network"] = {"name": "residual-unet", "filters": 4, "blocks": [1, 1], **network}
+    data["objective"] = {"name": "regression", "l1": 0.5, "l2": 5.0, "ssim": 0.2}
+    data["fit"] |= {"patch": [16, 16, 16], "batch": 1, "learning_rate": 1e-3}
+    data["fit"] |= {"weight_decay": 1e-4, "steps": 12, "steps_per_epoch": 4}
+    return data
+
+
 def toy_recipe(**fit: object) -> Recipe:
-    """`impute` of three modalities with a small network and a short schedule."""
-    data = load_recipe("impute").limited_to(["T1w", "T2w", "PDw"]).model_dump(mode="json")
-    data["network"] |= {"filters": 8, "blocks": [1, 1]}
-    data["fit"] |= {"patch": [16, 16, 16], "steps": 12, "steps_per_epoch": 4, "members": 1}
-    data["fit"] |= fit
+    """The task of `impute` for three modalities by one small residual U-Net."""
+    data = small_unet(["T1w", "T2w", "PDw"], filters=8)
+    data["fit"] |= {"members": 1, **fit}
     return validate_recipe(data, origin="toy")
 
 

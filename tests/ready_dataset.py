@@ -52,6 +52,6 @@ def fit_options(*, steps: int, **fit: object) -> list[str]:
         words += ["--set", f"fit.{key}={value}"]
     # Without its T1w no visit can be prepared, so that scoring, too, leaves nothing for ANTs.
     words += ["--set", 'preparation.reference=["T1w"]']
-    for text in ("network.filters=4", "network.blocks=[1,1]", "fit.patch=[16,16,16]"):
+    for text in ("network.width=16", "fit.patch=[24,24,24]", "fit.batch=1"):
         words += ["--set", text]
     return [*words, "--set", "evaluation.bootstrap=100"]

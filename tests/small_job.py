@@ -71,8 +71,9 @@ def apart(one: Job, other: Job) -> list[float]:
 
 def _small(batch: int, steps: int) -> str:
     """A recipe whose network begins with no linear answer: what a fit keeps, it has learned."""
-    data = load_recipe("impute").limited_to(MODALITIES).model_dump(mode="json")
+    data = load_recipe("impute").limited_to(MODALITIES).model_dump(mode="json", exclude={"tune"})
     data["name"] = NAME
+    data["preparation"]["bias_correction"] = False
     data["preparation"]["reference"] = ["T1w"]
     data["network"] = {"name": "excitation-unet", "filters": 4, "levels": 2}
     data["fit"] |= {"patch": [16, 16, 16], "members": 1, "ema": 0.0, "batch": batch}

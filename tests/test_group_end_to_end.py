@@ -25,10 +25,9 @@ pytestmark = pytest.mark.slow
 VALUES = {
     "grid.spacing": "6",
     "preparation.registration_spacing": "4",
-    "network.filters": "4",
-    "network.blocks": "[1, 1]",
-    "objective.ssim": "0",
-    "fit.patch": "[16, 16, 16]",
+    "network.width": "16",
+    "fit.patch": "[48, 48, 48]",
+    "fit.batch": "2",
     "fit.steps": "2",
     "fit.steps_per_epoch": "1",
     "fit.members": "1",
@@ -133,7 +132,7 @@ def test_a_search_is_shared_goes_on_and_ends_in_a_recipe_that_fits(
     recipe = folder / "impute-tuned.toml"
     tuned = load_recipe(recipe)
     assert tuned.fit.learning_rate == pytest.approx(best["fit.learning_rate"], rel=1e-6)
-    assert tuned.network.filters == best["network.filters"]
+    assert tuned.network.width == best["network.width"]
     assert str(recipe) in capsys.readouterr().out
     run = [str(place / "bids"), str(out), "group", "-w", str(out.with_name("fit"))]
     run += ["--recipe", str(recipe), "-d", f"truth={place / 'truth'}"]

@@ -130,4 +130,4 @@ def test_a_network_with_a_curve_starts_where_each_source_gets_the_quantiles_of_i
 
 def test_a_curve_is_refused_where_there_are_pairs():
     with pytest.raises(RecipeError, match=r"network\.knots: is for recipes without pairs"):
-        load_recipe("impute", {"network.knots": "9"})
+        load_recipe("ct", {"network.knots": "9"})

@@ -29,7 +29,6 @@ def test_a_shipped_recipe_survives_its_own_toml(name: str, tmp_path: Path) -> No
         ({"modalities.T9w": "either"}, r"unknown \['T9w'\]; allowed: T1w"),
         ({"modalities.T1w": "both"}, "'either', 'source', 'target' or 'reference'"),
         ({"fit.patch": "[60, 64, 64]"}, "multiple of 8"),
-        ({"network.blocks": "[1,1,1,1,1,1]", "fit.patch": "[16,16,16]"}, "not divisible"),
         ({f"objective.{k}": "0" for k in ("l1", "l2", "ssim")}, "at least one must be positive"),
         ({"preparation.reference": '["ct"]'}, "no sources of the recipe"),
         ({"minimum": "9"}, "exceeds the 4 sources"),
@@ -42,6 +41,12 @@ def test_a_faulty_value_is_named_with_what_is_allowed(
 ) -> None:
     with pytest.raises(RecipeError, match=told):
         load_recipe("impute", overrides)
+
+
+def test_a_patch_that_the_levels_cannot_halve_is_refused() -> None:
+    values = {"network.blocks": "[1,1,1,1,1,1]", "fit.patch": "[16,16,16]"}
+    with pytest.raises(RecipeError, match="not divisible"):
+        load_recipe("ct", values)
 
 
 def test_all_faults_are_told_at_once() -> None:

@@ -165,7 +165,7 @@ def test_every_recipe_that_is_shipped_is_within_the_budget():
 
 
 def test_the_size_that_is_told_is_the_size_that_is_made():
-    for name in ("impute", "mmgan", "cyclegan-structure", "mri2pet"):
+    for name in ("impute", "ct", "mmgan", "cyclegan-structure", "mri2pet"):
         recipe = load_recipe(name)
         state = build_network(recipe).state_dict()
         assert tensors_of(recipe) == {
@@ -177,7 +177,8 @@ def test_the_size_that_is_told_is_the_size_that_is_made():
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("network.filters", 10**9), ("network.blocks", [10**9]), ("network.blocks", [1] * 40),
+        ("network.width", 10**9), ("network.layers", 10**9), ("network.voxels", 10**9),
+        ("network.sample", 10**12),
         ("fit.patch", [4096, 4096, 4096]), ("fit.batch", 10**9), ("fit.members", 10**9),
         ("fit.steps", 10**18), ("fit.steps_per_epoch", 10**18), ("evaluation.bootstrap", 10**12),
         ("grid.spacing", 1e-6), ("grid.margin", 1e9), ("synthesis.overlap", 0.9999),
@@ -190,6 +191,17 @@ def test_the_size_that_is_told_is_the_size_that_is_made():
 def test_a_size_or_name_beyond_reason_is_refused(key, value):
     with pytest.raises(RecipeError, match=key.rpartition(".")[2]):
         load_recipe("impute").with_values({key: value})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("network.filters", 10**9), ("network.blocks", [10**9]), ("network.blocks", [1] * 40),
+    ],
+)  # fmt: skip
+def test_a_convolutional_network_beyond_reason_is_refused(key, value):
+    with pytest.raises(RecipeError, match=key.rpartition(".")[2]):
+        load_recipe("ct").with_values({key: value})
 
 
 def test_attention_over_too_many_voxels_is_refused():

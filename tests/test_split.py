@@ -61,7 +61,7 @@ def test_a_participant_in_test_in_one_fold_and_training_in_another_is_refused(
         ("participant_id,part\n1,test\n", "tab-separated"),
         ("participant_id\tpart\nsub-1\ttrain\n", "unknown parts"),
         ("participant_id\tpart\nsub-1\ttest\nsub-1\ttraining\n", "listed twice"),
-        ("participant_id\tpart\nsub-1\ttest\n", "needs training and validation"),
+        ("participant_id\tpart\nsub-1\ttest\n", "needs training participants"),
     ],
 )
 def test_a_faulty_split_file_is_explained(tmp_path: Path, text: str, told: str) -> None:

@@ -189,5 +189,29 @@ def test_strangers_of_a_split_file_are_told_and_passed_over(tmp_path: Path):
     with pytest.raises(UsageError, match=r"given no part: sub-05"):
         dataset_split(load_recipe("impute"), more, asked(split_file=path))
     lone = Split(frozenset(), (Fold(frozenset("a"), frozenset("b")),))
-    with pytest.raises(UsageError, match="needs training and validation"):
+    with pytest.raises(UsageError, match="needs training"):
+        check_split(lone, "b")
+    with pytest.raises(UsageError, match="nobody of its validation can be used: sub-b"):
         check_split(lone, "a")
+
+
+@settings(max_examples=60, deadline=None)
+@given(labels=st.sets(LABELS, min_size=2, max_size=40), test=st.sampled_from([0.0, 0.2]))
+def test_where_nobody_validates_all_but_the_tested_teach(labels, test):
+    split = draw_split(sorted(labels), test=test, validation=0.0, folds=1, seed=3)
+    (fold,) = split.folds
+    assert not fold.validation
+    assert fold.training
+    assert fold.training | split.test == labels
+    assert bool(split.test) == (test > 0)
+    assert not [line for line in shortages(split, {p: {"T1w"} for p in labels}) if "valid" in line]
+    check_prepared(split, labels)
+
+
+def test_that_nobody_validates_is_said(tmp_path: Path):
+    path = tmp_path / "split.tsv"
+    path.write_text("participant_id\tpart\nsub-01\ttraining\nsub-02\ttraining\nsub-03\ttest\n")
+    found = Discovery(tuple(visit(label) for label in ("01", "02", "03")))
+    split, notes = dataset_split(load_recipe("impute"), found, asked(split_file=path))
+    assert split.folds[0].training == {"01", "02"}
+    assert any("no participant validates" in note for note in notes)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from learn_toys import make_visit as make_toy
-from learn_toys import minus_error
+from learn_toys import minus_error, small_unet
 from prepare_phantom import make_scan, make_visit, motion, rms_error, truth_mask
 
 from bids_synth.core.settings import Settings
@@ -26,7 +26,7 @@ from bids_synth.pipeline.prepare_visits import prepare_all
 from bids_synth.pipeline.score import score_and_report
 from bids_synth.pipeline.visit.synthesize import VisitSynthesis
 from bids_synth.pipeline.visit.withheld import Withheld
-from bids_synth.recipe.recipe import Recipe, load_recipe, validate_recipe
+from bids_synth.recipe.recipe import Recipe, validate_recipe
 from bids_synth.recipe.tasks import Task
 from bids_synth.spatial.grid import Grid, inverse
 from bids_synth.spatial.itk import read_itk
@@ -39,11 +39,10 @@ MODALITIES = ("T1w", "T2w", "PDw")
 
 
 def recipe_of(*modalities: str, **evaluation: object) -> Recipe:
-    data = load_recipe("impute").limited_to(modalities).model_dump(mode="json")
+    data = small_unet(modalities)
     data["grid"]["spacing"] = data["preparation"]["registration_spacing"] = SPACING
-    data["network"] |= {"filters": 4, "blocks": [1, 1]}
     data["objective"]["ssim"] = 0
-    data["fit"] |= {"patch": [16, 16, 16], "steps": 2, "steps_per_epoch": 2, "members": 1}
+    data["fit"] |= {"steps": 2, "steps_per_epoch": 2, "members": 1}
     data["evaluation"] |= {"bootstrap": 100, **evaluation}
     return validate_recipe(data, origin="toy")
 

@@ -21,7 +21,7 @@ class Fold:
     training: frozenset[str]
     """Participants whose visits the network sees."""
     validation: frozenset[str]
-    """Participants that select the weights."""
+    """Participants that select the weights; where nobody does, those of the last step are kept."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class Split:
                 if shared := sorted(one & other):
                     message = f"fold {number}: participants {shared} are in both {names}"
                     raise ValueError(message)
-            if not fold.training or not fold.validation:
-                message = f"fold {number}: needs training and validation participants"
+            if not fold.training:
+                message = f"fold {number}: needs training participants"
                 raise ValueError(message)
 
     @property

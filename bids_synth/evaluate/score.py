@@ -82,7 +82,8 @@ def score_withheld(
             answers[name] = baselines.estimate(
                 name, prepared, synthetic.modality, sources=synthetic.sources, scale=scale
             )
-    real = real_on_native(prepared, synthetic.modality)
+    corrected = model.recipe.preparation.bias_correction
+    real = real_on_native(prepared, synthetic.modality, corrected=corrected)
     mask = scored_mask(synthetic, prepared)
     native = {
         name: to_native(image, prepared, background=modality.background, part=synthetic.made_in)

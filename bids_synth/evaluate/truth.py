@@ -18,13 +18,16 @@ def truth_on_native(prepared: Prepared, target: str) -> Volume:
     return scan_on_grid(scan.path, target, prepared.native_mask_image, transform, scan.conversion)
 
 
-def real_on_native(prepared: Prepared, target: str) -> Volume:
+def real_on_native(prepared: Prepared, target: str, *, corrected: bool = False) -> Volume:
     """The acquired scan of `target` on the reference's native grid, in its own unit.
 
-    One that is not the reference is sent the way of every answer, inside the mask alone.
+    One that is not the reference is sent the way of every answer, inside the mask alone; but
+    where preparation has taken shading away (`corrected`), the scan itself is read again: what
+    the scanner has acquired is the truth, its shading in it.
     """
     modality = MODALITIES[target]
-    if target in prepared.truths:
+    shaded = corrected and modality.arbitrary and target != prepared.reference
+    if target in prepared.truths or shaded:
         return truth_on_native(prepared, target)
     if target == prepared.reference:
         scan = prepared.visit.scans[target]

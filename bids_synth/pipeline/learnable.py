@@ -17,6 +17,10 @@ from bids_synth.recipe.recipe import Recipe
 LOG = logging.getLogger(__name__)
 FEWEST = 3
 """Participants that must have a modality for a model to learn it: one for every part."""
+UNJUDGED = (
+    "no participant validates: the weights of the last step are kept, and nothing guards against "
+    "a fit that ends worse than it began"
+)
 
 
 def learnable(recipe: Recipe, discovery: Discovery) -> Recipe:
@@ -116,6 +120,8 @@ def dataset_split(
             by=recipe.fit.stratify,
             having=having,
         )
+    if any(not fold.validation for fold in split.folds):
+        notes = [*notes, UNJUDGED]
     return split, (*notes, *shortages(split, having))
 
 

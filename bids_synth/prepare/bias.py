@@ -13,7 +13,7 @@ from bids_synth.spatial.masked_resample import resample_within
 from bids_synth.spatial.resample import resample
 from bids_synth.spatial.volume import Volume
 
-SPACING = 4.0
+SPACING = 6.0
 """Voxel size, mm, of the copy on which the field is estimated: it is smooth."""
 
 

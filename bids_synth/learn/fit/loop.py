@@ -34,8 +34,7 @@ from bids_synth.learn.fit.distributed import (
 from bids_synth.learn.fit.finite import DivergedError, require_step, what_to_change
 from bids_synth.learn.fit.member import Member
 from bids_synth.learn.fit.record import START, Record
-from bids_synth.learn.fit.selection import Selection
-from bids_synth.learn.fit.unpaired_score import ProxySelection
+from bids_synth.learn.fit.unpaired_score import AnySelection
 from bids_synth.learn.model.start import save_start
 from bids_synth.learn.objectives import OBJECTIVES
 from bids_synth.learn.objectives.objective import Objective, update_average
@@ -66,7 +65,7 @@ class Job:
 def fit_member(
     member: Member,
     training: Sequence[Stored],
-    selection: Selection | ProxySelection,
+    selection: AnySelection,
     initial: Callable[[], nn.Module],
     *,
     quiet: bool,

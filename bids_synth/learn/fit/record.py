@@ -19,6 +19,7 @@ from bids_synth.learn.fit.distributed import agreed, rank
 from bids_synth.learn.fit.finite import is_finite
 from bids_synth.learn.fit.member import Member
 from bids_synth.learn.fit.preview import FILE, add_preview
+from bids_synth.learn.fit.selection import LatestSelection
 from bids_synth.learn.objectives.objective import Objective
 from bids_synth.learn.objectives.schedule import schedule_of
 from bids_synth.spatial.volume import write_text
@@ -84,8 +85,9 @@ class Record:
         self.losses = [torch.tensor(loss) for loss in state["losses"]]
 
     def summary(self) -> dict[str, Any]:
-        """Of a fit that is over."""
-        return {"score": self.best_score, "epoch": self.best_epoch, "rows": self.rows}
+        """Of a fit that is over; no score where nobody validates."""
+        score = self.best_score if isfinite(self.best_score) else None
+        return {"score": score, "epoch": self.best_epoch, "rows": self.rows}
 
     @contextmanager
     def shown(self, done: int, *, quiet: bool) -> Iterator[None]:
@@ -156,7 +158,8 @@ class Record:
     def weigh(self, average: nn.Module, epoch: int) -> float:
         """Validation score of weights, which are kept where none were better.
 
-        Weights or a score that are NaN or infinite are never kept.
+        Weights or a score that are NaN or infinite are never kept; where nobody validates, the
+        latest weights are.
         """
         if self.judge is None:
             return nan
@@ -166,12 +169,13 @@ class Record:
         except Preempted:
             agreed(answer=True)
             raise
-        if not (isfinite(score) and is_finite(average.state_dict())):
+        unjudged = isinstance(self.judge, LatestSelection)
+        if not ((unjudged or isfinite(score)) and is_finite(average.state_dict())):
             message = (
                 "fold %d member %d: weights of epoch %d are not kept, their validation score is %s"
             )
             LOG.warning(message, self.member.fold, self.member.number, epoch, score)
-        elif score > self.best_score:
+        elif unjudged or score > self.best_score:
             self.best_score, self.best_epoch = score, epoch
             self.best = {
                 k: v.detach().cpu().clone(memory_format=torch.contiguous_format)
@@ -207,7 +211,7 @@ class Record:
             self._logger.log_metrics(figures, step)
 
     def _say(self, epoch: int, loss: float) -> None:
-        best = f"{self.best_score:.3f}" if self.best else "n/a"
+        best = f"{self.best_score:.3f}" if isfinite(self.best_score) else "n/a"
         text = f"epoch {epoch + 1}/{self.schedule.epochs}, loss {loss:.4f}, best score {best}"
         self._bar.set_postfix_str(text, refresh=False)
 

@@ -102,6 +102,11 @@ def tune(
     if not 0 <= fold < len(split.folds):
         message = f"--fold {fold}: the split has folds 0 to {len(split.folds) - 1}"
         raise UsageError(message)
+    if not split.folds[fold].validation:
+        message = (
+            f"--tune: nobody of fold {fold} validates, so nothing tells which values are better"
+        )
+        raise UsageError(message)
     visits, where = fitting_visits(prepared, split), resolve_device(device)
     key = fit_key(recipe, visits, split, seed=seed)
     ledger = _ledger(recipe, key, work, fold)

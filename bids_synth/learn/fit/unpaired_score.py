@@ -15,7 +15,14 @@ from bids_synth.errors import UsageError
 from bids_synth.learn.data.array_cache import Stored
 from bids_synth.learn.data.quantiles import quantiles_of
 from bids_synth.learn.fit.preview import Look, look_at
-from bids_synth.learn.fit.selection import MOST, Score, Selection, made_by, selection_of
+from bids_synth.learn.fit.selection import (
+    MOST,
+    LatestSelection,
+    Score,
+    Selection,
+    made_by,
+    selection_of,
+)
 from bids_synth.recipe.recipe import Recipe
 
 SHARES = np.linspace(0.01, 0.99, 25)
@@ -69,14 +76,22 @@ def proxy_score(
     return alike - float(np.abs(np.quantile(answer[mask], SHARES) - wanted).mean())
 
 
+AnySelection = Selection | ProxySelection | LatestSelection
+
+
 def choose_selection(
     recipe: Recipe,
     training: Sequence[Stored],
     validation: Sequence[Stored],
     score: Score,
     device: torch.device,
-) -> Selection | ProxySelection:
-    """By real targets wherever there are any; by the proxy where a recipe needs no pairs."""
+) -> AnySelection:
+    """By real targets wherever there are any; by the proxy where a recipe needs no pairs.
+
+    Without validation visits nothing is judged.
+    """
+    if not validation:
+        return LatestSelection(device)
     paired = any(task.real for visit in validation for task in recipe.tasks(visit.present))
     if recipe.unpaired and not paired:
         return proxy_selection(recipe, training, validation, device)

@@ -55,8 +55,9 @@ class WeightsEntry(FileEntry):
 
     fold: int = Field(ge=0)
     member: int = Field(ge=0)
-    score: float
-    """Validation score by which these weights were selected; higher is better."""
+    score: float | None
+    """Validation score by which these weights were selected; higher is better. None where nobody
+    validates."""
     epoch: int = Field(ge=-1)
     """Epoch, 0-based, after which they were taken; -1 where no step made the start better."""
 

@@ -139,7 +139,9 @@ def _fill(fitted: Fitted, folder: Path, name: str) -> None:
     write_text(card.text(), folder / "model.json")
 
 
-def _entry(folder: Path, file: str, member: Member, score: float, epoch: int) -> WeightsEntry:
+def _entry(
+    folder: Path, file: str, member: Member, score: float | None, epoch: int
+) -> WeightsEntry:
     digest = sha256_of(folder / file)
     return WeightsEntry(
         file=file, sha256=digest, fold=member.fold, member=member.number, score=score, epoch=epoch

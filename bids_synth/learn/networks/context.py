@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -12,11 +14,12 @@ from bids_synth.learn.networks.blocks.surroundings import (
     SHARES,
     VALUES,
     Surroundings,
+    roomy_box,
     width_of,
 )
 
-TOGETHER = 2**15
-"""Voxels of a volume that are looked at together."""
+TOGETHER = 2**13
+"""Voxels of a volume that are looked at together: what is read of them stays in the cache."""
 
 
 class ContextPerceptron(nn.Module):
@@ -69,15 +72,40 @@ class ContextPerceptron(nn.Module):
 
     def _whole(self, images: torch.Tensor, available: torch.Tensor) -> torch.Tensor:
         images = images.float() * available[:, None, None, None]
+        answer = images.new_zeros(self.targets, *images.shape[1:])
         inside = (images != 0).any(dim=0)
-        around = Surroundings(images, inside)
-        voxels = around.inside.nonzero()
-        answer = images.new_zeros(self.targets, *inside.shape)
-        for part in torch.split(voxels, TOGETHER):
-            i, j, k = part.unbind(dim=1)
-            known = available.expand(len(part), -1)
-            answer[:, i, j, k] = self.at(around.at(part), known).T.to(answer.dtype)
+        if inside.any():
+            i, j, k = roomy_box(inside)
+            answer[:, i, j, k] = self._filled(images[:, i, j, k], inside[i, j, k], available)
         return answer
+
+    def _filled(
+        self, images: torch.Tensor, inside: torch.Tensor, available: torch.Tensor
+    ) -> torch.Tensor:
+        """As `at`, without what is read of absent sources and would be multiplied by 0."""
+        there = available.nonzero()[:, 0]
+        around, added = Surroundings(images[there], inside), self._adding(there, available)
+        answer = images.new_zeros(self.targets, *inside.shape)
+        line = self.linear[subset_number(available[None])][0]
+        centre = slice(CENTRE * len(there), (CENTRE + 1) * len(there))
+        for part in torch.split(around.inside.nonzero(), TOGETHER):
+            read = around.at(part)
+            made = added(read) + functional.linear(read[:, centre], line[:, there], line[:, -1])
+            i, j, k = part.unbind(dim=1)
+            answer[:, i, j, k] = made.T.to(answer.dtype)
+        return answer
+
+    def _adding(
+        self, there: torch.Tensor, available: torch.Tensor
+    ) -> Callable[[torch.Tensor], torch.Tensor]:
+        """The body as a function of what is read of those sources that are there."""
+        body, sources, count = self.body, len(available), VALUES * len(available)
+        if not isinstance(body, Perceptron):
+            return body
+        near = body.first.weight[:, :count].view(-1, VALUES, sources)[:, :, there].flatten(1)
+        weight = torch.cat([near, body.first.weight[:, count : count + SHARES]], dim=1)
+        bias = body.first.bias + body.first.weight[:, count + SHARES :] @ available
+        return lambda read: body.rest(functional.linear(read, weight, bias))
 
 
 class Perceptron(nn.Module):
@@ -95,7 +123,11 @@ class Perceptron(nn.Module):
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """(V, inputs) -> (V, outputs)."""
-        state = self.drop(functional.silu(self.first(values)))
+        return self.rest(self.first(values))
+
+    def rest(self, begun: torch.Tensor) -> torch.Tensor:
+        """What follows the first layer: (V, width) -> (V, outputs)."""
+        state = self.drop(functional.silu(begun))
         for norm, layer in zip(self.norms, self.hidden, strict=True):
             state = state + self.drop(functional.silu(layer(norm(state))))
         result: torch.Tensor = self.last(state)

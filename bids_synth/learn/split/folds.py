@@ -27,7 +27,8 @@ def draw_split(
     """Divide participants (never visits), each by its own label and the seed.
 
     `test` and `validation` are fractions of all participants, kept as nearly as independent
-    draws of neighbouring numbers allow (`place_of`); a fraction above 0 gives at least one. With
+    draws of neighbouring numbers allow (`place_of`); a fraction above 0 gives at least one, and
+    one of 0 nobody. With
     `folds` > 1 every participant outside the test validates exactly once and `validation` is not
     used. Labels may repeat (several visits) and come in any order.
 
@@ -41,7 +42,8 @@ def draw_split(
     Raises UsageError with the number needed where there are too few participants.
     """
     labels = sorted(set(participants))
-    _require_enough(len(labels), folds=folds, tested=test > 0)
+    judged = folds > 1 or validation > 0
+    _require_enough(len(labels), folds=folds, tested=test > 0, judged=judged)
     if values := strata_of(labels, strata or {}, by):
         sizes = _sizes(len(labels), test=test, validation=validation, folds=folds)
         drawn = balanced_parts(labels, sizes, values, np.random.default_rng(seed))
@@ -49,7 +51,7 @@ def draw_split(
     else:
         ends = _ends(test=test, validation=validation, folds=folds)
         parts = {label: bisect_right(ends, place_of(label, seed)) for label in labels}
-    order = _order(folds, tested=test > 0)
+    order = _order(folds, tested=test > 0, judged=judged)
     parts = repaired(parts, groups_of(labels, having or {}), order, seed)
     return _split_of(parts, folds)
 
@@ -61,9 +63,9 @@ def _ends(*, test: float, validation: float, folds: int) -> list[float]:
     return [test, *(test + (1 - test) * (k + 1) / folds for k in range(folds - 1))]
 
 
-def _order(folds: int, *, tested: bool) -> list[int]:
+def _order(folds: int, *, tested: bool, judged: bool) -> list[int]:
     """The numbers of the parts, those first without which nothing can be fitted."""
-    first = [2, 1] if folds == 1 else [1, 2]
+    first = [1, 2] if folds > 1 else [2, 1] if judged else [2]
     return [*first, *([0] if tested else []), *range(3, folds + 1)]
 
 
@@ -88,7 +90,8 @@ def shortages(split: Split, having: Mapping[str, Collection[str]]) -> list[str]:
         parts = {"test": split.test} if split.test else {}
         for number, fold in enumerate(split.folds):
             text = f" of fold {number}" if len(split.folds) > 1 else ""
-            parts |= {f"training{text}": fold.training, f"validation{text}": fold.validation}
+            parts |= {f"training{text}": fold.training}
+            parts |= {f"validation{text}": fold.validation} if fold.validation else {}
         counts = {name: len(part & people) for name, part in parts.items()}
         if lacking := [name for name, count in counts.items() if not count]:
             lines.append(
@@ -99,10 +102,11 @@ def shortages(split: Split, having: Mapping[str, Collection[str]]) -> list[str]:
 
 def _sizes(total: int, *, test: float, validation: float, folds: int) -> list[int]:
     """Participants of the test, then of each fold's validation, then those only trained on."""
-    held = min(_share(test, total), total - max(folds, 2)) if test > 0 else 0
+    needed = max(folds, 2 if validation > 0 else 1)
+    held = min(_share(test, total), total - needed) if test > 0 else 0
     others = total - held
     if folds == 1:
-        chosen = min(_share(validation, total), others - 1)
+        chosen = min(_share(validation, total), others - 1) if validation > 0 else 0
         return [held, chosen, others - chosen]
     return [held, *(others // folds + (k < others % folds) for k in range(folds))]
 
@@ -129,6 +133,13 @@ def check_split(split: Split, participants: Iterable[str]) -> tuple[Split, list[
     except ValueError as error:
         message = f"--split-file: of the participants that the recipe can use, {error}"
         raise UsageError(message) from error
+    for number, (fold, left) in enumerate(zip(split.folds, kept.folds, strict=True)):
+        if fold.validation and not left.validation:
+            message = (
+                f"--split-file: fold {number}: nobody of its validation can be used: "
+                f"{_name(sorted(fold.validation))}"
+            )
+            raise UsageError(message)
     text = f"--split-file: no visit of {_name(strangers)} can be used; their rows are passed over"
     return kept, [text] if strangers else []
 
@@ -139,7 +150,7 @@ def check_prepared(split: Split, prepared: Iterable[str]) -> None:
     problems = []
     for number, fold in enumerate(split.folds):
         for name, part in (("training", fold.training), ("validation", fold.validation)):
-            if not part & known:
+            if part and not part & known:
                 problems.append(f"{name} of fold {number}: {_name(sorted(part))}")
     if split.test and not split.test & known:
         problems.append(f"test: {_name(sorted(split.test))}")
@@ -155,19 +166,30 @@ def _share(fraction: float, total: int) -> int:
     return max(1, round(fraction * total))
 
 
-def _require_enough(total: int, *, folds: int, tested: bool) -> None:
+def _require_enough(total: int, *, folds: int, tested: bool, judged: bool) -> None:
     if folds < 1:
         message = f"--folds {folds}: expected 1 or more"
         raise UsageError(message)
-    needed = max(folds, 2) + int(tested)
+    needed = max(folds, 1 + int(judged)) + int(tested)
     if total < needed:
         message = (
-            f"{total} participant(s) have what the recipe needs; training, validation"
-            f"{' and test' if tested else ''} with {folds} fold(s) need at least {needed}: add "
-            "participants, or lower --folds or fit.test"
+            f"{total} participant(s) have what the recipe needs; "
+            f"{_listed(folds=folds, tested=tested, judged=judged)} need at least {needed}: add "
+            "participants, or lower --folds, fit.test or fit.validation"
         )
         raise UsageError(message)
 
 
 def _name(labels: Sequence[str]) -> str:
     return ", ".join(f"sub-{label}" for label in labels)
+
+
+def _listed(*, folds: int, tested: bool, judged: bool) -> str:
+    """The parts in words.
+
+    >>> _listed(folds=1, tested=True, judged=True)
+    'training, validation and test with 1 fold(s)'
+    """
+    names = ["training", *(["validation"] if judged else []), *(["test"] if tested else [])]
+    parts = ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else names[0]
+    return f"{parts} with {folds} fold(s)"

@@ -143,10 +143,10 @@ def resample_scan(
     kind = MODALITIES[modality]
     matrix = read_itk(transform) if transform is not None else None
     within = _support(volume, kind, placed, matrix)
-    if part.bias_correction and kind.datatype == "anat" and kind.arbitrary:
-        volume = correct_bias(volume, within)
     covered = coverage(scanned, placed, transform=matrix)
     image = _on_grid(volume, within, placed.grid, matrix, kind.background)
+    if part.bias_correction and kind.datatype == "anat" and kind.arbitrary:
+        image = correct_bias(image, (placed.array > 0) & (covered.array > 0))
     try:
         scale = fit_scale(
             kind,

@@ -71,8 +71,9 @@ class FitPart(Part):
     """Largest relative change of a source's gain, drawn per patch."""
     members: int = Field(2, ge=1, le=20)
     """Networks fitted from different seeds; their mean is the image, their spread is doubt."""
-    validation: float = Field(0.15, gt=0.0, lt=0.5)
-    """Fraction of the participants that selects weights."""
+    validation: float = Field(0.15, ge=0.0, lt=0.5)
+    """Fraction of the participants that selects weights; with 0 nobody does, and the averaged
+    weights of the last step are kept."""
     test: float = Field(0.2, ge=0.0, lt=0.5)
     """Fraction of the participants that only the final scores see."""
     preview: bool = True
