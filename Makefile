@@ -5,7 +5,7 @@ DEMO ?= demo
 STRIPPED ?= stripped
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint setup benchmark quality quality-stripped picture clean
+.PHONY: demo test lint setup benchmark quality quality-stripped quality-real picture clean
 
 setup: $(VENV)/.ready
 
@@ -41,6 +41,11 @@ quality-stripped: setup
 	$(BIN)/python -m benchmarks.quality work/quality-stripped --dataset $(STRIPPED) \
 		--tasks any-missing unpaired --seconds 60 --notes benchmarks/stripped_notes.md \
 		--page docs/quality-stripped.md
+
+# Hours; a second call goes on where the first was stopped.
+quality-real: setup
+	$(BIN)/python -m benchmarks quality --real work/quality-real --dataset $(STRIPPED) \
+		--page docs/quality-real.md
 
 picture: setup
 	$(BIN)/python scripts/picture.py $(DEMO) docs/demo.png

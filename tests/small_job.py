@@ -73,10 +73,11 @@ def _small(batch: int, steps: int) -> str:
     """A recipe whose network begins with no linear answer: what a fit keeps, it has learned."""
     data = load_recipe("impute").limited_to(MODALITIES).model_dump(mode="json", exclude={"tune"})
     data["name"] = NAME
-    data["preparation"]["bias_correction"] = False
     data["preparation"]["reference"] = ["T1w"]
     data["network"] = {"name": "excitation-unet", "filters": 4, "levels": 2}
+    data["objective"] = {"name": "regression", "l1": 0.5, "l2": 5.0, "ssim": 0.2}
     data["fit"] |= {"patch": [16, 16, 16], "members": 1, "ema": 0.0, "batch": batch}
+    data["fit"] |= {"learning_rate": 1e-3, "weight_decay": 1e-4}
     data["fit"] |= {"steps": steps, "steps_per_epoch": PER_EPOCH}
     data["fit"] |= {"test": 0.25, "validation": 0.25}
     data["evaluation"]["bootstrap"] = 100

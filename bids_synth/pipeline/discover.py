@@ -13,6 +13,7 @@ from bids_synth.errors import UsageError
 from bids_synth.pipeline.admission import admitted
 from bids_synth.prepare.brain.external import check_skull_strip
 from bids_synth.recipe.recipe import Recipe, load_recipe
+from bids_synth.recipe.sections.network import POINTWISE
 from bids_synth.recipe.tasks import tasks_of
 from bids_synth.spatial.volume import read_json_object
 
@@ -22,12 +23,12 @@ LOG = logging.getLogger(__name__)
 SLOPPY = {
     "grid.spacing": "4.0",
     "preparation.registration_spacing": "4.0",
-    "network.filters": "8",
     "fit.steps": "20",
     "fit.steps_per_epoch": "10",
     "evaluation.bootstrap": "200",
 }
-"""What `--sloppy` overrides: enough to run every line of code, useless as a model."""
+"""What `--sloppy` overrides, beside the network: enough to run every line of code, useless as a
+model."""
 
 
 def chosen_recipe(settings: Settings) -> Recipe:
@@ -35,9 +36,15 @@ def chosen_recipe(settings: Settings) -> Recipe:
     name = settings.recipe or "impute"
     recipe = load_recipe(name, settings.overrides)
     if settings.sloppy:
-        patch = str(recipe.least_patch)
-        recipe = load_recipe(name, {**SLOPPY, "fit.patch": patch, **settings.overrides})
+        recipe = load_recipe(name, {**SLOPPY, **_small(recipe), **settings.overrides})
     return limited(recipe, settings.modalities)
+
+
+def _small(recipe: Recipe) -> dict[str, str]:
+    """What makes a recipe's network small; the window of one that sees voxels costs nothing."""
+    if recipe.network.name in POINTWISE:
+        return {"network.width": "16", "fit.batch": "2"}
+    return {"network.filters": "8", "fit.patch": str(recipe.least_patch)}
 
 
 def limited(recipe: Recipe, modalities: Sequence[str]) -> Recipe:
