@@ -26,10 +26,10 @@ LABEL = "sub-02"
 """The visit that is followed: it lacks the T2w."""
 SOURCES = ("T1w", "PDw")
 COMMANDS = (
-    "python -m bids_synth.demo bids --participants 12 --resolution 2.4 --seed 2",
+    "python -m bids_synth.demo bids --participants 8 --resolution 3 --seed 2",
     (
-        "bids_synth bids out group --work-dir work --set grid.spacing=3 --set fit.steps=200 "
-        "--set fit.steps_per_epoch=100 --set fit.test=0.34"
+        "bids_synth bids out group --work-dir work --set grid.spacing=3 --set fit.steps=100 "
+        "--set fit.steps_per_epoch=50 --set fit.test=0.34"
     ),
     f"bids_synth bids out participant --work-dir work --participant-label {LABEL[4:]}",
 )

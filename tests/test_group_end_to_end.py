@@ -110,16 +110,17 @@ def tried(folder: Path) -> pd.DataFrame:
 def test_a_search_is_shared_goes_on_and_ends_in_a_recipe_that_fits(
     place: Path, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = ("--tune", "3")
-    in_own_process(group(place, out, *asked), group(place, out, *asked))
+    longer = {"fit__steps": "20", "fit__steps_per_epoch": "10", "fit__ema": "0.5"}
+    asked, more = (group(place, out, "--tune", n, **longer) for n in ("3", "6"))
+    in_own_process(asked, asked)
     folder = out / "models/impute-tune"
     assert len(tried(folder)) == 3
     journal = journal_of(load_recipe("impute"), out.with_name("out-work"))
     assert [p.name for p in journal.parent.iterdir()] == [journal.name]
     before = (folder / "trials.tsv").read_text()
-    assert run_command(group(place, out, *asked)) == 0
+    assert run_command(asked) == 0
     assert (folder / "trials.tsv").read_text() == before, "there are three already"
-    assert run_command(group(place, out, "--tune", "6")) == 0
+    assert run_command(more) == 0
     trials = tried(folder)
     assert len(trials) == 6
     assert not trials["fit.learning_rate"].duplicated().any()

@@ -35,7 +35,14 @@ from bids_synth.spatial.volume import Volume, read_grid, read_mask, read_volume,
 
 SPACING = 4.0
 MOVED = motion((4.0, -3.0, 2.0), (3.0, -2.0, 4.0))
-RECIPE = load_recipe("impute", {"grid.spacing": "4.0", "preparation.registration_spacing": "4.0"})
+RECIPE = load_recipe(
+    "impute",
+    {
+        "grid.spacing": "4.0",
+        "preparation.registration_spacing": "4.0",
+        "preparation.bias_correction": "false",
+    },
+)
 
 
 def scans() -> dict[str, Volume]:
