@@ -3,7 +3,7 @@
 set -eu
 demo=${1:-demo}
 if [ ! -d "$demo/bids" ]; then
-    python -m bids_synth.demo "$demo/bids" --participants 12 --resolution 2 --seed 1
+    python -m bids_synth.demo "$demo/bids" --participants 9 --resolution 2 --seed 1
 fi
 bids_synth "$demo/bids" "$demo/out" group --work-dir "$demo/work" \
     --set grid.spacing=2 --set fit.steps=300 --set fit.steps_per_epoch=150 --set fit.test=0.34 \
