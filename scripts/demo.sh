@@ -6,7 +6,7 @@ if [ ! -d "$demo/bids" ]; then
     python -m bids_synth.demo "$demo/bids" --participants 9 --resolution 2 --seed 1
 fi
 bids_synth "$demo/bids" "$demo/out" group --work-dir "$demo/work" \
-    --set grid.spacing=2 --set fit.steps=300 --set fit.steps_per_epoch=150 --set fit.test=0.34 \
+    --set grid.spacing=2 --set fit.steps=500 --set fit.steps_per_epoch=250 --set fit.test=0.34 \
     --set preparation.registration_spacing=4 --set synthesis.overlap=0.25
 bids_synth "$demo/bids" "$demo/out" participant --work-dir "$demo/work"
 echo
