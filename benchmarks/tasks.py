@@ -47,7 +47,7 @@ TASKS = (
         "any-missing",
         ("T1w", "T2w"),
         Entry("mmgan", _PLANAR),
-        Entry("impute", {}),
+        Entry("impute"),
     ),
     Task(
         "unpaired",

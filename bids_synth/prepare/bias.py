@@ -25,7 +25,7 @@ def correct_bias(volume: Volume, within: npt.NDArray[Any] | None = None) -> Volu
 def estimate_bias(volume: Volume, within: npt.NDArray[Any] | None = None) -> Volume:
     """The field on the image's grid, mean 1 inside the head (N4, Tustison 2010).
 
-    `within` is where an image without skull has values: its rim is not taken for shade.
+    `within` is where the image counts, a brain alone: its rim is not taken for shade.
     """
     coarse = volume.grid.with_spacing([max(SPACING, s) for s in volume.grid.spacing])
     copy = resample(volume, coarse)

@@ -28,9 +28,8 @@ def draw_split(
 
     `test` and `validation` are fractions of all participants, kept as nearly as independent
     draws of neighbouring numbers allow (`place_of`); a fraction above 0 gives at least one, and
-    one of 0 nobody. With
-    `folds` > 1 every participant outside the test validates exactly once and `validation` is not
-    used. Labels may repeat (several visits) and come in any order.
+    one of 0 nobody. With `folds` > 1 every participant outside the test validates exactly once
+    and `validation` is not used. Labels may repeat (several visits) and come in any order.
 
     The law: a participant's part depends on nobody else. It yields only where a part would be
     empty, or would lack a modality that enough participants have (`having`: participant ->

@@ -138,12 +138,12 @@ def resample_scan(
     does not blend into the rim.
     """
     seen = look_at_voxels(scan, modality, conversion)
-    volume = scanned = seen.volume
+    volume = seen.volume
     placed = read_mask(mask)
     kind = MODALITIES[modality]
     matrix = read_itk(transform) if transform is not None else None
     within = _support(volume, kind, placed, matrix)
-    covered = coverage(scanned, placed, transform=matrix)
+    covered = coverage(volume, placed, transform=matrix)
     image = _on_grid(volume, within, placed.grid, matrix, kind.background)
     if part.bias_correction and kind.datatype == "anat" and kind.arbitrary:
         image = correct_bias(image, (placed.array > 0) & (covered.array > 0))

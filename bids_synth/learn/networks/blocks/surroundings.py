@@ -157,7 +157,7 @@ def _smooth_axes(images: torch.Tensor, sigma: float) -> torch.Tensor:
         length, sides = images.shape[axis], [0] * 6
         sides[6 - 2 * axis : 8 - 2 * axis] = [reach, reach]
         wide = functional.pad(images, sides)
-        # Several times faster than torch's convolution of one map.
+        # Torch convolves a single map in slow loops.
         images = torch.zeros_like(images)
         for tap, weight in enumerate(weights.tolist()):
             images.add_(wide.narrow(axis, tap, length), alpha=weight)
