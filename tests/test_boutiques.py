@@ -69,7 +69,7 @@ def test_every_option_and_version_is_in_it() -> None:
     page = PARSER.format_help()
     long = set(re.findall(r"^ +(?:-\w,? )?(--[a-z-]+)", page, flags=re.MULTILINE))
     flags = {entry.get("command-line-flag", "") for entry in INPUTS}
-    only_print = {"--help", "--version", "--list-recipes"}
+    only_print = {"--help", "--version", "--list-recipes", "--list-models"}
     assert long - only_print - {"--resume"} <= flags
     assert "--no-resume" in flags
     assert TOLD["tool-version"] == __version__

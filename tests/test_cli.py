@@ -66,7 +66,7 @@ def test_list_recipes(capsys: pytest.CaptureFixture[str]) -> None:
         (["{bids}", "out", "group", "--bids-filter-file", "no.json"], "no such file"),
         (["{bids}", "out", "group", "-m", "T1w", "T9w"], "not in recipe impute"),
         (["{bids}", "out", "group"], "no visit has any of"),
-        (["{bids}", "out", "participant"], "run the group level first"),
+        (["{bids}", "out", "participant", "--recipe", "ct"], "run the group level first"),
         (["{bids}", "out", "participant", "--model", "gone"], "gone"),
         (["{bids}", "out", "group", "--participant-label", "99"], "99"),
         (["{bids}", "out", "nothing"], "invalid choice"),

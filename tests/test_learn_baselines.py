@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 from types import SimpleNamespace
 
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 from learn_toys import make_visit, toy_recipe
 
+from bids_synth.core.levels import TissueLevels
+from bids_synth.core.scale import Scale
 from bids_synth.errors import ModelError, UsageError, VisitError
 from bids_synth.learn.baselines.baselines import fit_baselines, load_baselines
 from bids_synth.learn.data.array_cache import scaled_image
@@ -168,3 +171,38 @@ def test_an_affine_is_read_as_ants_reads_it(tmp_path):
         lps = point * [-1, -1, 1]
         expected = np.array(theirs.apply_to_point(lps.tolist())) * [-1, -1, 1]
         np.testing.assert_allclose(ours[:3, :3] @ point + ours[:3, 3], expected, atol=1e-3)
+
+
+def test_the_tissue_curve_is_exact_where_the_target_is_a_curve_of_the_tissues(tmp_path):
+    """T2w is made of T1w by straight lines between three levels, each visit with gains of its
+    own; the curve finds it from levels alone."""
+    own, wanted = np.array([0.3, 0.7, 1.0]), np.array([2.4, 1.3, 1.0])
+    people = []
+    for number, name in enumerate("abc"):
+        t1w = np.random.default_rng(number).uniform(0.3, 1.0, (20, 20, 20))
+        gains = {"T1w": 100.0 + 50 * number, "T2w": 400.0 - 90 * number}
+        images = {"T1w": t1w * gains["T1w"], "T2w": np.interp(t1w, own, wanted) * gains["T2w"]}
+        visit = make_visit(
+            tmp_path, name, modalities=("T1w", "T2w"), shape=(20, 20, 20), images=images
+        )
+        levels = {
+            m: TissueLevels(*(float(v * gains[m]) for v in reversed(values)))
+            for m, values in (("T1w", own), ("T2w", wanted))
+        }
+        scales = {m: Scale(0.0, gain) for m, gain in gains.items()}
+        people.append(replace(visit, levels=levels, scales=scales))
+    recipe = toy_recipe().limited_to(("T1w", "T2w"))
+    baselines = fit_baselines(recipe, people[:2])
+    baselines.save(tmp_path / "kept")
+    for known in (baselines, load_baselines(tmp_path / "kept")):
+        assert "tissue-curve" in known.names("T2w", ["T1w"])
+        made = known.estimate(
+            "tissue-curve", people[2], "T2w", sources=["T1w"], scale=people[2].scales["T2w"]
+        )
+        mask = read_mask(people[2].mask).array > 0
+        real = people[2].image("T2w").array
+        np.testing.assert_allclose(made.array[mask], real[mask], rtol=1e-4)
+
+
+def test_without_levels_there_is_no_tissue_curve(fitted):
+    assert "tissue-curve" not in fitted[1].names("T2w", ["T1w"])

@@ -29,6 +29,7 @@ from bids_synth.learn.networks.blocks.surroundings import (
     mirrored,
     smooth,
 )
+from bids_synth.learn.networks.context import ContextPerceptron
 from bids_synth.recipe.recipe import Recipe, load_recipe
 
 SMALL = {"network.width": 16, "network.layers": 2, "network.voxels": 256, "network.sample": 4000}
@@ -241,3 +242,39 @@ def test_no_loss_compares_images(key: str, value: object, says: str) -> None:
 def test_levels_reach_as_far_as_they_say() -> None:
     assert len(CROSS) == 7
     assert [level.stride for level in LEVELS] == sorted(level.stride for level in LEVELS)
+
+
+def test_copies_show_the_same_targets_with_bent_sources(tmp_path: Path) -> None:
+    """Every copy has voxels of its own; where two read the same one, its target is the same."""
+    recipe = context(network__copies=2, fit__curve=0.3, fit__noise=0.1, network__sample=90_000)
+    visit = make_visit(tmp_path, "a", modalities=("T1w", "T2w"), shape=(24, 24, 24))
+    points = Points(recipe, open_store([visit], ("T1w", "T2w"), tmp_path / "w"), seed=1, total=99)
+    first, *others = points.read[0]
+    assert len(others) == 2
+    # All voxels are read of so small a visit, so that rows are the same voxels.
+    for other in others:
+        np.testing.assert_array_equal(other.real, first.real)
+        assert np.abs(np.asarray(other.values - first.values, float)).max() > 0.05
+    assert {points.draw(n).copy for n in range(99)} == {0, 1, 2}
+
+
+@given(st.integers(0, 2**31), st.permutations([0, 1, 2]), st.integers(1, 3))
+@settings(max_examples=20)
+def test_a_narrowed_network_answers_as_the_whole_one_without_the_rest(
+    seed: int, order: list[int], count: int
+) -> None:
+    torch.manual_seed(seed)
+    whole = ContextPerceptron(sources=3, targets=3, width=12, layers=2).eval()
+    for tensor in (*whole.parameters(), whole.linear):
+        torch.nn.init.normal_(tensor, std=0.3)
+    kept = order[:count]
+    few = whole.narrowed(kept, kept).eval()
+    read = torch.randn(40, VALUES * 3 + SHARES)
+    own = read[:, : VALUES * 3].view(40, VALUES, 3)[:, :, kept].flatten(1)
+    there = torch.randint(0, 2, (40, count)).float()
+    every = torch.zeros(40, 3)
+    every[:, kept] = there
+    with torch.no_grad():
+        wanted = whole.at(read, every)[:, kept]
+        given_few = few.at(torch.cat([own, read[:, VALUES * 3 :]], dim=1), there)
+    torch.testing.assert_close(given_few, wanted)

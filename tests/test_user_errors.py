@@ -153,7 +153,7 @@ WRONG_USAGE: list[tuple[str, Setting, tuple[str, ...], tuple[str, ...]]] = [
      (*GROUP, "--split-file", "s.tsv"), ("sub-01", "add a row")),
     ("no start", nothing, (*GROUP, "--init-from", "gone"), ("gone", "model.json")),
     # model
-    ("no model", nothing, PART, ("run the group level first", "--model")),
+    ("no model", nothing, (*PART, "--recipe", "ct"), ("run the group level first", "--model")),
     ("model not there", nothing, (*PART, "--model", "gone"),
      ("--model gone", "there is: nothing")),
     ("folder is no model", nothing, (*PART, "--model", "bids"), ("bids", "recipe.toml")),
@@ -295,7 +295,7 @@ def test_an_output_that_cannot_be_written_is_told(
     ("arguments", "code", "words"),
     [
         (("bids", "out", "group", "--mem", "16"), 2, "16G or 500M"),
-        (("bids", "out", "participant"), 2, "run the group level first"),
+        (("bids", "out", "participant", "--recipe", "ct"), 2, "run the group level first"),
         (("bids", "out", "nothing"), 2, "invalid choice"),
         ((), 2, "required"),
     ],

@@ -520,6 +520,7 @@ SHOWN: dict[str, Callable[[Place], Pair]] = {
     "help": printed("--help"),
     "version": printed("--version"),
     "list_recipes": printed("--list-recipes"),
+    "list_models": printed("--list-models"),
     "bids_dir": other_dataset,
     "output_dir": other_output,
     "analysis_level": levels,

@@ -40,12 +40,14 @@ from bids_synth.learn.objectives.schedule import schedule_of
 from bids_synth.learn.split.folds import draw_split
 from bids_synth.learn.synthesize import load_synthesizer
 from bids_synth.pipeline.score import score_and_report
+from bids_synth.pipeline.start import start_of
 from bids_synth.prepare.workflow import steps
 from bids_synth.recipe.recipe import Recipe, load_recipe, validate_recipe
 from bids_synth.recipe.sections.network import NetworkPart
 from bids_synth.recipe.sections.objective import ObjectivePart
 from bids_synth.recipe.sections.tune import SearchPart
 from bids_synth.report.pages.boilerplate import boilerplate
+from bids_synth.spatial.itk import write_itk
 from bids_synth.spatial.volume import read_mask, read_volume, write_volume
 
 UNIONS = {"network": NetworkPart, "objective": ObjectivePart}
@@ -72,6 +74,7 @@ CHANGED: dict[str, dict[str, Any]] = {
     "network[residual-unet]": {"filters": 8, "blocks": [1, 2], "knots": 5},
     "network[context]": {
         "width": 16, "layers": 2, "dropout": 0.9, "voxels": 32, "sample": 9000,
+        "copies": 2,
     },
     "network[unet-2d]": {
         "filters": 8, "depth": 3, "imputation": "average", "output": "sigmoid", "dropout": 0.9,
@@ -96,6 +99,7 @@ CHANGED: dict[str, dict[str, Any]] = {
     "fit": {
         "patch": [24, 16, 16], "batch": 2, "steps": 9, "learning_rate": 1e-2, "beta": 0.5,
         "weight_decay": 0.1, "decay": "linear", "ema": 0.1, "flip": 0.0, "intensity": 0.4,
+        "curve": 0.3, "noise": 0.2,
     },
 }  # fmt: skip
 """Section -> key -> another value; what it changes is compared after a few steps."""
@@ -147,6 +151,7 @@ def toy(network: str = "residual-unet", objective: str = "regression", **own: An
     imageless = planar or network == "context"
     judge = {} if objective == "regression" else {"adversarial": 1.0, "discriminator": JUDGE}
     pool = {"pool": 1} if unpaired else {}
+    data["preparation"] |= {"scaling": "percentiles", "bias_correction": False}
     data["network"] = {"name": network} | SMALL[network]
     data["objective"] = (
         {"name": objective} | judge | pool | ({"ssim": 0} if imageless else {}) | own
@@ -393,10 +398,11 @@ def resampled(key: str, value: Any, modality: str = "T1w") -> Callable[[Path], t
     def show(folder: Path) -> tuple[object, object]:
         visit = phantom(folder)
         mask = write_volume(truth_mask(6.0), folder / "mask.nii.gz")
-        seen = []
+        template, seen = write_itk(np.eye(4), folder / "template.txt"), []
         for recipe in (toy(), with_value(toy(), f"preparation.{key}", value)):
             image, scale, _ = steps.resample_scan(
-                visit.scans[modality].path, modality, mask, None, recipe.preparation, folder
+                *(visit.scans[modality].path, modality, mask, None, recipe.preparation, folder),
+                template=template,
             )
             seen.append((read_volume(image).array.tobytes(), scale.read_text()))
         return seen[0], seen[1]
@@ -525,6 +531,13 @@ def format_version(_: Path) -> tuple[object, object]:
         return None, str(error)
 
 
+def begun(folder: Path) -> tuple[object, object]:
+    """The model whose weights a fit begins from."""
+    settings = Settings(dataset=folder, output=folder / "out", level="group", work=folder)
+    recipes = (load_recipe("impute", {"fit.start": s}) for s in ("linear", "any-contrast"))
+    return tuple(start_of(recipe, settings) for recipe in recipes)  # type: ignore[return-value]
+
+
 RANGE = {"low": 1.0, "high": 9.0}
 SHOWN: dict[str, Callable[[Path], tuple[object, object]]] = {
     "version": format_version,
@@ -546,6 +559,7 @@ SHOWN: dict[str, Callable[[Path], tuple[object, object]]] = {
     "extras.scalars": extra_maps("scalars", {"site": {"x": 1.0}}),
     "extras.closed_form": extra_maps("closed_form", value=True),
     "extras.oef_smoothing": extra_maps("oef_smoothing", 20.0),
+    "fit.start": begun,
     "fit.steps_per_epoch": model_of("fit.steps_per_epoch", 2, lambda m: len(curve(m.folder))),
     "fit.members": model_of("fit.members", 2, lambda m: len(m.card.weights)),
     "fit.preview": model_of("fit.preview", True, names_in),
@@ -559,6 +573,7 @@ SHOWN: dict[str, Callable[[Path], tuple[object, object]]] = {
     "preparation.registration_spacing": registered,
     "preparation.reference": reference,
     "preparation.suvr": resampled("suvr", "mask", modality="pet"),
+    "preparation.scaling": resampled("scaling", "white-matter"),
     "preparation.percentiles": resampled("percentiles", [5.0, 95.0]),
     "preparation.log": resampled("log", ["pet"], modality="pet"),
     "synthesis.overlap": blended,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 from bids_synth import __version__
@@ -97,8 +98,10 @@ def _add_task(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--model",
         metavar="NAME|PATH",
-        help="model in output_dir/models, or a model folder (default: the recipe's)",
+        help="model in output_dir/models, of --list-models, or a model folder (default: the "
+        "recipe's own in output_dir, and where impute has none any-contrast)",
     )
+    group.add_argument("--list-models", action=_ListModels, help="print what comes with it, exit")
     group.add_argument("--skull-strip", choices=SKULL_STRIP, default="auto")
     group.add_argument(
         "--output-spaces",
@@ -263,4 +266,24 @@ class _ListRecipes(argparse.Action):
             print(f"  sources: {', '.join(recipe.sources)}")  # noqa: T201
             print(f"  targets: {', '.join(recipe.targets)}")  # noqa: T201
             print(f"  follows: {recipe.source}")  # noqa: T201
+        parser.exit()
+
+
+class _ListModels(argparse.Action):
+    """Print the models that come with the package and exit, like --version."""
+
+    def __init__(self, option_strings: list[str], dest: str, help: str) -> None:  # noqa: A002
+        super().__init__(option_strings, dest, nargs=0, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from bids_synth.core.embedded import embedded_models
+        from bids_synth.recipe.recipe import load_recipe
+
+        for name, folder in embedded_models().items():
+            recipe = load_recipe(folder / "recipe.toml")
+            card = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+            print(f"{name}: {recipe.task}")  # noqa: T201
+            print(f"  fitted on: {card['dataset']}")  # noqa: T201
+            print(f"  licence: {card['licence']}")  # noqa: T201
+            print(f"  {card['intended_use']}")  # noqa: T201
         parser.exit()

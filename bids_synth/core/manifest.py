@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from bids_synth.core.levels import levels_of
 from bids_synth.core.scale import Scale
 from bids_synth.core.units import Conversion
 from bids_synth.core.visit import Prepared, Visit
@@ -24,6 +25,7 @@ def to_manifest(prepared: Prepared, root: Path) -> dict[str, Any]:
         "Native": _grid_data(prepared.native),
         "Grid": _grid_data(prepared.grid),
         "Scales": {m: asdict(scale) for m, scale in prepared.scales.items()},
+        "Levels": {m: asdict(levels) for m, levels in prepared.levels.items()},
         "Conversions": {m: asdict(one) for m, one in prepared.conversions.items()},
         "Quality": dict(prepared.quality),
         "Stripped": prepared.stripped,
@@ -60,6 +62,7 @@ def from_manifest(manifest: Mapping[str, Any], visit: Visit, root: Path) -> Prep
         conversions={m: Conversion(**c) for m, c in manifest.get("Conversions", {}).items()},
         coverage={m: files[f"coverage {m}"] for m in manifest.get("Coverage", ())},
         notes=tuple(str(note) for note in manifest.get("Notes", ())),
+        levels={m: levels_of(one) for m, one in manifest.get("Levels", {}).items()},
         contents={str(m): str(content) for m, content in manifest.get("Contents", {}).items()},
     )
 

@@ -13,6 +13,9 @@ from bids_synth.core.modality import Modality
 
 LOW, HIGH = 0.5, 99.5
 """Percentiles inside the mask that a `percentile` scale maps to 0 and 1, unless told otherwise."""
+SHIFTED = 0.1
+"""Share of the range to white matter below 0 from which an image's zero is not that of a scanner:
+interpolation and its ringing reach less far."""
 SUVR = 4.0
 """Uptake ratio that becomes 1."""
 DECADES = 200.0
@@ -86,6 +89,21 @@ def fit_scale(
         )
         raise ValueError(message)
     return Scale(low, high - low)
+
+
+def white_matter_scale(white: float, values: npt.NDArray[Any]) -> Scale:
+    """White matter becomes 1, and 0 stays what it is where nothing shows that it has no meaning.
+
+    `white` and `values`, those inside the mask, are in the image's unit. Where a score of standard
+    deviations was written, values lie far below 0, and the lowest percentile becomes 0. Raises
+    ValueError where white matter is no brighter than that, or not known.
+    """
+    low = float(np.percentile(values, LOW)) if values.size else float("nan")
+    offset = low if low < -SHIFTED * (white - low) else 0.0
+    if not white > offset:
+        message = f"white matter at {white:g} is no brighter than {offset:g}, what is darkest"
+        raise ValueError(message)
+    return Scale(offset, white - offset)
 
 
 def scale_of_unit(modality: Modality, *, log: bool = False, suvr: bool = False) -> Scale | None:

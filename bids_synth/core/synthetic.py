@@ -36,6 +36,8 @@ class Synthetic:
     """uint8 on the grid of `image`: 1 where it was made; None where that is the whole mask."""
     held: int = 0
     """Prepared voxels that were below what the unit can be, and hold that bound instead."""
+    donors: tuple[str, ...] = ()
+    """Participants whose real scans gave the image its tissue levels; empty where none did."""
     verdict: Verdict | None = None
     """How far it may be trusted; None before it was judged."""
     real: Volume | None = None

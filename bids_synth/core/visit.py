@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from bids_synth.core.levels import TissueLevels
 from bids_synth.core.modality import MODALITIES
 from bids_synth.core.scale import Scale
 from bids_synth.core.units import UNTOLD, Conversion
@@ -146,6 +147,9 @@ class Prepared:
     not used: one line each."""
     contents: Mapping[str, str] = field(default_factory=dict)
     """Modality -> fingerprint of the scan's voxels; empty where an older version prepared it."""
+    levels: Mapping[str, TissueLevels] = field(default_factory=dict)
+    """Modality -> how bright the tissues are, of images of arbitrary unit that are scaled by
+    them."""
     truths: frozenset[str] = frozenset()
     """Modalities that gave nothing to this preparation: their scans were brought to its space
     afterwards, as truth to score against, and are no sources."""

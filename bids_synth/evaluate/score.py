@@ -61,26 +61,29 @@ def score_withheld(
     features: FeatureNetwork | None = None,
     *,
     start: Synthetic | None = None,
+    scale: Scale | None = None,
 ) -> Scored:
     """Score what a model made of a withheld target, beside every baseline where they are given.
 
     `prepared` is what `Withheld.of` gives: a preparation to which the target gave nothing.
-    `synthetic` lies on the prepared grid in the model's own scale, and so does `start`, the answer
-    that its fit began from, which has a row of its own where there is one. The gain of an image in
-    arbitrary units cannot be known from other images: there, and only there, answers are
-    brought to the real scan's own scale, model and baselines alike, and so are uptake ratios.
+    `synthetic` lies on the prepared grid in `scale`, or where None in the model's own. In that
+    lies `start`, the answer that its fit began from, which has a row of its own where there is
+    one. The gain of an image in arbitrary units cannot be known from other images: there, and
+    only there, answers are brought to the real scan's own scale, model and baselines alike, and
+    so are uptake ratios.
     """
     modality = MODALITIES[synthetic.modality]
-    scale = prepared.scales[synthetic.modality]
-    own = model.scales[synthetic.modality]
+    wanted = prepared.scales[synthetic.modality]
+    typical = model.scales[synthetic.modality]
+    own = scale or typical
     inside = (synthetic.made_in or prepared.mask_image).array > 0
-    answers = {"model": _rescaled(synthetic.image, synthetic.modality, own, scale, inside)}
+    answers = {"model": _rescaled(synthetic.image, synthetic.modality, own, wanted, inside)}
     if start is not None:
-        answers[START] = _rescaled(start.image, synthetic.modality, own, scale, inside)
+        answers[START] = _rescaled(start.image, synthetic.modality, typical, wanted, inside)
     if baselines is not None:
         for name in baselines.names(synthetic.modality, synthetic.sources):
             answers[name] = baselines.estimate(
-                name, prepared, synthetic.modality, sources=synthetic.sources, scale=scale
+                name, prepared, synthetic.modality, sources=synthetic.sources, scale=wanted
             )
     corrected = model.recipe.preparation.bias_correction
     real = real_on_native(prepared, synthetic.modality, corrected=corrected)
@@ -111,7 +114,7 @@ def score_withheld(
         sources = "+".join(synthetic.sources)
         seen = Seen(prepared.visit.participant, synthetic.modality, sources, vectors)
     # Scales differ where the unit is arbitrary or a ratio, and there they are linear.
-    gain = scale.gain / own.gain
+    gain = wanted.gain / own.gain
     spread = (
         synthetic.spread.with_array(synthetic.spread.array * gain) if synthetic.spread else None
     )

@@ -15,6 +15,7 @@ from bids_synth.pipeline.discover import chosen_recipe, dataset_name, discover
 from bids_synth.pipeline.learnable import checked_split, learnable, useful
 from bids_synth.pipeline.methods import write_methods
 from bids_synth.pipeline.prepare_visits import open_output_dataset, prepare_all
+from bids_synth.pipeline.start import start_of
 from bids_synth.recipe.recipe import Recipe
 
 
@@ -75,9 +76,10 @@ def _fit_and_score(
     use_threads(settings.omp_nthreads, most=settings.nprocs)
     folder, name = settings.models / recipe.name, dataset_name(settings.dataset)
     held_out = [item for item in items if item.visit.participant in split.test]
-    if settings.init_from is not None:
+    begun = start_of(recipe, settings)
+    if begun is not None:
         # Told before the hours of the fit; found again from the new model after them.
-        strangers(held_out, load_model(settings.init_from).card, name)
+        strangers(held_out, load_model(begun).card, name)
     model = fit_model(
         recipe,
         items,
@@ -90,7 +92,7 @@ def _fit_and_score(
         resume=settings.resume and not settings.overwrite,
         fold=settings.fold,
         overwrite=settings.overwrite,
-        init_from=settings.init_from,
+        init_from=begun,
         dataset=name,
         version=settings.version,
     )

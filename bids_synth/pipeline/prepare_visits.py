@@ -39,14 +39,14 @@ def prepare_all(
     for visit in visits:
         try:
             with visit_fails():
-                earlier = _earlier(visit, recipe, settings)
+                found = earlier(visit, recipe, settings)
         except VisitError as error:
             problems.append(Problem(visit.label, str(error)))
             continue
-        if earlier is None:
+        if found is None:
             rest.append(visit)
         else:
-            prepared[visit.label] = earlier
+            prepared[visit.label] = found
     if prepared:
         LOG.info("%d of %d visits are prepared already", len(prepared), len(visits))
     _tell(prepared)
@@ -93,7 +93,7 @@ def _tell(prepared: Mapping[str, Prepared]) -> None:
             LOG.warning(text, label, modality, share)
 
 
-def _earlier(visit: Visit, recipe: Recipe, settings: Settings) -> Prepared | None:
+def earlier(visit: Visit, recipe: Recipe, settings: Settings) -> Prepared | None:
     """The visit as an earlier run has prepared it from the same scans; else None."""
     from bids_synth.bids.derivatives.prepared import find_prepared
 
@@ -138,15 +138,15 @@ def prepare_reduced(
             key = preparation_key(
                 visit, recipe, seed=settings.seed, skull_strip=settings.skull_strip
             )
-            if earlier := left_in(place, visit, key):
-                prepared[visit.label] = earlier
+            if left := left_in(place, visit, key):
+                prepared[visit.label] = left
     rest = [visit for visit in visits if visit.label not in prepared]
     problems: list[Problem] = []
     if settings.synth_only:
         reason = "it is not prepared in this work directory, as --synth-only asks"
         problems, rest = [Problem(visit.label, reason) for visit in rest], []
     if rest:
-        LOG.info("preparing %d visits again without the scans that are withheld", len(rest))
+        LOG.info("preparing %d visit(s) from some of their scans alone", len(rest))
     for group in in_batches(rest, 1 if settings.low_mem else max(1, len(rest))):
         fresh, failed = _in_work(group, recipe, settings, "withheld")
         prepared |= fresh

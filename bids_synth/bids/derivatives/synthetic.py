@@ -33,11 +33,13 @@ def write_synthetic(
     dataset: Path,
     model: Mapping[str, Any],
     region: Region = "brain",
+    units: str = "",
 ) -> list[Path]:
     """Write a synthetic image, its uncertainty map and their sidecars, sidecars first.
 
     The image lies on `prepared.native` in the modality's unit; `model` is the block
     `SynthesisModel` of the sidecar (with `Tracer` it names the `trc-` of a PET image).
+    `units` is what the sidecar says of the unit where it knows more than the modality's own.
     Returns the paths, the image first. Raises VisitError rather than touch or imitate raw data.
     """
     verdict = synthetic.verdict
@@ -58,7 +60,7 @@ def write_synthetic(
         refuse_shadow(path, prepared.visit, output, dataset)
     unit = synthetic.image.unit
     common = native_block(
-        prepared, synthetic.sources, unit, output, dataset=dataset, region=region
+        prepared, synthetic.sources, units or unit, output, dataset=dataset, region=region
     ) | {"Synthetic": True}
     uncertainty = _uncertainty(synthetic, prepared, f"bids::{spread}", model)
     block = {
@@ -69,6 +71,7 @@ def write_synthetic(
         "PreparationKey": prepared.key,
         **_coverage(synthetic, prepared),
         **held_block(synthetic.held, unit),
+        **_calibration(synthetic),
         "Uncertainty": uncertainty,
         "QualityVerdict": {"Level": verdict.level, "Reasons": list(verdict.reasons)},
     }
@@ -131,6 +134,18 @@ def _coverage(synthetic: Synthetic, prepared: Prepared) -> dict[str, Any]:
         synthesised = float((synthetic.made_in.array[inside] > 0).mean())
     rounded = {m: round(share, 4) for m, share in shares.items()}
     return {"Coverage": {"Synthesised": round(synthesised, 4), "Sources": rounded}}
+
+
+def _calibration(synthetic: Synthetic) -> dict[str, Any]:
+    """Whose scans gave the image its brightness; nothing where nobody's did."""
+    if not synthetic.donors:
+        return {}
+    text = (
+        "white matter, grey matter and fluid were brought to the median levels of the "
+        f"{synthetic.modality} of these participants, straight between them"
+    )
+    people = [f"sub-{donor}" for donor in synthetic.donors]
+    return {"Calibration": {"Participants": people, "Description": text}}
 
 
 def _uncertainty(

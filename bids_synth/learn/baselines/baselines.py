@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from bids_synth.core.coverage import parts_of, shared_mask
+from bids_synth.core.levels import TissueLevels, levels_of
 from bids_synth.core.modality import MODALITIES
 from bids_synth.core.scale import Scale
 from bids_synth.core.visit import Prepared
@@ -25,6 +26,8 @@ from bids_synth.learn.baselines.linear import (
     gram_of,
     gramian_of_means,
 )
+from bids_synth.learn.baselines.tissue_curve import NAME as TISSUE_CURVE
+from bids_synth.learn.baselines.tissue_curve import along_curves, typical_levels
 from bids_synth.learn.data.array_cache import scaled_image
 from bids_synth.learn.data.auxiliary_inputs import (
     AuxiliaryInputs,
@@ -51,7 +54,7 @@ CURVE = "curve"
 
 @dataclass(frozen=True, eq=False)
 class Baselines:
-    """What the three baselines need, from the training participants alone."""
+    """What the baselines need, from the training participants alone."""
 
     distances: Mapping[str, Mapping[str, float]]
     """Target -> source -> mean absolute difference of the scaled images inside the mask."""
@@ -63,12 +66,20 @@ class Baselines:
     """Of the model: says which maps the linear answer reads and how a closed form is smoothed."""
     quantiles: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
     """Modality -> quantiles of its scaled values, where the model begins at a curve."""
+    levels: Mapping[str, TissueLevels] = field(default_factory=dict)
+    """Modality -> typical scaled levels of its tissues, where they were looked for."""
 
     def names(self, target: str, sources: Sequence[str]) -> tuple[str, ...]:
         """The baselines of a target that can be made of these sources."""
         known = len(sources) == 1 and {sources[0], target} <= self.quantiles.keys()
         curve = (CURVE,) if known and self._slope(sources[0], target) else ()
-        return (*names_for(target, sources), *curve)
+        known_names = [
+            name
+            for name in names_for(target, sources)
+            if name != "mean" or target in self.population.images
+        ]
+        tissue = (TISSUE_CURVE,) if {*sources, target} <= self.levels.keys() and sources else ()
+        return (*known_names, *tissue, *curve)
 
     def estimate(
         self, name: str, prepared: Prepared, target: str, *, sources: Sequence[str], scale: Scale
@@ -107,6 +118,7 @@ class Baselines:
             "distances": {t: dict(d) for t, d in self.distances.items()},
             "modalities": list(self.gramian.modalities),
             "present": [list(p) for p in self.gramian.sums],
+            "levels": {m: asdict(levels) for m, levels in self.levels.items()},
             "knots": max((len(q) for q in self.quantiles.values()), default=0),
             "grid": {"shape": list(grid.shape), "affine": grid.affine.tolist()},
         }
@@ -150,6 +162,9 @@ class Baselines:
         """The scaled answer where just these sources are there."""
         if name == "copy":
             return scaled_image(prepared, self.best_source(target, sources), mask)
+        if name == TISSUE_CURVE:
+            images = {source: scaled_image(prepared, source, mask) for source in sources}
+            return along_curves(images, prepared, self.levels[target])
         if name == CURVE:
             return self._bent(scaled_image(prepared, sources[0], mask), sources[0], target)
         inputs = self._inputs(prepared, sources, mask)
@@ -196,7 +211,7 @@ def names_for(target: str, sources: Collection[str]) -> tuple[str, ...]:
 
 
 def fit_baselines(recipe: Recipe, training: Sequence[Prepared]) -> Baselines:
-    """All three baselines in one pass over the training visits; one visit in memory.
+    """All baselines in one pass over the training visits; one visit in memory.
 
     A recipe without pairs has baselines without pairs: its linear one learns from mean images.
     """
@@ -225,7 +240,8 @@ def fit_baselines(recipe: Recipe, training: Sequence[Prepared]) -> Baselines:
         gramian = gramian_of_means(names, population)
         mean = {m: np.asarray(np.mean(q, axis=0), np.float64) for m, q in quantiles.items()}
         return Baselines(distances, gramian, population, recipe, mean)
-    return Baselines(distances, add_grams(names, grams), population, recipe)
+    gramian = add_grams(names, grams)
+    return Baselines(distances, gramian, population, recipe, levels=typical_levels(training))
 
 
 def _add_quantiles(
@@ -270,4 +286,6 @@ def _from_files(
         {m: tensors[f"weight.{m}"] for m in modalities},
     )
     quantiles = {m: tensors[f"quantiles.{m}"] for m in names if f"quantiles.{m}" in tensors}
-    return Baselines(data["distances"], Gramian(names, sums), population, recipe, quantiles)
+    levels = {str(m): levels_of(one) for m, one in data.get("levels", {}).items()}
+    gramian = Gramian(names, sums)
+    return Baselines(data["distances"], gramian, population, recipe, quantiles, levels)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from bids_synth.errors import UsageError
 from bids_synth.learn.data.array_cache import Stored
-from bids_synth.learn.data.augment import Change, amplify, draw_change, mirror
+from bids_synth.learn.data.augment import Change, amplify, bent, draw_bends, draw_change, mirror
 from bids_synth.learn.data.auxiliary_inputs import auxiliary_names
 from bids_synth.learn.data.patches import Start, cut
 from bids_synth.learn.data.scenarios import Scenario, draw_scenario
@@ -70,6 +70,7 @@ class Patches(Dataset[Item]):
         visit = self.visits[number]
         start = visit.draw_window(rng, self.recipe.fit.patch)
         change = draw_change(self.recipe, rng)
+        change = replace(change, bends=draw_bends(self.recipe, rng))
         progress = index / self.total
         return Draw(
             number, start, change, draw_scenario(self.recipe, visit.present, progress, rng)
@@ -96,13 +97,16 @@ class Patches(Dataset[Item]):
 
         inputs, scored = draw.scenario.sources, draw.scenario.scored
         extras = auxiliary_names(recipe, inputs)
+        mask = mirror(cut(visit.mask, draw.start, patch), draw.change).astype(np.float32)
         sources = amplify(stack(recipe.sources, inputs), draw.change.gains)
+        for n, bend in enumerate(draw.change.bends):
+            if recipe.sources[n] in inputs:
+                sources[n] = bent(sources[n], bend, mask)
         maps = [cut(visit.extras[name], draw.start, patch) for name in extras]
         shown = np.zeros((len(recipe.inputs) - len(sources), *patch), dtype=np.float32)
         for name, values in zip(extras, maps, strict=True):
             shown[recipe.inputs.index(name) - len(sources)] = mirror(values, draw.change)
         known = {*inputs, *extras}
-        mask = mirror(cut(visit.mask, draw.start, patch), draw.change).astype(np.float32)
         return {
             "sources": torch.from_numpy(np.concatenate([sources, shown])),
             "available": torch.tensor([float(name in known) for name in recipe.inputs]),

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 
 from bids_synth.learn.data.array_cache import Stored, ensure_stored, save_array
-from bids_synth.learn.data.augment import Change, draw_change
+from bids_synth.learn.data.augment import Change, bent, draw_bends, draw_change
 from bids_synth.learn.data.auxiliary_inputs import auxiliary_names
 from bids_synth.learn.data.dataset import Item, Patches
 from bids_synth.learn.data.scenarios import Scenario, draw_scenario
@@ -48,6 +48,8 @@ class PointsDraw:
 
     visit: int
     """Position of the visit among the training visits."""
+    copy: int
+    """Which copy of it: 0 as it was scanned, the others bent."""
     rows: tuple[int, ...]
     """Which of the voxels that were read of it."""
     change: Change
@@ -68,13 +70,17 @@ class Points(Patches):
         super().__init__(recipe, visits, seed=seed, total=total)
         part: ContextPart = recipe.network  # type: ignore[assignment]
         self.count = part.voxels
-        each = int(np.clip(part.sample // len(self.visits), FEWEST, MOST))
-        self.read = [read_points(recipe, visit, each) for visit in self.visits]
+        each = part.sample // (len(self.visits) * (1 + part.copies))
+        each = int(np.clip(each, FEWEST, MOST))
+        self.read = [
+            [read_points(recipe, visit, each, copy=n) for n in range(1 + part.copies)]
+            for visit in self.visits
+        ]
         self._order = mirrored()
 
     def apply(self, draw: PointsDraw) -> Item:  # type: ignore[override]
         """The voxels that a draw describes."""
-        recipe, read = self.recipe, self.read[draw.visit]
+        recipe, read = self.recipe, self.read[draw.visit][draw.copy]
         rows, count = np.asarray(draw.rows), len(recipe.inputs)
         sources = torch.from_numpy(read.values[rows]).float()
         values = sources[:, :-SHARES].view(len(rows), VALUES, count)
@@ -97,25 +103,33 @@ class Points(Patches):
     def draw(self, index: int) -> PointsDraw:  # type: ignore[override]
         """The chance of item `index`: every participant equally often, then its visits."""
         number, rng = self.draw_visit(index)
-        rows = np.sort(rng.integers(len(self.read[number].values), size=self.count))
+        copy = int(rng.integers(len(self.read[number])))
+        read = self.read[number][copy]
+        rows = np.sort(rng.integers(len(read.values), size=self.count))
         change = draw_change(self.recipe, rng)
         scenario = draw_scenario(self.recipe, self.visits[number].present, index / self.total, rng)
-        return PointsDraw(number, tuple(rows.tolist()), change, scenario)
+        return PointsDraw(number, copy, tuple(rows.tolist()), change, scenario)
 
 
-def read_points(recipe: Recipe, visit: Stored, most: int) -> Read:
-    """What lies around `most` voxels of a visit, or all of them; kept beside its arrays."""
+def read_points(recipe: Recipe, visit: Stored, most: int, *, copy: int = 0) -> Read:
+    """What lies around `most` voxels of a visit, or all of them; kept beside its arrays.
+
+    Every copy but 0 has sources that are bent by the chance of its number.
+    """
     wanted = "/".join([*(f.name for f in visit.folders), *recipe.inputs, *recipe.targets])
-    key = hashlib.sha256(f"points:{most}:{wanted}".encode()).hexdigest()
-    write = partial(_write, recipe, visit, most)
+    drawn = f":{copy}:{recipe.fit.curve}:{recipe.fit.noise}" if copy else ""
+    key = hashlib.sha256(f"points:{most}:{wanted}{drawn}".encode()).hexdigest()
+    write = partial(_write, recipe, visit, most, copy)
     place = ensure_stored(key, visit.folders[0].parent, write)
     values, real = (np.load(place / f"{name}.npy", mmap_mode="r") for name in ("values", "real"))
     return Read(values, real)
 
 
-def _write(recipe: Recipe, visit: Stored, most: int, folder: Path) -> None:
+def _write(recipe: Recipe, visit: Stored, most: int, copy: int, folder: Path) -> None:
     inside = torch.from_numpy(np.asarray(visit.mask) > 0)
-    flat = _spread(visit, most)
+    flat = _spread(visit, most, copy)
+    rng = np.random.default_rng([_own(visit), copy])
+    bends = draw_bends(recipe, rng) if copy else ()
     indices = np.unravel_index(flat, visit.mask.shape)
     voxels = torch.from_numpy(np.stack(indices, axis=1).astype(np.int64))
     images = np.zeros((len(recipe.inputs), *visit.mask.shape), np.float32)
@@ -123,6 +137,8 @@ def _write(recipe: Recipe, visit: Stored, most: int, folder: Path) -> None:
         known = visit.images if name in recipe.sources else visit.extras
         if name in known:
             images[n] = known[name]
+            if n < len(bends):
+                images[n] = bent(images[n], bends[n], visit.mask)
     around = Surroundings(torch.from_numpy(images), inside)
     values = np.empty((len(flat), VALUES * len(images) + SHARES), np.float16)
     for first in range(0, len(flat), READ):
@@ -135,9 +151,14 @@ def _write(recipe: Recipe, visit: Stored, most: int, folder: Path) -> None:
     save_array(folder / "real.npy", real)
 
 
-def _spread(visit: Stored, most: int) -> npt.NDArray[np.int64]:
+def _spread(visit: Stored, most: int, copy: int) -> npt.NDArray[np.int64]:
     """Flat indices of voxels of the mask, each as likely as any other; the same every time."""
-    own = int(hashlib.sha256(visit.label.encode()).hexdigest()[:8], 16)
     count = min(most, len(visit.centres))
-    chosen = np.random.default_rng(own).choice(len(visit.centres), count, replace=False)
+    rng = np.random.default_rng([_own(visit), copy] if copy else _own(visit))
+    chosen = rng.choice(len(visit.centres), count, replace=False)
     return np.sort(np.asarray(visit.centres)[chosen].astype(np.int64))
+
+
+def _own(visit: Stored) -> int:
+    """A number of the visit's own, from its label."""
+    return int(hashlib.sha256(visit.label.encode()).hexdigest()[:8], 16)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -33,12 +34,13 @@ from bids_synth.learn.fit.selection import Score
 from bids_synth.learn.fit.unpaired_score import choose_selection
 from bids_synth.learn.model.export import Fitted, export, member_name, population_scales
 from bids_synth.learn.model.model import Model, load_model
-from bids_synth.learn.networks import Quantiles
+from bids_synth.learn.networks import Quantiles, network_parameters
+from bids_synth.learn.networks.context import ContextPerceptron
 from bids_synth.recipe.recipe import Recipe
 from bids_synth.system.locks import exclusive
 
 LOG = logging.getLogger(__name__)
-VERSION = 6
+VERSION = 7
 """Changes when the same inputs would give other weights, so that fits are not taken up."""
 
 
@@ -236,16 +238,28 @@ def _initial(
 
 
 def _network_of(model: Model, member: Member) -> nn.Module:
-    recipe = member.recipe
-    if (model.recipe.modalities, model.recipe.network) != (recipe.modalities, recipe.network):
-        message = (
-            f"--init-from {model.folder}: its modalities and network "
-            f"({', '.join(model.recipe.modalities)}; {model.recipe.network}) are not those of "
-            f"the recipe ({', '.join(recipe.modalities)}; {recipe.network})"
-        )
-        raise ModelError(message)
+    """A network of a model, with fewer modalities where the recipe has fewer."""
+    recipe, other = member.recipe, model.recipe
     networks = model.networks()
-    return networks[member.number % len(networks)].requires_grad_(requires_grad=True)
+    network = networks[member.number % len(networks)].requires_grad_(requires_grad=True)
+    if (other.modalities, built(other)) == (recipe.modalities, built(recipe)):
+        return network
+    narrow = {*recipe.inputs} <= {*other.inputs} and {*recipe.targets} <= {*other.targets}
+    if isinstance(network, ContextPerceptron) and built(other) == built(recipe) and narrow:
+        sources = [other.inputs.index(name) for name in recipe.inputs]
+        return network.narrowed(sources, [other.targets.index(name) for name in recipe.targets])
+    message = (
+        f"--init-from {model.folder}: its modalities and network "
+        f"({', '.join(other.modalities)}; {other.network}) are not those of "
+        f"the recipe ({', '.join(recipe.modalities)}; {recipe.network})"
+    )
+    raise ModelError(message)
+
+
+def built(recipe: Recipe) -> dict[str, Any]:
+    """What decides the weights of a network beside its sources and targets."""
+    free = {"sources", "targets", "dropout"}
+    return {k: v for k, v in network_parameters(recipe).items() if k not in free}
 
 
 def _finished(folder: Path, key: str, recipe: Recipe, folds: Sequence[int]) -> Model | None:

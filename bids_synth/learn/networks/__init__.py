@@ -33,7 +33,7 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "excitation-unet": ExcitationUNet,
 }
 """Name -> class, called with the numbers of sources and targets and the recipe's keys."""
-UNBUILT = {"name", "initial", "voxels", "sample"}
+UNBUILT = {"name", "initial", "voxels", "copies", "sample"}
 """Keys of a network that say how it begins or what it learns from, not what it is."""
 Quantiles = Callable[[str, npt.NDArray[np.float64]], npt.NDArray[np.float64]]
 """(modality, shares) -> quantiles of its scaled values at these shares."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -69,6 +69,34 @@ class ContextPerceptron(nn.Module):
         weights = self.linear[subset_number(available)]
         line = torch.einsum("vts,vs->vt", weights[:, :, :-1], values[:, CENTRE])
         return added + line + weights[:, :, -1]
+
+    def narrowed(self, sources: Sequence[int], targets: Sequence[int]) -> ContextPerceptron:
+        """The same network for some of its sources and targets: its answers where others lack."""
+        count, body = len(sources), self.body
+        every = (self.linear.shape[0] - 1).bit_length()
+        if not isinstance(body, Perceptron):
+            message = "only a network with a body can be narrowed"
+            raise TypeError(message)
+        result = ContextPerceptron(
+            sources=count,
+            targets=len(targets),
+            width=body.first.out_features,
+            layers=len(body.hidden) + 1,
+            dropout=body.drop.p,
+        )
+        near = torch.arange(VALUES)[:, None] * every + torch.tensor(sources)
+        rest = VALUES * every + torch.arange(SHARES)
+        there = VALUES * every + SHARES + torch.tensor(sources)
+        columns = torch.cat([near.flatten(), rest, there])
+        rows = [sum((n >> b & 1) << s for b, s in enumerate(sources)) for n in range(2**count)]
+        state = self.state_dict()
+        state["body.first.weight"] = state["body.first.weight"][:, columns]
+        for name in ("body.last.weight", "body.last.bias"):
+            state[name] = state[name][list(targets)]
+        lines = state["linear"][rows][:, list(targets)]
+        state["linear"] = lines[:, :, [*sources, every]]
+        result.load_state_dict(state)
+        return result
 
     def _whole(self, images: torch.Tensor, available: torch.Tensor) -> torch.Tensor:
         images = images.float() * available[:, None, None, None]

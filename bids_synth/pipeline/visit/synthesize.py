@@ -10,9 +10,11 @@ from pathlib import Path
 import pandas as pd
 
 from bids_synth.bids.derivatives.closed_forms import computed_of
+from bids_synth.core.scale import Scale
 from bids_synth.core.settings import Settings
 from bids_synth.core.synthetic import Synthetic, Verdict
 from bids_synth.core.visit import Prepared, Visit
+from bids_synth.evaluate.calibrated import calibrated
 from bids_synth.evaluate.judged import judged
 from bids_synth.evaluate.leaks import Guard, left_out_line
 from bids_synth.evaluate.scenarios import shows_enough
@@ -23,6 +25,7 @@ from bids_synth.learn.synthesize import load_start, load_synthesizer
 from bids_synth.measure.features import Seen
 from bids_synth.pipeline.discover import dataset_name
 from bids_synth.pipeline.visit.reports import VisitResult, draw_visit
+from bids_synth.pipeline.visit.site import SiteLevels
 from bids_synth.pipeline.visit.withheld import Withheld
 from bids_synth.pipeline.visit.write import VisitWriter
 from bids_synth.recipe.recipe import Recipe
@@ -78,6 +81,7 @@ class VisitSynthesis:
         self.features = evaluation_features(recipe) if settings.evaluate else None
         self.guard = Guard(self.model.card, dataset_name(settings.dataset), visits)
         self.withheld = Withheld(self.model.recipe, settings)
+        self.site = SiteLevels(self.model.recipe, settings)
         self.writer = VisitWriter(self.model, recipe, settings)
         self.left_out: list[str] = []
 
@@ -126,9 +130,13 @@ class VisitSynthesis:
             album.reduced[task.target] = prepared
         image = self.synthesizer.synthesize(prepared, task.target, sources=task.sources)
         image = judged(image, prepared, self.model)
+        site = self.site.of(task.target, full.visit.participant)
+        if site is not None:
+            image = calibrated(image, prepared, site)
         native = on_native(image, prepared)
         self.writer.write(image, native, prepared)
-        scored = self._scored(image, task, prepared, full, album.unscored)
+        scale = site.scale if site is not None and image.donors else None
+        scored = self._scored(image, task, prepared, full, album.unscored, scale)
         album.add(native, scored)
         return [_line(full.visit, image)]
 
@@ -139,15 +147,25 @@ class VisitSynthesis:
         prepared: Prepared,
         full: Prepared,
         unscored: list[str],
+        scale: Scale | None,
     ) -> Scored | None:
-        """The scores of an image whose target is real; None where it is not, or may not be."""
+        """The scores of an image whose target is real; None where it is not, or may not be.
+
+        `scale` is that of the image; None where it is the model's own.
+        """
         if not (task.real and self._may_score(full, task.target, unscored)):
             return None
         begun = None
         if self.start is not None:
             begun = self.start.synthesize(prepared, task.target, sources=task.sources)
         return score_withheld(
-            image, self.model, self.baselines, prepared, self.features, start=begun
+            image,
+            self.model,
+            self.baselines,
+            prepared,
+            self.features,
+            start=begun,
+            scale=scale,
         )
 
     def _may_score(self, prepared: Prepared, target: str, unscored: list[str]) -> bool:

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from bids_synth.bids.raw.masks import MaskFinder
+from bids_synth.core.levels import levels_of
 from bids_synth.core.scale import Scale
 from bids_synth.core.settings import Settings
 from bids_synth.core.units import Conversion
@@ -133,11 +134,13 @@ def _with_truth(
         with atomic_write(place, folder=True) as part:
             _write_truth(reduced, full, target, recipe, part)
     known = json.loads((place / f"{target}.json").read_text("utf-8"))
+    levels = {target: levels_of(known["levels"])} if known["levels"] else {}
     return replace(
         reduced,
         visit=full.visit,
         images={**reduced.images, target: place / f"{target}.nii.gz"},
         scales={**reduced.scales, target: Scale(**known["scale"])},
+        levels={**reduced.levels, **levels},
         conversions={**reduced.conversions, target: Conversion(**known["conversion"])},
         transforms={**reduced.transforms, target: place / "transform.txt"},
         native_mask=place / "native_mask.nii.gz",
@@ -155,7 +158,9 @@ def _write_truth(
         to_target = read_itk(full.transforms[target]) @ to_target
     transform = write_itk(to_target, folder / "transform.txt")
     resample_scan(
-        scan.path, target, reduced.mask, transform, recipe.preparation, folder, scan.conversion
+        *(scan.path, target, reduced.mask, transform, recipe.preparation, folder),
+        conversion=scan.conversion,
+        template=reduced.template,
     )
     mask, truth = reduced.native_mask_image, read_volume(scan.path)
     field_of_view = truth.with_array(np.ones(truth.grid.shape, np.uint8))

@@ -16,6 +16,7 @@ from bids_synth.bids.derivatives.closed_forms import (
 from bids_synth.bids.derivatives.copies import copy_is_current, write_copies
 from bids_synth.bids.derivatives.synthetic import is_current, write_synthetic, written_synthetic
 from bids_synth.core.modality import MODALITIES
+from bids_synth.core.scale import Scale
 from bids_synth.core.settings import Settings
 from bids_synth.core.synthetic import Synthetic
 from bids_synth.core.visit import Prepared
@@ -30,6 +31,10 @@ from bids_synth.recipe.tasks import Task
 from bids_synth.spatial.volume import Volume, hold_to_bounds
 
 LOG = logging.getLogger(__name__)
+
+
+WHITE = "arbitrary (white matter is 1)"
+"""`Units` where no scan of the dataset says how bright its scanner makes tissue."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +55,16 @@ class VisitWriter:
             dataset=self.settings.dataset,
             model=self.block(native.modality, native.sources),
             region=self.model.recipe.preparation.mask,
+            units=self._units(native),
         )
         self._copy(_images(files, synthetic), prepared)
+
+    def _units(self, synthetic: Synthetic) -> str:
+        """What is known of the unit of an image that no scan of the dataset has calibrated."""
+        own = self.model.scales[synthetic.modality]
+        scaling = self.model.recipe.preparation.scaling
+        ours = MODALITIES[synthetic.modality].arbitrary and not synthetic.donors
+        return WHITE if ours and scaling == "white-matter" and own == Scale(0.0, 1.0) else ""
 
     def compute(self, prepared: Prepared) -> list[str]:
         """Write what closed-form physics gives of a visit; a line where anything was written."""

@@ -139,6 +139,7 @@ class _ResampleInput(BaseInterfaceInputSpec):  # type: ignore[misc]
     modality = traits.Str(mandatory=True)
     mask = File(exists=True, mandatory=True)
     transform = File(exists=True)
+    template = File(exists=True, desc="where its tissues are looked for; where they scale it")
     parameters = traits.Str(mandatory=True)
     conversion = traits.Str(mandatory=True, desc="from its unit, JSON")
 
@@ -160,7 +161,10 @@ class ResampleScan(SimpleInterface):  # type: ignore[misc]
         part = PreparationPart.model_validate_json(inputs.parameters)
         places = (Path(inputs.mask), transform, part, Path(runtime.cwd))
         unit = conversion_of(inputs.conversion)
-        files = steps.resample_scan(Path(inputs.scan), inputs.modality, *places, conversion=unit)
+        template = Path(inputs.template) if isdefined(inputs.template) else None
+        files = steps.resample_scan(
+            Path(inputs.scan), inputs.modality, *places, conversion=unit, template=template
+        )
         self._results.update(zip(("image", "scale", "coverage"), map(str, files), strict=True))
         return runtime
 

@@ -12,15 +12,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bids_synth.core.levels import TissueLevels, levels_of
 from bids_synth.core.manifest import to_manifest
 from bids_synth.core.modality import MODALITIES, Modality
-from bids_synth.core.scale import Scale, fit_scale
+from bids_synth.core.scale import Scale, fit_scale, white_matter_scale
 from bids_synth.core.settings import SkullStrip
 from bids_synth.core.units import UNTOLD, Conversion
 from bids_synth.core.visit import Prepared, Visit
 from bids_synth.errors import VisitError
 from bids_synth.prepare.bias import correct_bias
 from bids_synth.prepare.brain.find_brain import find_brain
+from bids_synth.prepare.brain.levels import tissue_levels
 from bids_synth.prepare.brain.region import core, support
 from bids_synth.prepare.checks import admit_scans, look_at_voxels, read_scan
 from bids_synth.prepare.coverage import COMPLETE, coverage, share_of
@@ -130,9 +132,10 @@ def resample_scan(
     part: PreparationPart,
     folder: Path,
     conversion: Conversion = UNTOLD,
+    template: Path | None = None,
 ) -> tuple[Path, Path, Path]:
-    """The scan on the prepared grid, resampled once, its scale and conversion (JSON), and
-    what it covers.
+    """The scan on the prepared grid, resampled once, its scale, tissue levels and conversion
+    (JSON), and what it covers.
 
     A scan that came without skull has values in its own brain alone; what was set around it
     does not blend into the rim.
@@ -145,29 +148,48 @@ def resample_scan(
     within = _support(volume, kind, placed, matrix)
     covered = coverage(volume, placed, transform=matrix)
     image = _on_grid(volume, within, placed.grid, matrix, kind.background)
+    there = (placed.array > 0) & (covered.array > 0)
     if part.bias_correction and kind.datatype == "anat" and kind.arbitrary:
-        image = correct_bias(image, (placed.array > 0) & (covered.array > 0))
+        image = correct_bias(image, there)
+    levels = None
+    if part.scaling == "white-matter" and kind.arbitrary:
+        if template is None:
+            message = "a scale by white matter needs the affine to the template"
+            raise ValueError(message)
+        levels = tissue_levels(image, there, read_itk(template))
+    taught = image.array[_taught(kind, placed, covered)]
     try:
-        scale = fit_scale(
-            kind,
-            image.array[_taught(kind, placed, covered)],
-            log=modality in part.log,
-            suvr=part.suvr == "mask" and kind.datatype == "pet",
-            percentiles=part.percentiles,
-        )
+        scale = _scale(kind, taught, part, levels)
     except ValueError as error:
         message = f"{scan}: {error}; check that it shows the same head as the reference"
         raise VisitError(message) from error
+    known = {
+        "scale": asdict(scale),
+        "conversion": asdict(seen.conversion),
+        "levels": asdict(levels) if levels is not None else None,
+    }
     return (
         write_volume(image, folder / f"{modality}.nii.gz"),
-        write_text(
-            json_text(
-                {"scale": asdict(scale), "conversion": asdict(seen.conversion)}, indent=None
-            ),
-            folder / f"{modality}.json",
-        ),
+        write_text(json_text(known, indent=None), folder / f"{modality}.json"),
         write_volume(covered, folder / f"{modality}_coverage.nii.gz"),
     )
+
+
+def _scale(
+    kind: Modality,
+    values: npt.NDArray[np.float32],
+    part: PreparationPart,
+    levels: TissueLevels | None,
+) -> Scale:
+    """The scale of a scan by its values; ValueError where they are no image."""
+    scale = fit_scale(
+        kind,
+        values,
+        log=kind.name in part.log,
+        suvr=part.suvr == "mask" and kind.datatype == "pet",
+        percentiles=part.percentiles,
+    )
+    return scale if levels is None else white_matter_scale(levels.white, values)
 
 
 def _taught(kind: Modality, mask: Volume, covered: Volume) -> npt.NDArray[np.bool_]:
@@ -270,6 +292,7 @@ def collect(
         quality=quality,
         stripped=facts["stripped"],
         key=key,
+        levels={m: levels_of(one["levels"]) for m, one in of_scans.items() if one["levels"]},
         conversions={m: Conversion(**one["conversion"]) for m, one in of_scans.items()},
         coverage=partial,
         notes=(*odd.get("notes", ()), *facts.get("notes", ())),

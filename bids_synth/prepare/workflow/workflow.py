@@ -47,7 +47,7 @@ from bids_synth.system.os_errors import REFUSALS, explained
 
 LOG = logging.getLogger(__name__)
 TO_FIND, TO_REGISTER = {"mask"}, {"registration_spacing"}
-TO_RESAMPLE = {"bias_correction", "log", "suvr", "percentiles"}
+TO_RESAMPLE = {"bias_correction", "log", "suvr", "percentiles", "scaling"}
 """Keys of the recipe's preparation that each step is given: a step is made anew where its own
 keys change, and taken over where only others do."""
 
@@ -106,6 +106,8 @@ def init_prepare_wf(
             scan=str(path), modality=modality, parameters=own, conversion=units[modality]
         )
         workflow.connect(place, "mask", fine, "mask")
+        if part.scaling == "white-matter":
+            workflow.connect(region, "template", fine, "template")
         workflow.connect(fine, "image", images, f"in{number}")
         workflow.connect(fine, "scale", scales, f"in{number}")
         workflow.connect(fine, "coverage", coverage, f"in{number}")

@@ -48,6 +48,9 @@ class ExtrasPart(Part):
 class FitPart(Part):
     """The schedule."""
 
+    start: Literal["linear", "any-contrast"] = "linear"
+    """What networks that keep a linear answer begin from: that of the training participants, or
+    the weights that come with the package, where grid, preparation and network are theirs."""
     patch: Patch = (64, 64, 64)
     """Voxels of a patch; synthesis uses the same, since normalisation sees the patch. A last
     length of 1 is an axial slice, for 2D networks."""
@@ -69,6 +72,11 @@ class FitPart(Part):
     """Chance of mirroring a patch left to right."""
     intensity: float = Field(0.1, ge=0.0, le=0.5)
     """Largest relative change of a source's gain, drawn per patch."""
+    curve: float = Field(0.0, ge=0.0, le=1.0)
+    """How much sources are bent: standard deviation of the logarithms of the slopes of a random
+    rising curve that keeps 0 and 1. Scanners differ in more than gain."""
+    noise: float = Field(0.0, ge=0.0, le=1.0)
+    """Largest standard deviation of noise added to sources, in their scaled numbers."""
     members: int = Field(2, ge=1, le=20)
     """Networks fitted from different seeds; their mean is the image, their spread is doubt."""
     validation: float = Field(0.15, ge=0.0, lt=0.5)

@@ -46,8 +46,11 @@ class ContextPart(Part):
     voxels: int = Field(1024, ge=16, le=65536)
     """Voxels of one visit that are learned from together: an item of `fit.batch`. A window of
     `fit.patch` is what synthesis shows it at a time, and should hold the whole brain."""
+    copies: int = Field(0, ge=0, le=32)
+    """Further copies of each visit that are read, their sources bent and noisy by `fit.curve` and
+    `fit.noise`: what lies around a voxel is read once, and its image changed before."""
     sample: int = Field(800_000, ge=1000, le=100_000_000)
-    """Voxels of all training visits that a fit learns from, the same number of each visit."""
+    """Voxels of all training visits and their copies that a fit learns from, as many of each."""
 
     @property
     def divisor(self) -> int:

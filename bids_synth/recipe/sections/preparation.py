@@ -33,6 +33,10 @@ class PreparationPart(Part):
     suvr: Literal["none", "mask"] = "none"
     """Region whose mean uptake a PET is divided by: the whole mask, a pseudo-reference that
     needs no atlas; `none` keeps the PET's own unit."""
+    scaling: Literal["percentiles", "white-matter"] = "percentiles"
+    """What the numbers of an image of arbitrary unit mean: its percentiles are 0 and 1, or its
+    white matter is 1, found in any contrast by the template's tissues and the image's own greys,
+    and its zero stays. White matter does not move with fluid, lesion and mask."""
     percentiles: tuple[float, float] = (0.5, 99.5)
     """Percentiles inside the mask that become 0 and 1 in images of arbitrary unit. Far from the
     ends they depend less on how much fluid and vessel a scan shows, so that tissue has the same

@@ -22,6 +22,7 @@ METHODS: Mapping[str, str] = {
     "copy": "#8d98a8",
     "linear": "#4a7ebb",
     "mean": "#6aa58a",
+    "tissue-curve": "#3a9a8c",
     "closed-form": "#a34a97",
     "curve": "#3f9fb5",
 }

@@ -1,0 +1,60 @@
+"""Site: how bright tissues are in a dataset's own scans of one modality."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bids_synth.core.levels import TissueLevels
+from bids_synth.core.scale import Scale, median_scale
+
+
+@dataclass(frozen=True)
+class Donor:
+    """One participant's real scan of a modality, as the levels of its tissues."""
+
+    participant: str
+    """Label without `sub-`."""
+    levels: TissueLevels
+    scale: Scale
+    """As the recipe scales it."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """What a synthetic image of a modality is brought to, to look as the scanner's own."""
+
+    levels: TissueLevels
+    """In the unit of the scans."""
+    scale: Scale
+    """Of those scans: what scaled numbers mean in their unit."""
+    donors: tuple[str, ...]
+    """Participants whose scans they are."""
+
+
+def site_of(donors: Sequence[Donor]) -> Site | None:
+    """The typical levels of some donors; None where nobody has any.
+
+    Gains differ from scan to scan, so that the levels are the median of white matter and, against
+    it, the medians of the others.
+    """
+    known = [d for d in donors if np.isfinite(d.levels.white) and d.levels.white > 0]
+    if not known:
+        return None
+    white = float(np.median([d.levels.white for d in known]))
+    grey, fluid = (_typical(known, name) for name in ("grey", "fluid"))
+    levels = TissueLevels(white, white * grey, white * fluid)
+    names = tuple(d.participant for d in known)
+    return Site(levels, median_scale([d.scale for d in known]), names)
+
+
+def _typical(donors: Sequence[Donor], tissue: str) -> float:
+    shares = [getattr(d.levels, tissue) / d.levels.white for d in donors]
+    there = [share for share in shares if np.isfinite(share)]
+    return float(np.median(there)) if there else float("nan")
+
+
+Donors = Mapping[str, Sequence[Donor]]
+"""Modality -> its donors."""

@@ -1,0 +1,45 @@
+"""Augment: bends are rising curves that keep 0 and 1, and noise that can be drawn again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bids_synth.learn.data.augment import KNOTS, bent, draw_bends
+from bids_synth.recipe.recipe import load_recipe
+
+RECIPE = load_recipe("impute", {"fit.curve": "0.3", "fit.noise": "0.1"})
+VALUES = np.linspace(-2, 8, 400).reshape(20, 20, 1)
+
+
+@given(st.integers(0, 2**31))
+def test_a_bend_rises_and_keeps_0_and_1(seed: int) -> None:
+    for bend in draw_bends(RECIPE, np.random.default_rng(seed)):
+        plain = replace(bend, noise=0.0)
+        image = bent(VALUES, plain, np.ones(VALUES.shape)).ravel()
+        assert (np.diff(image) > 0).all()
+        at = bent(np.array([0.0, 1.0]), plain, np.ones(2))
+        np.testing.assert_allclose(at, [0, 1], atol=1e-6)
+        noisy = bent(VALUES, bend, np.ones(VALUES.shape)).ravel()
+        assert abs((noisy - image).std() - bend.noise) < 0.2 * bend.noise + 1e-3
+        again = bent(VALUES, bend, np.ones(VALUES.shape)).ravel()
+        np.testing.assert_array_equal(noisy, again)
+
+
+@given(st.integers(0, 2**31))
+def test_what_lies_outside_stays_0(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    inside = rng.random(VALUES.shape) > 0.5
+    for bend in draw_bends(RECIPE, rng):
+        assert (bent(VALUES * inside, bend, inside)[~inside] == 0).all()
+
+
+def test_quantities_keep_their_values() -> None:
+    recipe = load_recipe("cmro2", {"fit.curve": "0.3", "fit.noise": "0.1"})
+    for bend in draw_bends(recipe, np.random.default_rng(0)):
+        np.testing.assert_allclose(bent(VALUES, bend, np.ones(VALUES.shape)), VALUES, rtol=1e-6)
+    assert draw_bends(load_recipe("impute"), np.random.default_rng(0)) == ()
+    assert KNOTS[0] == 0

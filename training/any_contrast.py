@@ -1,0 +1,117 @@
+"""Any contrast: fit the model that comes with the package, and put it there.
+
+    python -m training.any_contrast DATASET OUT [--without STUDY] [--set KEY=VALUE] [--ship]
+
+DATASET is the BIDS dataset of the five participants without skull. A second call goes on where the
+first was stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import nibabel as nib
+from safetensors.numpy import load_file, save_file
+
+from benchmarks.real.people import STUDIES, everybody, others, prepare, split_file
+from bids_synth.core.visit import Prepared
+from bids_synth.spatial.volume import sha256_of, write_text
+from training.density import CONTRASTS, density_image
+
+RECIPE = Path(__file__).with_name("any_contrast.toml")
+NAME = "any-contrast"
+PACKAGE = Path(__file__).parents[1] / "bids_synth" / "models" / NAME
+DATASET = "Five participants of three studies, T1w, T2w and FLAIR"
+LICENCE = (
+    "Apache-2.0. Learned from: VolumeRenderingData (MIT); open_ms_data, Lesjak et al. (CC BY); "
+    "TCIA TCGA-LGG (CC BY 3.0)"
+)
+KEPT = ("model.json", "recipe.toml", "split.tsv", "training.tsv", "baselines.json", "weights")
+
+
+def dataset_of(people: dict[str, Prepared], folder: Path) -> Path:
+    """A BIDS dataset of every participant twice: as scanned, and with a PDw beside.
+
+    Half of what teaches has no PDw, so that the real images are not learned from it alone.
+    """
+    about = {"Name": DATASET, "BIDSVersion": "1.10.0", "DatasetType": "raw"}
+    write_text(json.dumps(about), folder / "dataset_description.json")
+    for person, prepared in people.items():
+        images = {m: prepared.image(m).array for m in CONTRASTS}
+        inside = prepared.mask_image.array > 0
+        for session in ("scanned", "density"):
+            place = folder / f"sub-{person}" / f"ses-{session}" / "anat"
+            place.mkdir(parents=True, exist_ok=True)
+            stem = f"sub-{person}_ses-{session}"
+            for modality in CONTRASTS:
+                link = place / f"{stem}_{modality}.nii.gz"
+                link.unlink(missing_ok=True)
+                link.symlink_to(prepared.visit.scans[modality].path.resolve())
+            target = place / f"{stem}_PDw.nii.gz"
+            if session == "density" and not target.is_file():
+                made = 1000 * density_image(images, prepared.levels, inside)
+                nib.save(nib.Nifti1Image(made, prepared.grid.affine), target)
+    return folder
+
+
+def fit(
+    dataset: Path, out: Path, teaching: Sequence[str], words: str, overrides: Sequence[str]
+) -> Path:
+    """The model fitted on these participants by the program itself."""
+    split = split_file(teaching, out / f"{words}.tsv")
+    name = NAME if words == "everybody" else f"{NAME}-{words}"
+    command = [sys.executable, "-m", "bids_synth", str(dataset), str(out / "fit"), "group"]
+    command += ["--recipe", str(RECIPE), "--split-file", str(split), "--set", f"name={name}"]
+    command += ["-w", str(out / "fit-work"), "--participant-label", *teaching]
+    command += [word for value in overrides for word in ("--set", value)]
+    subprocess.run(command, check=True)  # noqa: S603
+    return out / "fit" / "models" / name
+
+
+def ship(model: Path, place: Path) -> None:
+    """Copy what synthesis needs into the package: no image of anybody, not even a mean one."""
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    for name in KEPT:
+        source = model / name
+        if source.is_dir():
+            shutil.copytree(source, place / name)
+        else:
+            shutil.copyfile(source, place / name)
+    means = place / "weights" / "baselines.safetensors"
+    save_file({n: a for n, a in load_file(means).items() if n.startswith("gram.")}, means)
+    card = json.loads((place / "model.json").read_text("utf-8"))
+    card |= {"dataset": DATASET, "licence": LICENCE}
+    # Nobody's gain: white matter is 1 in what it writes.
+    card["scales"] = {m: {"offset": 0.0, "gain": 1.0, "log": False} for m in card["scales"]}
+    for entry in card["baselines"]:
+        entry["sha256"] = sha256_of(place / entry["file"])
+    write_text(json.dumps(card, indent=2) + "\n", place / "model.json")
+
+
+def main() -> None:
+    """Prepare, fit, and with `--ship` put the model into the package."""
+    parser = argparse.ArgumentParser(prog="python -m training.any_contrast")
+    parser.add_argument("dataset", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--without", choices=tuple(STUDIES), help="leave this study out")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--ship", action="store_true")
+    chosen = parser.parse_args()
+    people = prepare(chosen.dataset, chosen.out, "impute")
+    dataset = dataset_of(people, chosen.out / "bids")
+    teaching = others(chosen.without) if chosen.without else everybody()
+    words = f"without-{chosen.without}" if chosen.without else "everybody"
+    model = fit(dataset, chosen.out, teaching, words, chosen.set)
+    if chosen.ship:
+        ship(model, PACKAGE)
+
+
+if __name__ == "__main__":
+    main()
