@@ -13,12 +13,12 @@ from safetensors import safe_open
 from bids_synth.cli.main import run_command
 from bids_synth.cli.parser import build_parser
 from bids_synth.cli.resolve import resolve
-from bids_synth.core.embedded import DEFAULT, EMBEDDED, embedded_models
 from bids_synth.core.settings import Settings
 from bids_synth.demo.dataset import make_demo
 from bids_synth.learn.model.model import load_model
 from bids_synth.pipeline.choose_model import model_folder, recipe_of
 from bids_synth.pipeline.start import start_of
+from bids_synth.recipe.embedded import DEFAULT, EMBEDDED, embedded_models
 from bids_synth.recipe.recipe import load_recipe
 from bids_synth.spatial.volume import read_volume
 

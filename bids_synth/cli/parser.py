@@ -276,7 +276,7 @@ class _ListModels(argparse.Action):
         super().__init__(option_strings, dest, nargs=0, help=help)
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from bids_synth.core.embedded import embedded_models
+        from bids_synth.recipe.embedded import embedded_models
         from bids_synth.recipe.recipe import load_recipe
 
         for name, folder in embedded_models().items():

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from bids_synth.core.embedded import DEFAULT, STANDS_FOR, embedded_models
 from bids_synth.core.settings import Settings
 from bids_synth.errors import ModelError, RecipeError, UsageError
 from bids_synth.pipeline.discover import chosen_recipe, limited
+from bids_synth.recipe.embedded import DEFAULT, STANDS_FOR, embedded_models
 from bids_synth.recipe.recipe import Recipe, load_recipe
 
 LOG = logging.getLogger(__name__)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from bids_synth.core.embedded import DEFAULT, embedded_models
 from bids_synth.core.settings import Settings
+from bids_synth.recipe.embedded import DEFAULT, embedded_models
 from bids_synth.recipe.recipe import Recipe, load_recipe
 from bids_synth.recipe.sections.network import POINTWISE
 
