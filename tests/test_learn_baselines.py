@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from learn_toys import make_visit, toy_recipe
 
-from bids_synth.core.levels import TissueLevels
 from bids_synth.core.scale import Scale
+from bids_synth.core.tissue.levels import TissueLevels
 from bids_synth.errors import ModelError, UsageError, VisitError
 from bids_synth.learn.baselines.baselines import fit_baselines, load_baselines
 from bids_synth.learn.data.array_cache import scaled_image

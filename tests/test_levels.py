@@ -14,10 +14,10 @@ from learn_toys import make_visit
 from prepare_phantom import tissues
 from scipy import ndimage
 
-from bids_synth.core.levels import TissueLevels, level_curve
 from bids_synth.core.scale import Scale, white_matter_scale
-from bids_synth.core.site import Donor, Site, site_of
 from bids_synth.core.synthetic import Synthetic
+from bids_synth.core.tissue.levels import TissueLevels, level_curve
+from bids_synth.core.tissue.site import Donor, Site, site_of
 from bids_synth.evaluate import calibrated as module
 from bids_synth.evaluate.calibrated import calibrated
 from bids_synth.pipeline.visit.site import having

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bids_synth.core.levels import TissueLevels
+from bids_synth.core.tissue.levels import TissueLevels
 from training.density import CONTRASTS, TIMES, density_image, pure_density, shares
 
 LEVELS = {

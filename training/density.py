@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import KDTree
 
-from bids_synth.core.levels import TissueLevels
+from bids_synth.core.tissue.levels import TissueLevels
 from bids_synth.demo.scanner.signal import spin_echo
 
 Floats = npt.NDArray[np.float64]

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from bids_synth.core.levels import levels_of
 from bids_synth.core.scale import Scale
+from bids_synth.core.tissue.levels import levels_of
 from bids_synth.core.units import Conversion
 from bids_synth.core.visit import Prepared, Visit
 from bids_synth.spatial.grid import Grid

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bids_synth.core.levels import TissueLevels
 from bids_synth.core.modality import MODALITIES
 from bids_synth.core.scale import Scale
+from bids_synth.core.tissue.levels import TissueLevels
 from bids_synth.core.units import UNTOLD, Conversion
 from bids_synth.spatial.grid import Grid
 from bids_synth.spatial.volume import Volume, read_mask, read_volume

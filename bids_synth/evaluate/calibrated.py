@@ -6,9 +6,9 @@ from dataclasses import astuple, replace
 
 import numpy as np
 
-from bids_synth.core.levels import Curve, TissueLevels, level_curve
-from bids_synth.core.site import Site
 from bids_synth.core.synthetic import Synthetic
+from bids_synth.core.tissue.levels import Curve, TissueLevels, level_curve
+from bids_synth.core.tissue.site import Site
 from bids_synth.core.visit import Prepared
 from bids_synth.prepare.brain.levels import tissue_levels
 from bids_synth.spatial.itk import read_itk

@@ -14,9 +14,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from bids_synth.core.coverage import parts_of, shared_mask
-from bids_synth.core.levels import TissueLevels, levels_of
 from bids_synth.core.modality import MODALITIES
 from bids_synth.core.scale import Scale
+from bids_synth.core.tissue.levels import TissueLevels, levels_of
 from bids_synth.core.visit import Prepared
 from bids_synth.errors import ModelError, UsageError, VisitError
 from bids_synth.learn.baselines.linear import (

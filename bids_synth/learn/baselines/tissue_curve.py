@@ -8,8 +8,8 @@ from dataclasses import asdict
 import numpy as np
 import numpy.typing as npt
 
-from bids_synth.core.levels import TissueLevels, level_curve
 from bids_synth.core.scale import Scale
+from bids_synth.core.tissue.levels import TissueLevels, level_curve
 from bids_synth.core.visit import Prepared
 
 NAME = "tissue-curve"

@@ -11,11 +11,11 @@ from typing import Any
 
 from bids_synth.bids.raw.filters import read_filters
 from bids_synth.bids.raw.query import query
-from bids_synth.core.levels import levels_of
 from bids_synth.core.modality import MODALITIES
 from bids_synth.core.scale import Scale
 from bids_synth.core.settings import Settings
-from bids_synth.core.site import Donor, Site, site_of
+from bids_synth.core.tissue.levels import levels_of
+from bids_synth.core.tissue.site import Donor, Site, site_of
 from bids_synth.core.visit import Prepared, Visit
 from bids_synth.errors import BidsSynthError, VisitError
 from bids_synth.pipeline.prepare_visits import earlier, prepare_reduced

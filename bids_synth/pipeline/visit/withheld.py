@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from bids_synth.bids.raw.masks import MaskFinder
-from bids_synth.core.levels import levels_of
 from bids_synth.core.scale import Scale
 from bids_synth.core.settings import Settings
+from bids_synth.core.tissue.levels import levels_of
 from bids_synth.core.units import Conversion
 from bids_synth.core.visit import Prepared, Visit
 from bids_synth.errors import VisitError

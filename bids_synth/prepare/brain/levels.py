@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from bids_synth.core.levels import TissueLevels
+from bids_synth.core.tissue.levels import TissueLevels
 from bids_synth.prepare.brain.head_template import BLUR
 from bids_synth.prepare.brain.tissue import AIR, Maps, segment
 from bids_synth.spatial.grid import Affine, Grid, inverse

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bids_synth.core.levels import TissueLevels, levels_of
 from bids_synth.core.manifest import to_manifest
 from bids_synth.core.modality import MODALITIES, Modality
 from bids_synth.core.scale import Scale, fit_scale, white_matter_scale
 from bids_synth.core.settings import SkullStrip
+from bids_synth.core.tissue.levels import TissueLevels, levels_of
 from bids_synth.core.units import UNTOLD, Conversion
 from bids_synth.core.visit import Prepared, Visit
 from bids_synth.errors import VisitError

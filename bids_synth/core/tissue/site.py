@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bids_synth.core.levels import TissueLevels
 from bids_synth.core.scale import Scale, median_scale
+from bids_synth.core.tissue.levels import TissueLevels
 
 
 @dataclass(frozen=True)
