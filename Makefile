@@ -45,7 +45,7 @@ quality-stripped: setup
 # Hours; a second call goes on where the first was stopped.
 quality-real: setup
 	$(BIN)/python -m benchmarks quality --real work/quality-real --dataset $(STRIPPED) \
-		--page docs/quality-real.md
+		--page docs/out-of-the-box.md
 
 picture: setup
 	$(BIN)/python scripts/picture.py $(DEMO) docs/demo.png

@@ -80,3 +80,9 @@ def test_preparation_parameters_change_only_with_the_preparation() -> None:
     assert plain.preparation_parameters() == longer.preparation_parameters()
     assert plain.preparation_parameters() != coarser.preparation_parameters()
     assert plain.digest() != longer.digest()
+
+
+@pytest.mark.parametrize("key", ["fit.curve", "fit.noise"])
+def test_sources_are_not_bent_where_every_image_is_a_target_too(key: str) -> None:
+    with pytest.raises(RecipeError, match="no pairs"):
+        load_recipe("cyclegan-structure", {key: "0.1"})

@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.real.opening import opening
 from benchmarks.real.page import page
 from benchmarks.real.parts import Bench, lines, make
 from benchmarks.real.people import STUDIES
@@ -24,14 +25,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--dataset", type=Path, default=DATASET)
     parser.add_argument("--lines", nargs="+", choices=lines(), default=lines())
     parser.add_argument("--studies", nargs="+", choices=[*STUDIES], default=[*STUDIES])
-    parser.add_argument("--page", type=Path, help="(OUT/quality-real.md)")
-    parser.add_argument("--pictures", default="impute, 10 min", help="line that pictures show")
+    parser.add_argument("--page", type=Path, help="(OUT/out-of-the-box.md)")
+    parser.add_argument("--pictures", default="any-contrast", help="line that pictures show")
     options = parser.parse_args(arguments)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     options.out.mkdir(parents=True, exist_ok=True)
     bench = Bench(options.dataset.resolve(), options.out.resolve())
     make(bench, options.lines, options.studies)
-    page(bench, options.page or options.out / "quality-real.md", options.pictures)
+    path = options.page or options.out / "out-of-the-box.md"
+    page(bench, path, options.pictures)
+    opening(bench, path.parent / "images" / "opening.jpg")
 
 
 if __name__ == "__main__":

@@ -17,11 +17,14 @@ from benchmarks.real.fits import LINES, answers, fit
 from benchmarks.real.measures import lesions, measured, truth
 from benchmarks.real.people import STUDIES, name_of, others, prepare
 from benchmarks.real.rivals import RIVALS, Answers
+from benchmarks.real.shipped import at_site, shipped
 from bids_synth.core.visit import Prepared
 from bids_synth.spatial.volume import Volume
 
 RECIPE = "impute"
 """Whose preparation the rivals are given."""
+SHIPPED = {"any-contrast": shipped, "any-contrast at its site": at_site}
+"""The model that comes with the package, of which the part's study has been left out."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class Bench:
 
 def lines() -> list[str]:
     """Names of all lines, in the order of the table."""
-    return [*RIVALS, *(one.name for one in LINES)]
+    return [*RIVALS, *SHIPPED, *(one.name for one in LINES)]
 
 
 def make(bench: Bench, wanted: Sequence[str], studies: Sequence[str]) -> None:
@@ -70,7 +73,9 @@ def _make(bench: Bench, name: str, study: str) -> None:
     people = prepare(bench.dataset, bench.out, recipe)
     teaching, tested = ([people[p] for p in chosen] for chosen in (others(study), STUDIES[study]))
     began = time.perf_counter()
-    if line is None:
+    if name in SHIPPED:
+        found = SHIPPED[name](people, bench.out, study)
+    elif line is None:
         found = RIVALS[name](teaching, tested)
     else:
         folder = fit(line, bench.dataset, bench.out, others(study), study)

@@ -21,7 +21,6 @@ Answers = Iterator[tuple[str, Direction, Image]]
 SMOOTHINGS = (1, 2, 4, 8)
 SAMPLE = 100_000
 """Voxels of all teaching participants that one forest learns from."""
-PASSES = 40
 
 
 def baseline(name: str, teaching: Sequence[Prepared], tested: Sequence[Prepared]) -> Answers:
@@ -45,19 +44,8 @@ def line(teaching: Sequence[Prepared], tested: Sequence[Prepared]) -> Answers:
 
 
 def tissue_curve(teaching: Sequence[Prepared], tested: Sequence[Prepared]) -> Answers:
-    """Levels of this image's own three classes to those that the target has in others.
-
-    Only from one source. The classes are found in the source alone (three means), and the curve
-    is straight between and beyond their medians.
-    """
-    for direction in (d for d in DIRECTIONS if len(d[0]) == 1):
-        (source,), target = direction
-        wanted = np.mean([_levels(person, source, target) for person in teaching], axis=0)
-        for person in tested:
-            known = _levels(person, source, source)
-            image = _images(person)[source]
-            made = person.scales[target].invert(_straight(image, known, wanted))
-            yield person.visit.participant, direction, made * person.mask_image.array
+    """Levels of each source's own tissues to those that the target has in others."""
+    return baseline("tissue-curve", teaching, tested)
 
 
 def trees(teaching: Sequence[Prepared], tested: Sequence[Prepared]) -> Answers:
@@ -118,26 +106,3 @@ def _places(person: Prepared) -> list[npt.NDArray[np.float32]]:
     depth = ndimage.distance_transform_edt(inside)[inside]
     where = np.argwhere(inside).astype(np.float32)
     return [depth.astype(np.float32), *(where - where.mean(axis=0)).T]
-
-
-def _levels(person: Prepared, source: str, image: str) -> npt.NDArray[np.float64]:
-    """Medians of an image in the three classes of a source, in the order of the source's."""
-    images, inside = _images(person), person.mask_image.array > 0
-    values = ndimage.gaussian_filter(images[source], 0.7)[inside]
-    middles = np.percentile(values, [10, 45, 85])
-    for _ in range(PASSES):
-        classes = np.digitize(values, (middles[1:] + middles[:-1]) / 2)
-        middles = np.array([np.median(values[classes == n]) for n in range(3)])
-    shown = images[image][inside]
-    return np.array([np.median(shown[classes == n]) for n in range(3)], np.float64)
-
-
-def _straight(
-    image: Image, known: npt.NDArray[np.float64], wanted: npt.NDArray[np.float64]
-) -> Image:
-    slopes = np.diff(wanted) / np.diff(known)
-    ends = np.array([known[0] - 10, known[-1] + 10])
-    values = np.array([wanted[0] - 10 * slopes[0], wanted[-1] + 10 * slopes[-1]])
-    at = np.concatenate([ends[:1], known, ends[1:]])
-    result = np.interp(image, at, np.concatenate([values[:1], wanted, values[1:]]))
-    return np.asarray(result, np.float32)

@@ -137,6 +137,9 @@ class Recipe(Part):
                 problems.append("modalities: objective cycle-gan needs exactly two, both `either`")
             if self.inputs != self.sources:
                 problems.append("extras: objective cycle-gan sees one image and nothing beside it")
+            if self.fit.curve or self.fit.noise:
+                bend = "fit.curve, fit.noise: would bend targets too, as there are no pairs"
+                problems.append(f"{bend}; set them to 0")
         elif getattr(self.network, "knots", 0):
             problems.append("network.knots: is for recipes without pairs; leave it out")
         elif self.objective.empty:

@@ -59,7 +59,8 @@ class ContextPerceptron(nn.Module):
             every = available.repeat_interleave(voxels, dim=0)
             answer = self.at(images.flatten(0, 1), every).view(count, voxels, -1)
             return answer.transpose(1, 2)[..., None, None]
-        return torch.stack([self._whole(*pair) for pair in zip(images, available, strict=True)])
+        pairs = zip(images, available, strict=True)
+        return torch.stack([answers_of([self], *pair)[0] for pair in pairs])
 
     def at(self, read: torch.Tensor, available: torch.Tensor) -> torch.Tensor:
         """What is read around voxels (V, width), available (V, S) -> their values (V, T)."""
@@ -98,32 +99,7 @@ class ContextPerceptron(nn.Module):
         result.load_state_dict(state)
         return result
 
-    def _whole(self, images: torch.Tensor, available: torch.Tensor) -> torch.Tensor:
-        images = images.float() * available[:, None, None, None]
-        answer = images.new_zeros(self.targets, *images.shape[1:])
-        inside = (images != 0).any(dim=0)
-        if inside.any():
-            i, j, k = roomy_box(inside)
-            answer[:, i, j, k] = self._filled(images[:, i, j, k], inside[i, j, k], available)
-        return answer
-
-    def _filled(
-        self, images: torch.Tensor, inside: torch.Tensor, available: torch.Tensor
-    ) -> torch.Tensor:
-        """As `at`, without what is read of absent sources and would be multiplied by 0."""
-        there = available.nonzero()[:, 0]
-        around, added = Surroundings(images[there], inside), self._adding(there, available)
-        answer = images.new_zeros(self.targets, *inside.shape)
-        line = self.linear[subset_number(available[None])][0]
-        centre = slice(CENTRE * len(there), (CENTRE + 1) * len(there))
-        for part in torch.split(around.inside.nonzero(), TOGETHER):
-            read = around.at(part)
-            made = added(read) + functional.linear(read[:, centre], line[:, there], line[:, -1])
-            i, j, k = part.unbind(dim=1)
-            answer[:, i, j, k] = made.T.to(answer.dtype)
-        return answer
-
-    def _adding(
+    def adding(
         self, there: torch.Tensor, available: torch.Tensor
     ) -> Callable[[torch.Tensor], torch.Tensor]:
         """The body as a function of what is read of those sources that are there."""
@@ -134,6 +110,35 @@ class ContextPerceptron(nn.Module):
         weight = torch.cat([near, body.first.weight[:, count : count + SHARES]], dim=1)
         bias = body.first.bias + body.first.weight[:, count + SHARES :] @ available
         return lambda read: body.rest(functional.linear(read, weight, bias))
+
+
+def answers_of(
+    networks: Sequence[ContextPerceptron], images: torch.Tensor, available: torch.Tensor
+) -> torch.Tensor:
+    """What each of M networks makes of one visit, which is read once for all: (M, T, I, J, K).
+
+    images (S, I, J, K), available (S,). As `at` around every voxel, without what is read of
+    absent sources and would be multiplied by 0.
+    """
+    images = images.float() * available[:, None, None, None]
+    answer = images.new_zeros(len(networks), networks[0].targets, *images.shape[1:])
+    inside = (images != 0).any(dim=0)
+    if not inside.any():
+        return answer
+    i, j, k = roomy_box(inside)
+    there = available.nonzero()[:, 0]
+    around = Surroundings(images[there][:, i, j, k], inside[i, j, k])
+    box = answer[:, :, i, j, k]
+    added = [network.adding(there, available) for network in networks]
+    lines = [network.linear[subset_number(available[None])][0] for network in networks]
+    centre = slice(CENTRE * len(there), (CENTRE + 1) * len(there))
+    for part in torch.split(around.inside.nonzero(), TOGETHER):
+        read = around.at(part)
+        x, y, z = part.unbind(dim=1)
+        for n, (add, line) in enumerate(zip(added, lines, strict=True)):
+            made = add(read) + functional.linear(read[:, centre], line[:, there], line[:, -1])
+            box[n, :, x, y, z] = made.T.to(answer.dtype)
+    return answer
 
 
 class Perceptron(nn.Module):
