@@ -141,7 +141,11 @@ def scales(folder: Path) -> Iterator[str]:
         low, median, high = np.percentile(values, [0.5, 50, 99.5])
         sd = values.std()
         yield f"| {modality} | {low:.0f} | {median:.0f} | {high:.0f} | {sd:.0f} |"
-    yield "\nThe scale maps the two percentiles of the core of the mask to 0 and 1, and back.\n"
+    mask = prepared_mask(folder)
+    sidecar = mask.with_name(mask.name.replace(".nii.gz", ".json"))
+    levels = json.loads(sidecar.read_text("utf-8"))["Preparation"]["Levels"]
+    whites = " and ".join(f"{m} {levels[m]['white']:.0f}" for m in SOURCES)
+    yield f"\nWhite matter lies at {whites}: the scale maps it to 1 and 0 to 0, and back.\n"
 
 
 def model(folder: Path) -> Iterator[str]:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 import bids_synth
 from bids_synth.recipe.recipe import Recipe
 from bids_synth.recipe.sections.network import ContextPart
+from bids_synth.recipe.sections.preparation import PreparationPart
 
 _LIBRARIES = {
     "antspyx": "Registration (Avants et al., 2011, NeuroImage 54:2033)",
@@ -58,16 +59,26 @@ def _what(recipe: Recipe) -> str:
 
 def _preparation(recipe: Recipe, skull_strip: str) -> str:
     part = recipe.preparation
-    low, high = part.percentiles
     bias = " after N4 bias correction (Tustison et al., 2010)" if part.bias_correction else ""
     return (
         f"The images of each visit were registered to a reference, the first available of "
         f"{', '.join(recipe.reference)}, by a rigid transform that maximises mutual information "
         f"at {part.registration_spacing:g} mm, and resampled once{bias} to voxels of "
         f"{recipe.grid.spacing:g} mm. The {part.mask} mask was {_MASKS[skull_strip]}. Images in "
-        f"arbitrary units were scaled linearly so that percentiles {low:g} and {high:g} inside "
-        "the mask became 0 and 1; quantitative images by the fixed window of their unit."
+        f"arbitrary units were scaled linearly so that {scaled_to(part)}; quantitative images by "
+        "the fixed window of their unit."
     )
+
+
+def scaled_to(part: PreparationPart) -> str:
+    """What becomes 0 and 1 in images of arbitrary unit, in words."""
+    if part.scaling == "white-matter":
+        return (
+            "white matter, found by the tissue maps of the template and the image's own greys, "
+            "became 1 and 0 stayed"
+        )
+    low, high = part.percentiles
+    return f"percentiles {low:g} and {high:g} inside the mask became 0 and 1"
 
 
 def _model(recipe: Recipe) -> str:

@@ -159,10 +159,18 @@ def _preparation(prepared: Prepared) -> str:
         words.append("The mask was found in the reference scan.")
     words.append(
         f"All images were resampled once to a grid of {prepared.grid.spacing[0]:.3g} mm and "
-        f"scaled linearly, so that percentiles {LOW} and {HIGH} inside the mask (or the fixed "
-        "window of a quantitative image) became 0 and 1."
+        f"scaled linearly, so that {_scaled_to(prepared)}."
     )
     return " ".join(words)
+
+
+def _scaled_to(prepared: Prepared) -> str:
+    if prepared.levels:
+        return "white matter became 1 and 0 stayed"
+    return (
+        f"percentiles {LOW} and {HIGH} inside the mask (or the fixed window of a quantitative "
+        "image) became 0 and 1"
+    )
 
 
 def _synthesis(
@@ -184,6 +192,12 @@ def _synthesis(
             "The image is the mean over the model's networks, and the spread their standard "
             "deviation."
         )
+    words += [
+        f"White matter, grey matter and fluid of the {synthetic.modality} were brought to the "
+        f"levels of the real scans of {_listed([f'sub-{p}' for p in synthetic.donors])}."
+        for synthetic in synthetics
+        if synthetic.donors
+    ]
     if any(synthetic.real is not None for synthetic in synthetics):
         words.append(
             "Where a real image exists it was withheld from the model, resampled to that grid "
