@@ -138,7 +138,7 @@ def test_baselines_are_held_as_the_model_is(tmp_path_factory, weight: float):
         modalities=("T1w", "cbf"), sums={}, answer=lambda *_: np.array([weight, 0.0, 0.1])
     )
     gramian: Gramian = steep
-    baselines = Baselines({}, gramian, SimpleNamespace())
+    baselines = Baselines({}, gramian, SimpleNamespace(images={}))
     scale = fit_scale(MODALITIES["cbf"], np.empty(0))
     made = baselines.estimate("linear", prepared, "cbf", sources=["T1w"], scale=scale)
     assert made.array.min() == 0

@@ -183,7 +183,7 @@ def test_the_plan_for_machines_names_files_and_what_must_be_fetched(
     ]
     assert run_command(line) == 0
     plan = json.loads(capsys.readouterr().out)
-    assert plan["recipe"] == "impute"
+    assert plan["recipe"] == "any-contrast"
     one, two = plan["visits"]
     assert one == {
         "visit": "sub-01", "participant": "01", "session": None, "present": ["T1w", "T2w"],

@@ -21,6 +21,7 @@ from bids_synth.core.settings import OutputSpace
 from bids_synth.core.visit import Visit
 from bids_synth.evaluate.score import closed_form_image
 from bids_synth.learn.baselines.baselines import Baselines
+from bids_synth.learn.data.mean_image import empty_population
 from bids_synth.physics import formulas as physics
 from bids_synth.physics.visit_maps import HCT, O2SAT, compute
 from bids_synth.pipeline.visit.synthesize import VisitSynthesis
@@ -163,7 +164,7 @@ def test_the_validator_accepts_them(place):
 
 def test_the_baseline_is_the_closed_form(place):
     _, prepared, _ = place
-    baselines = Baselines({}, None, None)
+    baselines = Baselines({}, None, empty_population())
     found = baselines.estimate(
         "closed-form", prepared, "cmro2", sources=SOURCES, scale=Scale(7.0, 3.0)
     )
