@@ -45,7 +45,7 @@ def of(name: str) -> pytest.MarkDecorator:
 def planned(
     capfd: pytest.CaptureFixture[str], bids: Path, *options: str | Path
 ) -> tuple[int, dict[str, Any], str]:
-    """Exit code, rows of the plan by visit, and what was said beside it."""
+    """Exit code, rows of the plan by visit, and what was said of the dataset beside it."""
     folder = bids.parent
     job = [bids, folder / "out", "participant", "--dry-run", "--json", "-w", folder / "work"]
     capfd.readouterr()
@@ -53,7 +53,8 @@ def planned(
     said = capfd.readouterr()
     assert not (folder / "out").exists()
     rows = {row["visit"]: row for row in json.loads(said.out)["visits"]}
-    return code, rows, said.err
+    of_dataset = [line for line in said.err.splitlines() if "comes with bids_synth" not in line]
+    return code, rows, "\n".join(of_dataset)
 
 
 def line_of(text: str, *words: str) -> str:
