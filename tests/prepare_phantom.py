@@ -22,6 +22,8 @@ GREYS = {
     "FLAIR": (0.6, 0.8, 0.15, 0.1, 0.6),
 }
 """Brightness of white matter, grey matter, fluid, skull and scalp."""
+GAIN = 300.0
+"""What a brightness of 1 is in a scan."""
 MIDDLE = np.array([0.0, -18.0, 10.0])
 
 
@@ -80,7 +82,7 @@ def make_scan(
         volume.array * field + rng.normal(0, noise, grid.shape),
         rng.normal(0, noise, grid.shape),
     ]
-    result = np.hypot(*parts) * 300
+    result = np.hypot(*parts) * GAIN
     if stripped:
         result[air] = 0
     return volume.with_array(result.astype(np.float32))

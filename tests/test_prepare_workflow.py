@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from prepare_phantom import dice, make_scan, make_visit, motion, rms_error, truth_mask
+from prepare_phantom import GAIN, GREYS, dice, make_scan, make_visit, motion, rms_error, truth_mask
 
 from bids_synth.core.visit import Prepared, Scan, Visit
 from bids_synth.errors import UsageError, VisitError
@@ -113,9 +113,10 @@ def test_images_are_registered_unmasked_and_in_their_own_unit(done):
     deep = core(truth_mask(SPACING)) & inside
     assert np.corrcoef(truth[deep], still[deep])[0, 1] > 0.8
     assert truth[inside].mean() == pytest.approx(still[inside].mean(), rel=0.05)
-    t1w = read_volume(prepared.images["T1w"])
-    scaled = prepared.scales["T1w"].apply(t1w.array[core(read_mask(prepared.mask))])
-    assert np.percentile(scaled, [0.5, 99.5]) == pytest.approx([0, 1], abs=1e-3)
+    for modality, greys in (("T1w", GREYS["T1w"]), ("T2w", GREYS["T2w"])):
+        # Without N4 the phantom's shading moves what is white here and there.
+        white = prepared.scales[modality].apply(np.array([0.0, greys[0] * GAIN]))
+        assert white == pytest.approx([0, 1], abs=0.15), modality
 
 
 def test_the_reference_comes_back_voxel_by_voxel(done):

@@ -106,6 +106,6 @@ def test_one_modality_alone_is_refused_in_a_sentence(
     job = [broken(tmp_path / "raw"), tmp_path / "out", "participant", "--dry-run", "-m", *given]
     assert run_command([*map(str, job), "-w", str(tmp_path / "work")]) == 2
     said = capfd.readouterr().err
-    assert f"--modalities {' '.join(given)}: leaves recipe impute nothing to make" in said
+    assert f"--modalities {' '.join(given)}: leaves recipe any-contrast nothing to make" in said
     assert "T1w, T2w, PDw, FLAIR" in said
     assert "{" not in said

@@ -21,7 +21,7 @@ def with_space(space: dict) -> Recipe:
 @pytest.mark.parametrize(
     ("space", "told"),
     [
-        ({"fit.stepz": {"low": 1, "high": 2}}, r"tune\.fit\.stepz: .*unknown key; allowed: patch"),
+        ({"fit.stepz": {"low": 1, "high": 2}}, r"tune\.fit\.stepz: .*unknown key; allowed: start"),
         ({"fit.ema": {"low": 0.9, "high": 1.5}}, r"tune\.fit\.ema: .*less than 1, got 1\.5"),
         ({"fit.ema": {"low": 0.9, "high": 0.5}}, r"tune\.fit\.ema: low 0\.9 must be below"),
         ({"fit.ema": {"low": 0.0, "high": 0.5, "log": True}}, "log needs low above 0"),
