@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -122,27 +121,25 @@ def test_a_site_is_the_median_of_its_donors_whatever_their_gain() -> None:
     assert site_of([Donor("a", TissueLevels(NAN, 1, 1), Scale(0.0, 1.0))]) is None
 
 
-def test_an_image_takes_the_levels_of_the_site(
+def test_an_image_is_made_as_bright_as_the_site(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     person = make_visit(tmp_path, "a", modalities=("T1w", "T2w"), shape=(20, 20, 20))
-    own = TissueLevels(1.0, 0.7, 0.3)
+    own = TissueLevels(0.8, 0.7, 0.3)
     monkeypatch.setattr(module, "tissue_levels", lambda *_: own)
-    values = np.full(person.grid.shape, 0.85, np.float32)
-    made = Synthetic(
-        "T1w", ("T2w",), Volume(values, person.grid), Volume(values / 10, person.grid)
-    )
+    values = np.random.default_rng(0).uniform(0, 1, person.grid.shape).astype(np.float32)
+    image, doubt = (Volume(array, person.grid) for array in (values, values / 10))
+    made = Synthetic("T1w", ("T2w",), image, doubt)
     inside = person.mask_image.array > 0
     site = Site(TissueLevels(200.0, 150.0, 40.0), Scale(0.0, 200.0), ("b",))
     result = calibrated(made, person, site)
     assert result.donors == ("b",)
-    np.testing.assert_allclose(result.image.array[inside], 175.0, rtol=1e-5)
-    assert result.spread is not None
-    np.testing.assert_allclose(result.spread.array[inside], 0.085 * 50 / 0.3, rtol=1e-4)
+    np.testing.assert_allclose(result.image.array[inside], 250 * values[inside], rtol=1e-5)
     np.testing.assert_array_equal(result.image.array[~inside], values[~inside])
-    # Grey brighter than white on site, darker here: white matter alone says the gain.
-    turned = calibrated(made, person, replace(site, levels=TissueLevels(200.0, 260.0, 40.0)))
-    np.testing.assert_allclose(turned.image.array[inside], 170.0, rtol=1e-5)
+    assert result.spread is not None
+    np.testing.assert_allclose(result.spread.array[inside], 25 * values[inside], rtol=1e-5)
+    own = TissueLevels(NAN, NAN, NAN)
+    assert calibrated(made, person, site) is made
 
 
 def test_donors_are_the_first_whose_folders_name_the_modality(tmp_path: Path) -> None:

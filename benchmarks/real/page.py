@@ -46,9 +46,7 @@ participants.
 sources through the levels of white matter, grey matter and fluid, with no fit but of typical
 levels; *trees* boosted trees on twelve features of a voxel, one forest for each direction.
 *any-contrast* is the model that comes with the package, fitted by the same command without the
-study (shorter: 3000 steps, one network); *at its site* it is brought to the tissue levels of the
-study's other participant, as `participant` does where the dataset has real scans of what is made
-(the stroke study has one participant, and no other).
+study (shorter: 3000 steps, one network).
 """
 HIGH = 99.5
 

@@ -17,13 +17,13 @@ from benchmarks.real.fits import LINES, answers, fit
 from benchmarks.real.measures import lesions, measured, truth
 from benchmarks.real.people import STUDIES, name_of, others, prepare
 from benchmarks.real.rivals import RIVALS, Answers
-from benchmarks.real.shipped import at_site, shipped
+from benchmarks.real.shipped import shipped
 from bids_synth.core.visit import Prepared
 from bids_synth.spatial.volume import Volume
 
 RECIPE = "impute"
 """Whose preparation the rivals are given."""
-SHIPPED = {"any-contrast": shipped, "any-contrast at its site": at_site}
+SHIPPED = {"any-contrast": shipped}
 """The model that comes with the package, of which the part's study has been left out."""
 
 

@@ -37,7 +37,7 @@ class Synthetic:
     held: int = 0
     """Prepared voxels that were below what the unit can be, and hold that bound instead."""
     donors: tuple[str, ...] = ()
-    """Participants whose real scans gave the image its tissue levels; empty where none did."""
+    """Participants whose real scans gave the image its brightness; empty where none did."""
     verdict: Verdict | None = None
     """How far it may be trusted; None before it was judged."""
     real: Volume | None = None

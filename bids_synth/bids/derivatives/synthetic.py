@@ -141,8 +141,8 @@ def _calibration(synthetic: Synthetic) -> dict[str, Any]:
     if not synthetic.donors:
         return {}
     text = (
-        "white matter, grey matter and fluid were brought to the median levels of the "
-        f"{synthetic.modality} of these participants, straight between them"
+        f"multiplied so that white matter lies at its median level in the {synthetic.modality} of "
+        "these participants"
     )
     people = [f"sub-{donor}" for donor in synthetic.donors]
     return {"Calibration": {"Participants": people, "Description": text}}

@@ -193,8 +193,8 @@ def _synthesis(
             "deviation."
         )
     words += [
-        f"White matter, grey matter and fluid of the {synthetic.modality} were brought to the "
-        f"levels of the real scans of {_listed([f'sub-{p}' for p in synthetic.donors])}."
+        f"White matter of the {synthetic.modality} was brought to its level in the real scans of "
+        f"{_listed([f'sub-{p}' for p in synthetic.donors])}."
         for synthetic in synthetics
         if synthetic.donors
     ]
