@@ -14,13 +14,17 @@ from bids_synth.cli.main import run_command
 from bids_synth.cli.parser import build_parser
 from bids_synth.cli.resolve import resolve
 from bids_synth.core.settings import Settings
+from bids_synth.core.synthetic import Synthetic, Verdict
 from bids_synth.demo.dataset import make_demo
+from bids_synth.evaluate.judged import _with_weakness
+from bids_synth.learn.model.card import Weak
 from bids_synth.learn.model.model import load_model
 from bids_synth.pipeline.choose_model import model_folder, recipe_of
 from bids_synth.pipeline.start import start_of
 from bids_synth.recipe.embedded import DEFAULT, EMBEDDED, embedded_models
 from bids_synth.recipe.recipe import load_recipe
-from bids_synth.spatial.volume import read_volume
+from bids_synth.spatial.grid import Grid
+from bids_synth.spatial.volume import Volume, read_volume
 
 LARGEST = 8 * 2**20
 """Bytes of all models that come with the package."""
@@ -101,6 +105,33 @@ def test_impute_begins_from_its_weights_with_any_of_its_modalities(
     with caplog.at_level(logging.INFO):
         assert start_of(recipe.with_values({"grid.spacing": 2.0}), settings) is None
     assert "another grid or preparation" in caplog.text
+
+
+def by_direction(line: str) -> dict[str, float]:
+    """Affine-free PSNR of a line by direction, from the page of real participants."""
+    page = (Path(__file__).parents[1] / "docs/out-of-the-box.md").read_text("utf-8")
+    part = page.split("SSIM by direction:")[1].split("Participants")[0]
+    rows = [row.strip("| ").split(" | ") for row in part.strip().splitlines()]
+    own = next(row for row in rows if row[0] == line)
+    return {d: float(c.split(" / ")[0]) for d, c in zip(rows[0][1:], own[1:], strict=True)}
+
+
+def test_every_task_in_which_it_is_below_the_tissue_curve_is_for_review() -> None:
+    own, curve = by_direction("any-contrast"), by_direction("tissue curve")
+    below = {d for d in own if own[d] <= curve[d]}
+    weak = load_model(EMBEDDED / DEFAULT).card.weak
+    assert {f"{'+'.join(w.sources)}>{w.target}" for w in weak} == below
+
+
+def test_an_image_of_a_weak_task_is_for_review_and_says_why() -> None:
+    weak = Weak(target="FLAIR", sources=["T1w"], reason="It was not better")
+    none = Volume(np.zeros((2, 2, 2), np.float32), Grid((2, 2, 2), np.eye(4)))
+    passed = Verdict("pass")
+    made = Synthetic("FLAIR", ("T1w",), none, None)
+    assert _with_weakness(passed, made, [weak]) == Verdict("review", ("It was not better",))
+    assert _with_weakness(Verdict("fail", ("x",)), made, [weak]).level == "fail"
+    other = Synthetic("FLAIR", ("T1w", "T2w"), none, None)
+    assert _with_weakness(passed, other, [weak]) is passed
 
 
 def test_list_models_names_it(capsys: pytest.CaptureFixture[str]) -> None:

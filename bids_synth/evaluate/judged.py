@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from bids_synth.core.synthetic import Synthetic
+from bids_synth.core.synthetic import Synthetic, Verdict
 from bids_synth.core.visit import Prepared
 from bids_synth.evaluate.verdict import judge
 from bids_synth.learn.data.training_statistics import figures
+from bids_synth.learn.model.card import Weak
 from bids_synth.learn.model.model import Model
 
 
@@ -29,4 +31,18 @@ def judged(synthetic: Synthetic, prepared: Prepared, model: Model) -> Synthetic:
     region = model.recipe.preparation.mask
     if region == "head":
         quality.pop("mask_volume", None)  # The limits of the verdict are those of a brain.
-    return replace(synthetic, verdict=judge(quality, ranges, spread, region=region))
+    verdict = judge(quality, ranges, spread, region=region)
+    return replace(synthetic, verdict=_with_weakness(verdict, synthetic, model.card.weak))
+
+
+def _with_weakness(verdict: Verdict, synthetic: Synthetic, weak: Sequence[Weak]) -> Verdict:
+    """No `pass` for a task in which the model was not better than a plain answer."""
+    told = [
+        one.reason
+        for one in weak
+        if one.target == synthetic.modality and {*one.sources} == {*synthetic.sources}
+    ]
+    if not told:
+        return verdict
+    level = "review" if verdict.level == "pass" else verdict.level
+    return Verdict(level, (*verdict.reasons, *told))

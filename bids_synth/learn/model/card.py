@@ -89,6 +89,15 @@ class StartEntry(FileEntry):
     member: int = Field(ge=0)
 
 
+class Weak(Entry):
+    """A task in which a model was not better than a plain answer."""
+
+    target: Name
+    sources: list[Name] = Field(min_length=1, max_length=32)
+    reason: Line
+    """What was measured, in one sentence: every such image is for review, and says so."""
+
+
 class Card(Entry):
     """What a model is, what it was fitted on and which files it consists of."""
 
@@ -129,6 +138,8 @@ class Card(Entry):
     """Hashed fingerprints of all scans of these participants; empty in older models."""
     ancestors: list[Origin] = Field(default_factory=list)
     """Of every model that the fit began from (`--init-from`), the nearest first."""
+    weak: list[Weak] = Field(default_factory=list, max_length=400)
+    """Tasks in which it was not better than a plain answer, as far as somebody has looked."""
     ranges: dict[str, Range]
     """Figures of the training visits, for out-of-distribution checks."""
     libraries: dict[str, Line]
