@@ -278,3 +278,24 @@ def test_a_narrowed_network_answers_as_the_whole_one_without_the_rest(
         wanted = whole.at(read, every)[:, kept]
         given_few = few.at(torch.cat([own, read[:, VALUES * 3 :]], dim=1), there)
     torch.testing.assert_close(given_few, wanted)
+
+
+def test_a_fit_from_other_weights_has_its_own_dropout_and_order(tmp_path: Path) -> None:
+    """The order of modalities is the network's; a recipe that differs in it gets its own."""
+    roles = dict.fromkeys(("T1w", "T2w"), "either")
+    first = context(fit__steps=1, network__dropout=0.1, modalities=roles)
+    other = context(
+        fit__steps=1, fit__learning_rate=1e-12, network__dropout=0.4,
+        modalities=dict(reversed(roles.items())),
+    )  # fmt: skip
+    people = [noisy_visit(tmp_path, p) for p in "abe"]
+    fit = {"seed": 1, "device": "cpu", "quiet": True, "work": tmp_path / "w"}
+    old = fit_model(first, people, toy_split("ab"), minus_error, folder=tmp_path / "old", **fit)
+    new = fit_model(
+        other, people, toy_split("ab"), minus_error, folder=tmp_path / "new",
+        init_from=old.folder, **fit,
+    )  # fmt: skip
+    one, two = old.networks()[0], new.networks()[0]
+    assert two.body.drop.p == 0.4
+    torch.testing.assert_close(two.body.last.bias, one.body.last.bias.flip(0))
+    torch.testing.assert_close(two.linear[1], one.linear[2].flip(0)[:, [1, 0, 2]])

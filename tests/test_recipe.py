@@ -86,3 +86,8 @@ def test_preparation_parameters_change_only_with_the_preparation() -> None:
 def test_sources_are_not_bent_where_every_image_is_a_target_too(key: str) -> None:
     with pytest.raises(RecipeError, match="no pairs"):
         load_recipe("cyclegan-structure", {key: "0.1"})
+
+
+def test_white_matter_is_not_looked_for_in_a_whole_head() -> None:
+    with pytest.raises(RecipeError, match="set mask to brain"):
+        load_recipe("impute", {"preparation.mask": "head"})

@@ -24,7 +24,7 @@ def calibrated(synthetic: Synthetic, prepared: Prepared, site: Site) -> Syntheti
     white = tissue_levels(synthetic.image, inside, read_itk(prepared.template)).white
     if not (np.isfinite(white) and white > 0):
         return synthetic
-    gain = np.float32(site.levels.white / white)
+    gain = np.float32(site.white / white)
     image = np.where(inside, synthetic.image.array * gain, synthetic.image.array)
     spread = synthetic.spread
     if spread is not None:

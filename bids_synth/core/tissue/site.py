@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,8 +26,8 @@ class Donor:
 class Site:
     """What a synthetic image of a modality is brought to, to look as the scanner's own."""
 
-    levels: TissueLevels
-    """In the unit of the scans."""
+    white: float
+    """Level of white matter, in the unit of the scans."""
     scale: Scale
     """Of those scans: what scaled numbers mean in their unit."""
     donors: tuple[str, ...]
@@ -35,26 +35,10 @@ class Site:
 
 
 def site_of(donors: Sequence[Donor]) -> Site | None:
-    """The typical levels of some donors; None where nobody has any.
-
-    Gains differ from scan to scan, so that the levels are the median of white matter and, against
-    it, the medians of the others.
-    """
+    """The median of some donors; None where nobody has white matter."""
     known = [d for d in donors if np.isfinite(d.levels.white) and d.levels.white > 0]
     if not known:
         return None
     white = float(np.median([d.levels.white for d in known]))
-    grey, fluid = (_typical(known, name) for name in ("grey", "fluid"))
-    levels = TissueLevels(white, white * grey, white * fluid)
     names = tuple(d.participant for d in known)
-    return Site(levels, median_scale([d.scale for d in known]), names)
-
-
-def _typical(donors: Sequence[Donor], tissue: str) -> float:
-    shares = [getattr(d.levels, tissue) / d.levels.white for d in donors]
-    there = [share for share in shares if np.isfinite(share)]
-    return float(np.median(there)) if there else float("nan")
-
-
-Donors = Mapping[str, Sequence[Donor]]
-"""Modality -> its donors."""
+    return Site(white, median_scale([d.scale for d in known]), names)

@@ -34,7 +34,8 @@ from bids_synth.learn.fit.selection import Score
 from bids_synth.learn.fit.unpaired_score import choose_selection
 from bids_synth.learn.model.export import Fitted, export, member_name, population_scales
 from bids_synth.learn.model.model import Model, load_model
-from bids_synth.learn.networks import Quantiles, network_parameters
+from bids_synth.learn.model.size_limits import empty_network
+from bids_synth.learn.networks import Quantiles, laid_out, network_parameters
 from bids_synth.learn.networks.context import ContextPerceptron
 from bids_synth.recipe.recipe import Recipe
 from bids_synth.system.locks import exclusive
@@ -241,19 +242,28 @@ def _network_of(model: Model, member: Member) -> nn.Module:
     """A network of a model, with fewer modalities where the recipe has fewer."""
     recipe, other = member.recipe, model.recipe
     networks = model.networks()
-    network = networks[member.number % len(networks)].requires_grad_(requires_grad=True)
-    if (other.modalities, built(other)) == (recipe.modalities, built(recipe)):
-        return network
-    narrow = {*recipe.inputs} <= {*other.inputs} and {*recipe.targets} <= {*other.targets}
-    if isinstance(network, ContextPerceptron) and built(other) == built(recipe) and narrow:
+    begun = networks[member.number % len(networks)]
+    alike = built(other) == built(recipe)
+    within = {*recipe.inputs} <= {*other.inputs} and {*recipe.targets} <= {*other.targets}
+    if alike and (other.inputs, other.targets) == (recipe.inputs, recipe.targets):
+        return _with_weights_of(begun, recipe)
+    if alike and within and isinstance(begun, ContextPerceptron):
         sources = [other.inputs.index(name) for name in recipe.inputs]
-        return network.narrowed(sources, [other.targets.index(name) for name in recipe.targets])
+        targets = [other.targets.index(name) for name in recipe.targets]
+        return _with_weights_of(begun.narrowed(sources, targets), recipe)
     message = (
         f"--init-from {model.folder}: its modalities and network "
         f"({', '.join(other.modalities)}; {other.network}) are not those of "
         f"the recipe ({', '.join(recipe.modalities)}; {recipe.network})"
     )
     raise ModelError(message)
+
+
+def _with_weights_of(begun: nn.Module, recipe: Recipe) -> nn.Module:
+    """The recipe's own network, with its own dropout, and the weights of another."""
+    network = empty_network(recipe)
+    network.load_state_dict(begun.state_dict(), assign=True)
+    return laid_out(network, recipe).requires_grad_(requires_grad=True)
 
 
 def built(recipe: Recipe) -> dict[str, Any]:

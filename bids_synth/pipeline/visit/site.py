@@ -57,8 +57,10 @@ class SiteLevels:
     def _find(self, target: str) -> list[Donor]:
         names = having(self.settings.dataset, target, DONORS)
         visits: list[Visit] = []
-        with suppress(BidsSynthError):
+        try:
             visits = self._visits(names, target) if names else []
+        except BidsSynthError as error:
+            LOG.warning("how bright a %s is here is not known: %s", target, error)
         known = read_json_object(self._file) or {}
         keys = self._keys(visits, target)
         lacking = [v for v in visits if v.label in keys and keys[v.label] not in known]
@@ -113,7 +115,9 @@ class SiteLevels:
         rest = [_alone(visit, target) for visit in visits if visit.label not in there]
         if rest:
             LOG.info("looking at the %s of %d participant(s)", target, len(rest))
-        prepared, _ = prepare_reduced(rest, self.recipe, self.settings)
+        prepared, problems = prepare_reduced(rest, self.recipe, self.settings)
+        for problem in problems:
+            LOG.warning("its %s does not say how bright tissue is: %s", target, problem)
         return [*ready, *prepared.values()]
 
 
@@ -139,16 +143,12 @@ def _measured(prepared: Prepared, target: str) -> dict[str, Any]:
 def having(dataset: Path, target: str, most: int) -> list[str]:
     """Labels of the first participants in whose folders lies a file named as this modality."""
     found: list[str] = []
-    for folder in list(_folders(dataset))[:LOOKED_AT]:
+    for folder in sorted(dataset.glob("sub-*"))[:LOOKED_AT]:
         if len(found) == most:
             break
-        if any(_named(folder, target)):
+        if folder.is_dir() and any(_named(folder, target)):
             found.append(folder.name.removeprefix("sub-"))
     return found
-
-
-def _folders(dataset: Path) -> Iterator[Path]:
-    yield from sorted(path for path in dataset.glob("sub-*") if path.is_dir())
 
 
 def _named(folder: Path, target: str) -> Iterator[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from bids_synth.recipe.sections.base import MOST_NAMES, Part
 
@@ -43,6 +43,13 @@ class PreparationPart(Part):
     numbers in all participants; a network whose answers end at 0 and 1 needs the ends."""
     log: tuple[str, ...] = Field((), max_length=MOST_NAMES)
     """Modalities of which the logarithm is scaled."""
+
+    @model_validator(mode="after")
+    def _white_matter_lies_in_brains(self) -> PreparationPart:
+        if self.scaling == "white-matter" and self.mask != "brain":
+            message = "scaling: white matter is looked for in a brain mask; set mask to brain"
+            raise ValueError(message)
+        return self
 
     @field_validator("percentiles")
     @classmethod
