@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from training.anatomy import CLASSES, SURFACE, read_anatomy, structure_of
+from bids_synth.segmentation.network import CLASSES
+from training.anatomy import SURFACE, read_anatomy, structure_of
 from training.drawing import Contrast, Drawing, draw
 from training.scanner import FINE, Window, place, render, shares_of
 

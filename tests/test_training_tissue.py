@@ -9,8 +9,8 @@ from drawn_heads import ball
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bids_synth.segmentation.network import TissueNetwork, into_blocks, out_of_blocks
 from training import tissue
-from training.network import TissueNetwork, into_blocks, out_of_blocks
 from training.scanner import Window
 from training.tissue import Plan, begin, loss_of, rate_of, seconds, step
 

@@ -9,8 +9,8 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
-CLASSES = ("background", "head", "csf", "grey", "white")
-"""What the tissue network tells apart, in the order of its maps."""
+from bids_synth.segmentation.network import CLASSES
+
 HEAD = 500
 """Labels above it are structures of the head around the brain, as SynthSeg numbers them."""
 SURFACE = "surface fluid"

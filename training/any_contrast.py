@@ -2,8 +2,8 @@
 
     python -m training.any_contrast DATASET OUT [--without STUDY] [--set KEY=VALUE] [--ship]
 
-DATASET is the BIDS dataset of the five participants without skull. A second call goes on where the
-first was stopped.
+DATASET is the BIDS dataset of the five participants without skull; label maps of heads, from which
+others are simulated, lie beside it. A second call goes on where the first was stopped.
 """
 
 from __future__ import annotations
@@ -17,20 +17,29 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import nibabel as nib
+import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from benchmarks.real.people import STUDIES, everybody, others, prepare, split_file
 from bids_synth.core.visit import Prepared
 from bids_synth.spatial.volume import sha256_of, write_text
+from training.anatomy import read_anatomy
 from training.density import CONTRASTS, density_image
+from training.simulation import cropped, simulate
 
 RECIPE = Path(__file__).with_name("any_contrast.toml")
 NAME = "any-contrast"
+SEED = 100
+"""Of the first simulated head."""
 PACKAGE = Path(__file__).parents[1] / "bids_synth" / "models" / NAME
-DATASET = "Five participants of three studies, T1w, T2w and FLAIR"
+LABELS = "labels"
+"""Folder of label maps, beside the dataset."""
+SIMULATED = 12
+"""Heads that are simulated: as many as there are sessions of real ones, and two more."""
+DATASET = "Five participants of three studies, T1w, T2w and FLAIR, and simulated heads"
 LICENCE = (
     "Apache-2.0. Learned from: VolumeRenderingData (MIT); open_ms_data, Lesjak et al. (CC BY); "
-    "TCIA TCGA-LGG (CC BY 3.0)"
+    "TCIA TCGA-LGG (CC BY 3.0); label maps of SynthSeg (Apache-2.0)"
 )
 WEAK = (
     {
@@ -68,6 +77,26 @@ def dataset_of(people: dict[str, Prepared], folder: Path) -> Path:
                 made = 1000 * density_image(images, prepared.levels, inside)
                 nib.save(nib.Nifti1Image(made, prepared.grid.affine), target)
     return folder
+
+
+def simulated(labels: Path, folder: Path) -> list[str]:
+    """Add participants of whom only the label map is real; made once, named by their number."""
+    maps = sorted(labels.rglob("*.nii.gz"))
+    people = [f"sim{number + 1:02d}" for number in range(SIMULATED)]
+    for number, person in enumerate(people):
+        place = folder / f"sub-{person}" / "anat"
+        if place.is_dir():
+            continue
+        anatomy = read_anatomy(maps[number % len(maps)])
+        visit = cropped(simulate(anatomy, seed=SEED + number))
+        part = folder / f"sub-{person}.part"
+        part.mkdir(parents=True, exist_ok=True)
+        for modality, image in visit.images.items():
+            file = part / f"sub-{person}_{modality}.nii.gz"
+            nib.save(nib.Nifti1Image((1000 * image).astype(np.uint16), np.eye(4)), file)
+        place.parent.mkdir()
+        part.rename(place)
+    return people
 
 
 def fit(
@@ -116,7 +145,8 @@ def main() -> None:
     chosen = parser.parse_args()
     people = prepare(chosen.dataset, chosen.out, "impute")
     dataset = dataset_of(people, chosen.out / "bids")
-    teaching = others(chosen.without) if chosen.without else everybody()
+    drawn = simulated(chosen.dataset.parent / LABELS, dataset)
+    teaching = [*(others(chosen.without) if chosen.without else everybody()), *drawn]
     words = f"without-{chosen.without}" if chosen.without else "everybody"
     model = fit(dataset, chosen.out, teaching, words, chosen.set)
     if chosen.ship:

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial.transform import Rotation
 
-from training.anatomy import CLASSES, SURFACE, Anatomy
+from bids_synth.segmentation.network import CLASSES
+from training.anatomy import SURFACE, Anatomy
 
 Floats = npt.NDArray[np.float32]
 TYPICAL = {

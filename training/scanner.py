@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from training.anatomy import CLASSES, SURFACE, Anatomy
+from bids_synth.segmentation.network import CLASSES
+from training.anatomy import SURFACE, Anatomy
 from training.drawing import Contrast, Drawing, Lesion
 
 FINE = 2

@@ -12,7 +12,7 @@ from bids_synth.cli.habits import MEGABYTES, Parser, Size
 AGGREGATED = 4
 """Sessions above which every one has a page of its own, as in fMRIPrep."""
 DEBUG = ("pdb", "all")
-SKULL_STRIP = ("auto", "template", "synthstrip", "hd-bet", "skip")
+SKULL_STRIP = ("auto", "network", "template", "synthstrip", "hd-bet", "skip")
 
 
 def build_parser() -> argparse.ArgumentParser:

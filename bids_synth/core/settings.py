@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-SkullStrip = Literal["auto", "template", "synthstrip", "hd-bet", "skip"]
+SkullStrip = Literal["auto", "network", "template", "synthstrip", "hd-bet", "skip"]
 Level = Literal["participant", "group"]
 
 

@@ -73,6 +73,18 @@ _CHECKS = {
         "the {} looks unlike those that the model learned from: skewness of its brightness",
         floor=0.25,
     ),
+    "level_grey": _Check(
+        "the {} has another contrast than those that the model learned from: grey against white "
+        "matter", floor=0.07,
+    ),
+    "level_fluid": _Check(
+        "the {} has another contrast than those that the model learned from: fluid against white "
+        "matter", floor=0.20,
+    ),
+    "voxel": _Check(
+        "the {} is coarser than those that the model learned from: its voxels are as long as",
+        floor=0.4, side=1, digits=1, unit=" mm",
+    ),
     "spread": _Check(
         "the networks disagree about this image: mean spread as a fraction of its range",
         floor=0.01, side=1, review=(0.0, 0.10), fail=(0.0, 0.25), digits=3,
@@ -94,7 +106,8 @@ def judge(
     information, 1 to 2), `coverage_<modality>` and `synthesised` (shares of the mask, which is
     that of a `region`), `template_correlation`, `mask_volume` (ml, brain masks only) and
     `intensity_mean_<modality>`, `intensity_sd_<modality>`, `intensity_skewness_<modality>`
-    of scaled values inside the mask. `spread` is the mean standard deviation over the
+    of scaled values inside the mask, `level_grey_<modality>` and `level_fluid_<modality>` against
+    white matter, `voxel_<modality>` (mm). `spread` is the mean standard deviation over the
     networks inside the mask, divided by the gain of the target's scale; None with one network.
     A figure without a training range is held to the absolute limits alone.
     ValueError for a figure that no check knows: a check must not be skipped in silence.

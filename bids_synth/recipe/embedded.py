@@ -18,4 +18,5 @@ def embedded_models() -> dict[str, Path]:
     >>> DEFAULT in embedded_models()
     True
     """
-    return {folder.name: folder for folder in sorted(EMBEDDED.glob("*")) if folder.is_dir()}
+    folders = (path.parent for path in sorted(EMBEDDED.glob("*/recipe.toml")))
+    return {folder.name: folder for folder in folders}

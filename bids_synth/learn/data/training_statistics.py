@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from bids_synth.core.coverage import within
+from bids_synth.core.tissue.levels import TissueLevels
 from bids_synth.core.visit import Prepared
 from bids_synth.learn.data.array_cache import scaled_image
+from bids_synth.spatial.volume import read_grid
 
 _OF_ONE = ("registration_", "coverage_")
 """Beginnings of the quality figures that are of one modality each."""
@@ -29,8 +31,9 @@ def figures(prepared: Prepared, modalities: Sequence[str]) -> dict[str, float]:
     """Simple figures of a visit: its quality values, and mean, SD and skewness of each image.
 
     Named as in `Prepared.quality`, and `intensity_<mean|sd|skewness>_<modality>` of the scaled
-    values inside the mask, where they were acquired; registration and coverage only of
-    `modalities`.
+    values inside the mask, where they were acquired; `level_<grey|fluid>_<modality>` of its
+    tissues against white matter, where they are known; `voxel_<modality>`, the longest edge of
+    its voxels as scanned, mm. Registration and coverage only of `modalities`.
     """
     result = {
         name: float(value)
@@ -45,7 +48,21 @@ def figures(prepared: Prepared, modalities: Sequence[str]) -> dict[str, float]:
         result[f"intensity_mean_{modality}"] = float(mean)
         result[f"intensity_sd_{modality}"] = sd
         result[f"intensity_skewness_{modality}"] = float((((values - mean) / sd) ** 3).mean())
+        result[f"voxel_{modality}"] = max(read_grid(prepared.visit.scans[modality].path).spacing)
+        result |= level_figures(modality, prepared.levels.get(modality))
     return result
+
+
+def level_figures(modality: str, levels: TissueLevels | None) -> dict[str, float]:
+    """Grey matter and fluid against white matter, as figures of a modality.
+
+    >>> level_figures("T2w", TissueLevels(white=2.0, grey=3.0, fluid=float("nan")))
+    {'level_grey_T2w': 1.5}
+    """
+    if levels is None or not levels.white > 0:
+        return {}
+    shares = {"grey": levels.grey / levels.white, "fluid": levels.fluid / levels.white}
+    return {f"level_{t}_{modality}": share for t, share in shares.items() if np.isfinite(share)}
 
 
 def training_ranges(training: Sequence[Mapping[str, float]]) -> dict[str, Range]:

@@ -1,4 +1,5 @@
-"""Find the brain: by another pipeline's mask, an image without skull, a tool or the template."""
+"""Find the brain: by another pipeline's mask, an image without skull, the network, a tool or the
+template."""
 
 from __future__ import annotations
 
@@ -6,11 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
+from bids_synth.core.modality import MODALITIES
 from bids_synth.core.settings import SkullStrip
 from bids_synth.errors import VisitError
 from bids_synth.prepare.brain.external import strip_with_tool
 from bids_synth.prepare.brain.given_mask import fitting_mask
-from bids_synth.prepare.brain.region import brain_of_stripped, head_mask, is_stripped
+from bids_synth.prepare.brain.network_mask import mask_by_network
+from bids_synth.prepare.brain.region import BRAIN_ML, brain_of_stripped, head_mask, is_stripped
 from bids_synth.prepare.brain.template_mask import align_brain, mask_by_template
 from bids_synth.spatial.grid import Affine, inverse
 from bids_synth.spatial.resample import resample
@@ -41,6 +46,7 @@ def find_brain(
     reference: Volume,
     path: Path,
     *,
+    modality: str,
     option: SkullStrip,
     region: Literal["brain", "head"],
     mask_file: Path | None,
@@ -49,11 +55,13 @@ def find_brain(
     """The mask of a reference scan and its affine to the template.
 
     `auto` takes `mask_file` (a mask in the scan's space) where it fits the scan, else recognises
-    an image without skull, else uses the template. `skip` takes the head. Raises VisitError
-    where nothing is found.
+    an image without skull, else uses the network where the scan is of magnetic resonance and it
+    sees a brain, else the template. `skip` takes the head. Raises VisitError where nothing is
+    found.
     """
     stripped, template = is_stripped(reference), None
     fitting, notes = _of_file(mask_file, reference) if option == "auto" else (None, ())
+    brain: Volume | None
     if option in ("synthstrip", "hd-bet"):
         brain = resample(strip_with_tool(path, option), reference.grid, order=0)
     elif fitting is not None:
@@ -63,7 +71,8 @@ def find_brain(
     elif option == "skip":
         brain = head_mask(reference)
     else:
-        brain = None
+        brain, more = _of_head(reference, path, option, modality)
+        notes = (*notes, *more)
     if brain is None:
         brain, template = mask_by_template(reference, seed=seed)
     mask = head_mask(reference) if region == "head" else brain
@@ -75,6 +84,20 @@ def find_brain(
     alike = resample(template_t1w(), reference.grid, transform=inverse(template))
     agreement = correlation(reference.array, alike.array, brain.array)
     return Brain(mask, template, stripped, agreement, notes)
+
+
+def _of_head(
+    reference: Volume, path: Path, option: SkullStrip, modality: str
+) -> tuple[Volume | None, tuple[str, ...]]:
+    """The brain that the network sees in a whole head; None where the template is to find it."""
+    if option == "template" or MODALITIES[modality].datatype != "anat":
+        return None, ()
+    brain = mask_by_network(reference)
+    ml = float(brain.array.sum()) * abs(np.linalg.det(reference.grid.affine[:3, :3])) / 1000
+    if option == "network" or BRAIN_ML[0] <= ml <= BRAIN_ML[1]:
+        return brain, ()
+    seen = f"{path}: the tissue network sees a brain of {ml:.0f} ml; the template finds it instead"
+    return None, (seen,)
 
 
 def _of_file(path: Path | None, reference: Volume) -> tuple[Volume | None, tuple[str, ...]]:

@@ -21,9 +21,14 @@ _LIBRARIES = {
     "nibabel": "Images (Brett et al., doi:10.5281/zenodo.591597)",
     "nilearn": "The MNI152 template (Fonov et al., 2011, NeuroImage 54:313)",
 }
+_NETWORK = (
+    "found by the tissue network of bids_synth, fitted on heads drawn from label maps (after "
+    "Billot et al., 2023, Med Image Anal 86:102789)"
+)
 _MASKS = {
     "auto": "taken from existing derivatives or from images without skull where there were such, "
-    "and otherwise found with the MNI152 template",
+    f"and otherwise {_NETWORK}",
+    "network": _NETWORK,
     "template": "found with the MNI152 template",
     "synthstrip": "found by SynthStrip (Hoopes et al., 2022, NeuroImage 260:119474)",
     "hd-bet": "found by HD-BET (Isensee et al., 2019, Hum Brain Mapp 40:4952)",

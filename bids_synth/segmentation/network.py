@@ -6,8 +6,8 @@ import torch
 from monai.networks.nets import BasicUNet
 from torch import nn
 
-from training.anatomy import CLASSES
-
+CLASSES = ("background", "head", "csf", "grey", "white")
+"""What it tells apart, in the order of its maps."""
 BLOCK = 2
 FEATURES = (24, 32, 64, 64, 64, 24)
 

@@ -1,0 +1,1 @@
+"""Segmentation: the tissues of a head, in any contrast, by a network."""
