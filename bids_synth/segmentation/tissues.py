@@ -28,6 +28,8 @@ WINDOW = (160.0, 192.0, 160.0)
 """Edges, mm, of what is looked at closely, around the brain: as the network learned."""
 MULTIPLE = 32
 """Sides of what the network sees: two to the number of its halvings, the first one included."""
+LEAST = 64
+"""The shortest of these sides: one voxel alone has no norm."""
 LOW, HIGH, MOST = 1.0, 99.5, 50_000
 """Percentiles that become 0 and 1, from so many voxels."""
 
@@ -91,7 +93,7 @@ def normalized(image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 def _shares(network: torch.nn.Module, image: Volume) -> Tissues:
     """What the network says of an image, all sides of which are padded with its background."""
     greys = torch.from_numpy(normalized(image.array))[None, None]
-    pads = [-n % MULTIPLE for n in image.grid.shape]
+    pads = [max(LEAST - n, -n % MULTIPLE) for n in image.grid.shape]
     ends = [end for n in reversed(pads) for end in (0, n)]
     padded = torch.nn.functional.pad(greys, ends)
     with torch.inference_mode():

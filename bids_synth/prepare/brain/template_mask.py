@@ -45,7 +45,7 @@ def mask_by_template(volume: Volume, *, seed: int) -> tuple[Volume, Affine]:
     affine = fit_affine(volume, align_head(volume, seed=seed), seed=seed)
     grid = _around_brain(volume.grid, affine)
     tissue, alone, inside = _tissue(volume, grid, None, back=inverse(affine))
-    brain = _brain(tissue[0] + tissue[1], alone, inside, grid.spacing[0])
+    brain = matter_mask(tissue[0] + tissue[1], alone, inside, grid.spacing[0])
     smooth = Volume(ndimage.gaussian_filter(brain.astype(np.float32), 0.7), grid)
     fine = resample(smooth, volume.grid)
     return fine.with_array(solid(fine.array > 0.5).astype(np.uint8)), affine
@@ -109,7 +109,7 @@ def align_brain(reference: Volume, brain: Volume, *, seed: int) -> Affine:
     return register(fixed, moving, AFFINE, start=start, seed=seed).linear
 
 
-def _brain(
+def matter_mask(
     matter: npt.NDArray[np.float32],
     alone: npt.NDArray[np.float32],
     inside: npt.NDArray[np.float32],
