@@ -190,3 +190,24 @@ def test_a_verdict_has_reasons_exactly_when_it_is_not_pass(quality):
 def test_a_figure_without_a_check_is_refused_not_skipped():
     with pytest.raises(ValueError, match="no check knows the figure 'time'"):
         judge({"time": 1.0}, {}, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "usual", "odd", "words"),
+    [
+        # Clinical slices against the 1 mm that a model learned from.
+        ("voxel_T2w", 1.2, 4.5, "4.5 mm (expected at most 3.0 mm)"),
+        # A T1w in place of a T2w; fluid that was not nulled in a FLAIR.
+        ("level_grey_T2w", 1.35, 0.75, "grey against white matter 0.75"),
+        ("level_fluid_FLAIR", 0.6, 2.4, "fluid against white matter 2.40"),
+    ],
+)
+def test_what_the_model_did_not_learn_from_is_told(name, usual, odd, words):
+    learned = {
+        "voxel_T2w": (1.0, 0.0), "level_grey_T2w": (1.33, 0.05), "level_fluid_FLAIR": (0.55, 0.1),
+    }  # fmt: skip
+    assert judge({name: usual}, learned, None).level == "pass"
+    verdict = judge({name: odd}, learned, None)
+    assert verdict.level != "pass"
+    assert any(words in reason for reason in verdict.reasons)
+    assert judge({name: 0.8}, {"voxel_T2w": (1.0, 0.0)}, None).level == "pass", "finer is no fault"

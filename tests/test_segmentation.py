@@ -11,10 +11,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prepare_phantom import make_scan, motion, truth_mask
+from prepare_phantom import make_scan, motion, rms_error, truth_mask
 from scipy import ndimage
 
-from bids_synth.errors import ModelError
+from bids_synth.errors import ModelError, VisitError
 from bids_synth.prepare.brain.find_brain import find_brain
 from bids_synth.prepare.brain.network_mask import brain_of, expected, mask_by_network
 from bids_synth.segmentation import tissues as module
@@ -92,6 +92,10 @@ def painted(brain: np.ndarray, fluid: np.ndarray) -> tuple[Volume, Tissues]:
     return Volume(image, grid), Tissues(maps / maps.sum(0), grid)
 
 
+def seen(image: Volume, tissues: Tissues) -> np.ndarray:
+    return brain_of(image, np.ones(image.grid.shape, bool), tissues)
+
+
 INDEX = np.indices((60, 60, 60)) - 30
 FAR = np.sqrt((INDEX**2).sum(0))
 
@@ -100,7 +104,7 @@ def test_the_mask_holds_furrows_and_ventricles_but_not_the_fluid_outside():
     ventricle = (FAR < 6) | ((np.abs(INDEX[:2]) <= 1).all(0) & (INDEX[2] < 0))
     furrow = (np.abs(INDEX[0]) <= 1) & (INDEX[2] > 12)
     brain = (FAR < 20) & ~ventricle & ~furrow
-    mask = brain_of(*painted(brain, FAR < 24))
+    mask = seen(*painted(brain, FAR < 24))
     assert mask[FAR < 6].all()
     assert mask[furrow & (FAR < 17)].all()
     assert mask[brain].mean() > 0.98
@@ -112,7 +116,7 @@ def test_the_greys_decide_where_the_brain_ends():
     """The network's outline is 4 mm too wide; the mask is not."""
     image, _ = painted(FAR < 18, FAR < 21)
     _, wide = painted(FAR < 20, FAR < 23)
-    mask = brain_of(image, wide)
+    mask = seen(image, wide)
     assert mask[FAR < 17].mean() > 0.99
     assert mask[FAR > 19.5].mean() < 0.01
 
@@ -137,12 +141,12 @@ def test_a_small_field_of_view_is_looked_at_too():
     assert tissues_of(cube).maps.shape[0] == len(CLASSES)
 
 
-def test_no_brain_gives_an_empty_mask(monkeypatch: pytest.MonkeyPatch):
+def test_where_no_brain_is_seen_none_is_found(monkeypatch: pytest.MonkeyPatch):
     _, nothing = painted(FAR < 0, FAR < 0)
     path = "bids_synth.prepare.brain.network_mask.tissues_of"
     monkeypatch.setattr(path, lambda _: nothing)
     image = Volume(np.zeros((9, 9, 9), np.float32), Grid((9, 9, 9), np.eye(4)))
-    assert not mask_by_network(image).array.any()
+    assert mask_by_network(image, seed=1) is None
 
 
 def test_the_network_of_the_package_is_whole_and_says_where_it_is_from():
@@ -168,7 +172,10 @@ def test_other_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_the_network_finds_the_brain_of_a_tilted_head(modality):
     moved = motion((12.0, -15.0, 20.0), (8.0, -4.0, 6.0))
     head = make_scan(modality, spacing=3.0, stripped=False, moved=moved, bias=0.25)
-    mask = mask_by_network(head)
+    found = mask_by_network(head, seed=1)
+    assert found is not None
+    mask, affine = found
+    assert rms_error(affine, moved, truth_mask(3.0)) < 6
     truth = resample(truth_mask(3.0), head.grid, transform=np.linalg.inv(moved), order=0)
     assert mask.grid.matches(head.grid)
     both = 2 * (mask.array & truth.array).sum() / (mask.array.sum() + truth.array.sum())
@@ -178,9 +185,12 @@ def test_the_network_finds_the_brain_of_a_tilted_head(modality):
 def test_auto_asks_the_template_where_the_network_sees_no_brain(tmp_path, monkeypatch):
     head = make_scan("T1w", spacing=4.0, stripped=False)
     path = write_volume(head, tmp_path / "scan.nii.gz")
-    nothing = head.with_array(np.zeros(head.grid.shape, np.uint8))
-    monkeypatch.setattr("bids_synth.prepare.brain.find_brain.mask_by_network", lambda _: nothing)
+    monkeypatch.setattr(
+        "bids_synth.prepare.brain.find_brain.mask_by_network", lambda *_, **__: None
+    )
     told = {"modality": "T1w", "option": "auto", "region": "brain", "mask_file": None, "seed": 1}
     brain = find_brain(head, path, **told)
     assert brain.mask.array.any()
     assert any("template finds it instead" in note for note in brain.notes)
+    with pytest.raises(VisitError, match=r"sees no brain.*--skull-strip template"):
+        find_brain(head, path, **{**told, "option": "network"})

@@ -34,8 +34,8 @@ SEED = 100
 PACKAGE = Path(__file__).parents[1] / "bids_synth" / "models" / NAME
 LABELS = "labels"
 """Folder of label maps, beside the dataset."""
-SIMULATED = 12
-"""Heads that are simulated: as many as there are sessions of real ones, and two more."""
+SIMULATED = 10
+"""Heads that are simulated: as many as there are sessions of real ones."""
 DATASET = "Five participants of three studies, T1w, T2w and FLAIR, and simulated heads"
 LICENCE = (
     "Apache-2.0. Learned from: VolumeRenderingData (MIT); open_ms_data, Lesjak et al. (CC BY); "

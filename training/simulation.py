@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from scipy import ndimage
+from scipy.linalg import polar
 
 from bids_synth.demo.scanner.signal import inversion_recovery, mprage, spin_echo
 from bids_synth.segmentation.network import CLASSES
@@ -97,7 +98,7 @@ def simulate(anatomy: Anatomy, seed: int, window: Window = WINDOW) -> Simulated:
     """One visit of a new shape of this head; the same seed gives the same images."""
     rng = np.random.default_rng(seed)
     drawing = draw(rng, anatomy)
-    drawing.affine[:, 3] = anatomy.centre
+    drawing.affine[:] = upright(drawing.affine, anatomy)
     structures = place(drawing, anatomy, window, torch.device("cpu"))
     layers = shares_of(structures, anatomy).numpy()
     inside = _stripped(layers, rng)
@@ -159,6 +160,17 @@ def _indices(shape: tuple[int, ...], axis: int, along: npt.NDArray[Any]) -> Floa
     steps = [np.arange(n, dtype=np.float64) for n in shape]
     steps[axis] = along
     return np.stack(np.meshgrid(*steps, indexing="ij"))
+
+
+def upright(affine: Pixels, anatomy: Anatomy) -> Pixels:
+    """The drawn sizes and shears about the middle of the brain, without the turn.
+
+    What surrounds a voxel hardly depends on how a head lies, and finding its levels does.
+    """
+    linear = affine[:, :3].astype(np.float64)
+    _, stretch = polar(linear)
+    mirror = np.diag([np.sign(np.linalg.det(linear)), 1.0, 1.0])
+    return np.column_stack([mirror @ stretch, anatomy.centre]).astype(np.float32)
 
 
 def _sequences(rng: np.random.Generator) -> dict[str, Signal]:

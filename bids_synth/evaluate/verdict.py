@@ -83,7 +83,7 @@ _CHECKS = {
     ),
     "voxel": _Check(
         "the {} is coarser than those that the model learned from: its voxels are as long as",
-        floor=0.4, side=1, digits=1, unit=" mm",
+        floor=0.5, side=1, digits=1, unit=" mm",
     ),
     "spread": _Check(
         "the networks disagree about this image: mean spread as a fraction of its range",

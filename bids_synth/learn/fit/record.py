@@ -121,6 +121,9 @@ class Record:
 
     def begin_step(self) -> None:
         """Count the time since the last step as waiting."""
+        if self._waited == 0.0:
+            # Reading the visits is not a step: the time that is left would be told in days.
+            self._bar.unpause()
         self._waited += time.perf_counter() - self._ended
 
     def end_step(self, loss: torch.Tensor, steps_done: int) -> None:

@@ -59,9 +59,9 @@ def find_brain(
     sees a brain, else the template. `skip` takes the head. Raises VisitError where nothing is
     found.
     """
-    stripped, template = is_stripped(reference), None
+    stripped = is_stripped(reference)
+    template: Affine | None = None
     fitting, notes = _of_file(mask_file, reference) if option == "auto" else (None, ())
-    brain: Volume | None
     if option in ("synthstrip", "hd-bet"):
         brain = resample(strip_with_tool(path, option), reference.grid, order=0)
     elif fitting is not None:
@@ -71,10 +71,8 @@ def find_brain(
     elif option == "skip":
         brain = head_mask(reference)
     else:
-        brain, more = _of_head(reference, path, option, modality)
+        brain, template, more = _of_head(reference, path, option, modality, seed)
         notes = (*notes, *more)
-    if brain is None:
-        brain, template = mask_by_template(reference, seed=seed)
     mask = head_mask(reference) if region == "head" else brain
     if not mask.array.any() or not brain.array.any():
         message = f"{path}: no {region} was found in it; look at the scan, or give a mask (-d)"
@@ -87,17 +85,25 @@ def find_brain(
 
 
 def _of_head(
-    reference: Volume, path: Path, option: SkullStrip, modality: str
-) -> tuple[Volume | None, tuple[str, ...]]:
-    """The brain that the network sees in a whole head; None where the template is to find it."""
+    reference: Volume, path: Path, option: SkullStrip, modality: str, seed: int
+) -> tuple[Volume, Affine, tuple[str, ...]]:
+    """The brain in a whole head, the affine to the template, and why not by the network."""
     if option == "template" or MODALITIES[modality].datatype != "anat":
-        return None, ()
-    brain = mask_by_network(reference)
-    ml = float(brain.array.sum()) * abs(np.linalg.det(reference.grid.affine[:3, :3])) / 1000
-    if option == "network" or BRAIN_ML[0] <= ml <= BRAIN_ML[1]:
-        return brain, ()
+        return *mask_by_template(reference, seed=seed), ()
+    found = mask_by_network(reference, seed=seed)
+    ml = 0.0 if found is None else _volume(found[0])
+    if found is not None and (option == "network" or BRAIN_ML[0] <= ml <= BRAIN_ML[1]):
+        return *found, ()
+    if option == "network":
+        message = f"{path}: the tissue network sees no brain in it; try --skull-strip template"
+        raise VisitError(message)
     seen = f"{path}: the tissue network sees a brain of {ml:.0f} ml; the template finds it instead"
-    return None, (seen,)
+    return *mask_by_template(reference, seed=seed), (seen,)
+
+
+def _volume(mask: Volume) -> float:
+    """ml."""
+    return float(mask.array.sum() * abs(np.linalg.det(mask.grid.affine[:3, :3])) / 1000)
 
 
 def _of_file(path: Path | None, reference: Volume) -> tuple[Volume | None, tuple[str, ...]]:

@@ -7,10 +7,12 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from bids_synth.prepare.brain.region import solid
-from bids_synth.prepare.brain.template_mask import matter_mask
+from bids_synth.prepare.brain.template_mask import by_moments, fit_affine, matter_mask
 from bids_synth.prepare.brain.tissue import Maps, segment
 from bids_synth.segmentation.tissues import Tissues, tissues_of
+from bids_synth.spatial.grid import Affine
 from bids_synth.spatial.resample import resample
+from bids_synth.spatial.template import template_mask
 from bids_synth.spatial.volume import Volume
 
 BLUR = 3.0
@@ -24,30 +26,39 @@ SMOOTH = 0.7
 UNLIKELY = 1e-4
 
 
-def mask_by_network(volume: Volume) -> Volume:
-    """uint8 brain mask of a head on its own grid; empty where no brain is seen.
+def mask_by_network(volume: Volume, *, seed: int) -> tuple[Volume, Affine] | None:
+    """uint8 brain mask of a head on its own grid, and the affine template -> `volume`.
 
-    The tissues that the network sees are where each is expected; the image's own greys say where
-    it ends (`segment`). As the mask by the template it ends at the brain's surface, in every
-    contrast. ModelError for weights that are missing or altered.
+    None where no brain is seen. The tissues that the network sees are where each is expected; the
+    image's own greys say where it ends (`segment`). As the mask by the template it ends at the
+    brain's surface, in every contrast. The template is laid on the mask, and fitted to the
+    tissues. ModelError for weights that are missing or altered.
     """
     tissues = tissues_of(volume)
-    if not (tissues.brain > 0.5).any():
-        return volume.with_array(np.zeros(volume.grid.shape, np.uint8))
-    brain = brain_of(volume, tissues).astype(np.float32)
-    fine = resample(Volume(ndimage.gaussian_filter(brain, SMOOTH), tissues.grid), volume.grid)
-    return fine.with_array(solid(fine.array > 0.5).astype(np.uint8))
-
-
-def brain_of(volume: Volume, tissues: Tissues) -> npt.NDArray[np.bool_]:
-    """(I, J, K) where the brain is on the grid of its tissues, in one piece without holes."""
-    grid = tissues.grid
+    copy = resample(volume, tissues.grid)
     everywhere = volume.with_array(np.ones(volume.grid.shape, np.uint8))
-    seen = resample(everywhere, grid, order=0).array > 0
-    outline = ndimage.gaussian_filter(tissues.brain, 1.0) > 0.5
+    seen = resample(everywhere, tissues.grid, order=0).array > 0
+    brain = brain_of(copy, seen, tissues)
+    if not brain.any():
+        return None
+    edge = ndimage.gaussian_filter(brain.astype(np.float32), SMOOTH)
+    fine = resample(copy.with_array(edge), volume.grid)
+    mask = fine.with_array(solid(fine.array > 0.5).astype(np.uint8))
+    start = by_moments(template_mask(), copy.with_array(brain.astype(np.uint8)))
+    return mask, fit_affine(copy, start, seed=seed)
+
+
+def brain_of(copy: Volume, seen: npt.NDArray[np.bool_], tissues: Tissues) -> npt.NDArray[np.bool_]:
+    """(I, J, K) where the brain is in an image on the grid of its tissues: one piece, no holes.
+
+    `seen` is where the image has values.
+    """
+    grid = copy.grid
+    outline = np.asarray(ndimage.gaussian_filter(tissues.brain, 1.0) > 0.5)
+    if not outline.any():
+        return outline
     maps = expected(tissues, outline)
-    copy = resample(volume, grid).array
-    found, alone = segment(copy, maps, spacing=grid.spacing[0], seen=seen)
+    found, alone = segment(copy.array, maps, spacing=grid.spacing[0], seen=seen)
     depth = ndimage.distance_transform_edt(outline, sampling=grid.spacing)
     deep = np.asarray(depth > DEEP, np.float32)
     return matter_mask(found[0] + found[1], alone, deep, grid.spacing[0])

@@ -105,7 +105,7 @@ def align_brain(reference: Volume, brain: Volume, *, seed: int) -> Affine:
     inside = resample(brain, coarse, order=0)
     moving = resample(reference, coarse)
     moving = moving.with_array(moving.array * (inside.array > 0))
-    start = _by_moments(resample(template_mask(), grid, order=0), inside)
+    start = by_moments(resample(template_mask(), grid, order=0), inside)
     return register(fixed, moving, AFFINE, start=start, seed=seed).linear
 
 
@@ -137,7 +137,7 @@ def _around_brain(grid: Grid, affine: Affine) -> Grid:
     return copy.crop([int(a) for a in start], [int(b) for b in stop])
 
 
-def _by_moments(one: Volume, other: Volume) -> Affine:
+def by_moments(one: Volume, other: Volume) -> Affine:
     """Shift and scales that bring the mask `one` onto the mask `other`."""
     points = [v.grid.to_mm(np.argwhere(v.array > 0)) for v in (one, other)]
     (centre, there), (size, wanted) = [p.mean(0) for p in points], [p.std(0) for p in points]
