@@ -9,8 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import shlex
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,6 +117,7 @@ def ship(plan: Plan, now: Fit, place: Path) -> Path:
     path = place / "weights.safetensors"
     state = now.average.module.state_dict()
     save_file({name: value.half().contiguous() for name, value in state.items()}, path)
+    folders = dict.fromkeys(labels.parent.name for labels in plan.labels)
     card = {
         "name": place.name,
         "classes": list(CLASSES),
@@ -128,7 +127,8 @@ def ship(plan: Plan, now: Fit, place: Path) -> Path:
         "of": plan.steps,
         "batch": plan.batch,
         "seed": plan.seed,
-        "command": shlex.join(["python", "-m", "training.tissue", *sys.argv[1:]]),
+        "command": f"python -m training.tissue {' '.join(folders)} --steps {plan.steps} "
+        f"--batch {plan.batch} --seed {plan.seed} --ship",
         "sha256": sha256_of(path),
     }
     write_text(json.dumps(card, indent=2) + "\n", place / "model.json")
