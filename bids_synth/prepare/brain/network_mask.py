@@ -19,7 +19,7 @@ BLUR = 3.0
 """Standard deviation, mm, of how far the network's edges may be from the image's."""
 SKULL, SOFT = 7.0, 1.5
 """Distance, mm, from the brain at which skull becomes scalp, and over how much."""
-DEEP = 10.0
+DEEP = 15.0
 """Depth, mm, below the brain's outline from which all is brain: ventricles, lesions."""
 SMOOTH = 0.7
 """Blur, voxels of 2 mm, of the mask's edge before it is brought to the scan's grid."""
