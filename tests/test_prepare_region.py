@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from prepare_phantom import dice, make_scan, motion, rms_error, truth_mask
 
 from bids_synth.errors import UsageError, VisitError
@@ -13,7 +15,12 @@ from bids_synth.prepare.bias import correct_bias, estimate_bias
 from bids_synth.prepare.brain import external
 from bids_synth.prepare.brain.external import check_skull_strip, strip_with_tool
 from bids_synth.prepare.brain.find_brain import find_brain
-from bids_synth.prepare.brain.region import brain_of_stripped, head_mask, is_stripped
+from bids_synth.prepare.brain.region import (
+    brain_of_stripped,
+    commonest,
+    head_mask,
+    is_stripped,
+)
 from bids_synth.prepare.brain.template_mask import align_brain, mask_by_template
 from bids_synth.spatial.grid import Grid
 from bids_synth.spatial.resample import resample
@@ -173,3 +180,15 @@ def test_bias_correction_flattens_a_field_and_has_its_way_back():
 
     assert spread(flat) < 0.6 * spread(head)
     np.testing.assert_allclose(flat.array * estimate_bias(head).array, head.array, rtol=1e-4)
+
+
+@given(st.floats(0.3, 0.9), st.floats(-1e4, 1e4, width=32), st.integers(0, 2**31))
+@settings(max_examples=20, deadline=None)
+def test_a_background_is_found_among_some_voxels_as_among_all(share, value, seed):
+    rng = np.random.default_rng(seed)
+    shape = (90, 70, 60)
+    image = rng.normal(0, 100, shape).astype(np.float32)
+    edge = round(shape[0] * share)
+    image[:edge] = value
+    values, counts = np.unique(image, return_counts=True)
+    assert commonest(image) == values[counts.argmax()] == np.float32(value)
