@@ -66,6 +66,7 @@ class Record:
         self._logger: Any = None
         self._bar: Any = None
         self._began = self._ended = self._waited = 0.0
+        self._reading = True
 
     def state(self) -> dict[str, Any]:
         """All that a resumed fit needs to go on with the same curve."""
@@ -121,9 +122,10 @@ class Record:
 
     def begin_step(self) -> None:
         """Count the time since the last step as waiting."""
-        if self._waited == 0.0:
-            # Reading the visits is not a step: the time that is left would be told in days.
+        if self._reading:
+            # The visits are read before the first step: the time left would be told in days.
             self._bar.unpause()
+            self._reading = False
         self._waited += time.perf_counter() - self._ended
 
     def end_step(self, loss: torch.Tensor, steps_done: int) -> None:
