@@ -2,8 +2,9 @@
 
     python -m training.any_contrast DATASET OUT [--without STUDY] [--set KEY=VALUE] [--ship]
 
-DATASET is the BIDS dataset of the five participants without skull; label maps of heads, from which
-others are simulated, lie beside it. A second call goes on where the first was stopped.
+DATASET is the BIDS dataset of the five participants without skull. `--simulated N` adds N heads of
+whom only the label map is real, which lie beside it. A second call goes on where the first was
+stopped. `--ranges` fits nothing: it measures what teaches anew for the card in the package.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import nibabel as nib
@@ -21,7 +23,13 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from benchmarks.real.people import STUDIES, everybody, others, prepare, split_file
+from bids_synth.cli.parser import build_parser
+from bids_synth.cli.resolve import resolve
 from bids_synth.core.visit import Prepared
+from bids_synth.learn.data.training_statistics import Range, figures, training_ranges
+from bids_synth.pipeline.discover import discover
+from bids_synth.pipeline.prepare_visits import prepare_all
+from bids_synth.recipe.recipe import load_recipe
 from bids_synth.spatial.volume import sha256_of, write_text
 from training.anatomy import read_anatomy
 from training.density import CONTRASTS, density_image
@@ -34,12 +42,10 @@ SEED = 100
 PACKAGE = Path(__file__).parents[1] / "bids_synth" / "models" / NAME
 LABELS = "labels"
 """Folder of label maps, beside the dataset."""
-SIMULATED = 10
-"""Heads that are simulated: as many as there are sessions of real ones."""
-DATASET = "Five participants of three studies, T1w, T2w and FLAIR, and simulated heads"
+DATASET = "Five participants of three studies, T1w, T2w and FLAIR"
 LICENCE = (
     "Apache-2.0. Learned from: VolumeRenderingData (MIT); open_ms_data, Lesjak et al. (CC BY); "
-    "TCIA TCGA-LGG (CC BY 3.0); label maps of SynthSeg (Apache-2.0)"
+    "TCIA TCGA-LGG (CC BY 3.0)"
 )
 WEAK = (
     {
@@ -79,10 +85,10 @@ def dataset_of(people: dict[str, Prepared], folder: Path) -> Path:
     return folder
 
 
-def simulated(labels: Path, folder: Path) -> list[str]:
+def simulated(labels: Path, folder: Path, count: int) -> list[str]:
     """Add participants of whom only the label map is real; made once, named by their number."""
     maps = sorted(labels.rglob("*.nii.gz"))
-    people = [f"sim{number + 1:02d}" for number in range(SIMULATED)]
+    people = [f"sim{number + 1:02d}" for number in range(count)]
     for number, person in enumerate(people):
         place = folder / f"sub-{person}" / "anat"
         if place.is_dir():
@@ -97,6 +103,26 @@ def simulated(labels: Path, folder: Path) -> list[str]:
         place.parent.mkdir()
         part.rename(place)
     return people
+
+
+def ranges(dataset: Path, out: Path, teaching: Sequence[str]) -> dict[str, Range]:
+    """Figure -> its range over the sessions of these participants, as a fit writes it."""
+    words = [str(dataset), str(out / "fit"), "group", "--recipe", str(RECIPE), "--preproc-only"]
+    words += ["-w", str(out / "fit-work"), "--participant-label", *teaching]
+    subprocess.run([sys.executable, "-m", "bids_synth", *words], check=True)  # noqa: S603
+    settings, recipe = resolve(build_parser().parse_args(words)), load_recipe(str(RECIPE))
+    prepared, problems = prepare_all(discover(settings, recipe).visits, recipe, settings)
+    if problems:
+        message = "; ".join(map(str, problems))
+        raise RuntimeError(message)
+    return training_ranges([figures(one, tuple(recipe.modalities)) for one in prepared.values()])
+
+
+def write_ranges(known: dict[str, Range], place: Path) -> None:
+    """Put the ranges into the card of a model."""
+    card = json.loads((place / "model.json").read_text("utf-8"))
+    card["ranges"] = {name: asdict(one) for name, one in known.items()}
+    write_text(json.dumps(card, indent=2) + "\n", place / "model.json")
 
 
 def fit(
@@ -141,11 +167,16 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--without", choices=tuple(STUDIES), help="leave this study out")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--simulated", type=int, default=0, metavar="N")
     parser.add_argument("--ship", action="store_true")
+    parser.add_argument("--ranges", action="store_true")
     chosen = parser.parse_args()
     people = prepare(chosen.dataset, chosen.out, "impute")
     dataset = dataset_of(people, chosen.out / "bids")
-    drawn = simulated(chosen.dataset.parent / LABELS, dataset)
+    if chosen.ranges:
+        write_ranges(ranges(dataset, chosen.out, everybody()), PACKAGE)
+        return
+    drawn = simulated(chosen.dataset.parent / LABELS, dataset, chosen.simulated)
     teaching = [*(others(chosen.without) if chosen.without else everybody()), *drawn]
     words = f"without-{chosen.without}" if chosen.without else "everybody"
     model = fit(dataset, chosen.out, teaching, words, chosen.set)

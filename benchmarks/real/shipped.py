@@ -8,10 +8,8 @@ from benchmarks.real.fits import answers
 from benchmarks.real.people import STUDIES, others
 from benchmarks.real.rivals import Answers
 from bids_synth.core.visit import Prepared
-from training.any_contrast import LABELS, dataset_of, fit, simulated
+from training.any_contrast import dataset_of, fit
 
-HEADS = Path(__file__).resolve().parents[2].parent / "shared/data" / LABELS
-"""Label maps of heads that are simulated: of no study."""
 WITHOUT = ("fit.steps=3000", "fit.members=1")
 """A shorter fit of one network: three of them are made for the table."""
 
@@ -19,8 +17,7 @@ WITHOUT = ("fit.steps=3000", "fit.members=1")
 def without(people: dict[str, Prepared], out: Path, study: str) -> Path:
     """The model that has never seen a study."""
     dataset = dataset_of(people, out / "bids")
-    teaching = [*others(study), *simulated(HEADS, dataset)]
-    return fit(dataset, out, teaching, f"without-{study}", WITHOUT)
+    return fit(dataset, out, others(study), f"without-{study}", WITHOUT)
 
 
 def shipped(people: dict[str, Prepared], out: Path, study: str) -> Answers:
