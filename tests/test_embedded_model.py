@@ -52,7 +52,7 @@ def test_all_models_are_small_and_hold_no_image() -> None:
         if path.suffix == ".safetensors":
             with safe_open(path, framework="np") as file:
                 shapes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118
-            # Lines of every subset of sources, and kernels of convolutions: nothing as wide as an image.
+            # Lines of every subset of sources, kernels of convolutions: nothing as wide as a head.
             assert all(
                 len(shape) < 3 or shape[0] == 2 ** len(MODALITIES) or max(shape[-3:]) <= 3
                 for shape in shapes
