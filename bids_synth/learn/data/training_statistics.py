@@ -33,7 +33,7 @@ def figures(prepared: Prepared, modalities: Sequence[str]) -> dict[str, float]:
     Named as in `Prepared.quality`, and `intensity_<mean|sd|skewness>_<modality>` of the scaled
     values inside the mask, where they were acquired; `level_<grey|fluid>_<modality>` of its
     tissues against white matter, where they are known; `voxel_<modality>`, the longest edge of
-    its voxels as scanned, mm. Registration and coverage only of `modalities`.
+    its voxels as scanned, mm, where the visit names the scan. Registration and coverage only of `modalities`.
     """
     result = {
         name: float(value)
@@ -48,7 +48,8 @@ def figures(prepared: Prepared, modalities: Sequence[str]) -> dict[str, float]:
         result[f"intensity_mean_{modality}"] = float(mean)
         result[f"intensity_sd_{modality}"] = sd
         result[f"intensity_skewness_{modality}"] = float((((values - mean) / sd) ** 3).mean())
-        result[f"voxel_{modality}"] = max(read_grid(prepared.visit.scans[modality].path).spacing)
+        if (scan := prepared.visit.scans.get(modality)) is not None:
+            result[f"voxel_{modality}"] = max(read_grid(scan.path).spacing)
         result |= level_figures(modality, prepared.levels.get(modality))
     return result
 
