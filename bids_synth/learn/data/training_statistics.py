@@ -33,7 +33,8 @@ def figures(prepared: Prepared, modalities: Sequence[str]) -> dict[str, float]:
     Named as in `Prepared.quality`, and `intensity_<mean|sd|skewness>_<modality>` of the scaled
     values inside the mask, where they were acquired; `level_<grey|fluid>_<modality>` of its
     tissues against white matter, where they are known; `voxel_<modality>`, the longest edge of
-    its voxels as scanned, mm, where the visit names the scan. Registration and coverage only of `modalities`.
+    its voxels as scanned, mm, where the visit names the scan. Registration and coverage only of
+    `modalities`.
     """
     result = {
         name: float(value)
