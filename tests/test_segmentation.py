@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -154,6 +156,32 @@ def test_the_network_of_the_package_is_whole_and_says_where_it_is_from():
     assert tuple(card["classes"]) == CLASSES
     assert "Apache-2.0" in card["licence"]
     assert tissue_network()(torch.zeros(1, 1, 64, 32, 32)).shape == (1, len(CLASSES), 64, 32, 32)
+
+
+FORKED = """
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+import numpy as np, torch
+from bids_synth.segmentation.tissues import tissues_of
+from bids_synth.spatial.grid import Grid
+from bids_synth.spatial.volume import Volume
+torch.set_num_threads(2)
+image = torch.rand(1, 8, 64, 64, 64)
+torch.nn.functional.conv3d(image, torch.rand(8, 8, 3, 3, 3)).float().exp().sum()
+image.half().float()
+grid = Grid((40, 40, 40), np.eye(4))
+cube = Volume(np.random.default_rng(1).random(grid.shape, np.float32), grid)
+with ProcessPoolExecutor(1, get_context("fork")) as pool:
+    print(pool.submit(tissues_of, cube).result().maps.shape[0])
+"""
+
+
+def test_a_step_that_is_forked_after_a_fit_comes_to_its_end():
+    """Threads of the parent do not exist in it: waiting for them would take for ever."""
+    command = [sys.executable, "-c", FORKED]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == str(len(CLASSES))
 
 
 def test_other_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

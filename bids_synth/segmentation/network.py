@@ -15,7 +15,7 @@ FEATURES = (24, 32, 64, 64, 64, 24)
 class TissueNetwork(nn.Module):
     """(N, 1, I, J, K) greys -> (N, 5, I, J, K) scores of the tissues; sides are even.
 
-    Blocks of voxels are channels on the way in and out (Shi 2016, doi:10.1109/CVPR.2016.207):
+    Blocks of voxels are maps on the way in and out (Shi 2016, doi:10.1109/CVPR.2016.207):
     narrow convolutions at full resolution take most of the time of a plain U-Net on a CPU.
     """
 
@@ -41,16 +41,16 @@ def into_blocks(image: torch.Tensor) -> torch.Tensor:
     if any(size % BLOCK for size in image.shape[2:]):
         message = f"expected sides that are multiples of {BLOCK}, got {tuple(image.shape[2:])}"
         raise ValueError(message)
-    count, channels, *sides = image.shape
+    count, maps, *sides = image.shape
     split = [part for size in sides for part in (size // BLOCK, BLOCK)]
-    blocks = image.reshape(count, channels, *split).permute(0, 1, 3, 5, 7, 2, 4, 6)
-    return blocks.reshape(count, channels * BLOCK**3, *(size // BLOCK for size in sides))
+    blocks = image.reshape(count, maps, *split).permute(0, 1, 3, 5, 7, 2, 4, 6)
+    return blocks.reshape(count, maps * BLOCK**3, *(size // BLOCK for size in sides))
 
 
 def out_of_blocks(blocks: torch.Tensor) -> torch.Tensor:
     """(N, 8C, I, J, K) -> (N, C, 2I, 2J, 2K), the way back."""
-    count, channels, *sides = blocks.shape
-    channels //= BLOCK**3
-    voxels = blocks.reshape(count, channels, BLOCK, BLOCK, BLOCK, *sides)
+    count, maps, *sides = blocks.shape
+    maps //= BLOCK**3
+    voxels = blocks.reshape(count, maps, BLOCK, BLOCK, BLOCK, *sides)
     voxels = voxels.permute(0, 1, 5, 2, 6, 3, 7, 4)
-    return voxels.reshape(count, channels, *(size * BLOCK for size in sides))
+    return voxels.reshape(count, maps, *(size * BLOCK for size in sides))

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
+from multiprocessing import parent_process
 from pathlib import Path
 
 import numpy as np
@@ -78,9 +79,20 @@ def tissue_network() -> TissueNetwork:
     if sha256_of(path) != json.loads(card.read_text("utf-8"))["sha256"]:
         message = f"{path} is not the file that {card} describes; install the package anew"
         raise ModelError(message)
+    stay_alone()
     network = TissueNetwork()
     network.load_state_dict({n: t.float() for n, t in load_file(path).items()})
     return network.eval()
+
+
+def stay_alone() -> None:
+    """One thread in a process that was forked: it would wait for ever for those of its parent.
+
+    Threads of OpenMP do not survive a fork, and its runtime does not know; steps of preparation
+    are forked, also after a fit. Steps run side by side, so that one thread each is enough.
+    """
+    if parent_process() is not None:
+        torch.set_num_threads(1)
 
 
 def normalized(image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -92,6 +104,7 @@ def normalized(image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 def _shares(network: torch.nn.Module, image: Volume) -> Tissues:
     """What the network says of an image, all sides of which are padded with its background."""
+    stay_alone()
     greys = torch.from_numpy(normalized(image.array))[None, None]
     pads = [max(LEAST - n, -n % MULTIPLE) for n in image.grid.shape]
     ends = [end for n in reversed(pads) for end in (0, n)]
