@@ -73,6 +73,21 @@ def test_tissues_are_found_wherever_the_head_lies(spacing, centre):
     np.testing.assert_allclose(ends.mean(0), centre, atol=3.0)
 
 
+def test_a_large_brain_is_seen_whole():
+    """190 mm long and 160 mm high (the largest of adults), its mass above its middle."""
+    grid = Grid((80, 90, 80), np.diag([3.0, 3.0, 3.0, 1.0]))
+    index = np.moveaxis(np.indices(grid.shape), 0, -1)
+    x, y, z = np.moveaxis(grid.to_mm(index) - np.asarray([120.0, 130.0, 120.0]), -1, 0)
+    height = np.where(z > 0, 70.0, 90.0)
+    width = np.where(z > 0, 1.0, np.clip(1 + z / 120, 0.3, 1))
+    brain = (x / (75 * width)) ** 2 + (y / (95 * width)) ** 2 + (z / height) ** 2 < 1
+    tissues = tissues_of(Volume(np.where(brain, 1.0, 0.0).astype(np.float32), grid), ByGrey())
+    found = tissues.brain.sum() * 8
+    assert found == pytest.approx(brain.sum() * 27, rel=0.03)
+    faces = [np.take(tissues.brain, n, axis) for axis in range(3) for n in (0, -1)]
+    assert max(face.max() for face in faces) < 0.5
+
+
 @given(st.floats(0.1, 1e4), st.floats(-1e3, 1e3))
 def test_greys_have_no_unit(gain, offset):
     image = np.linspace(0, 1, 1000, dtype=np.float32).reshape(10, 10, 10)

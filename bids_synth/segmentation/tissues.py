@@ -25,8 +25,8 @@ FOLDER = Path(__file__).parents[1] / "models" / "tissues"
 """Its weights in half precision, and the card that says where they are from."""
 COARSE, CLOSE = 3.0, 2.0
 """Voxel sizes, mm, at which a head is looked for, and looked at."""
-WINDOW = (160.0, 192.0, 160.0)
-"""Edges, mm, of what is looked at closely, around the brain: as the network learned."""
+WINDOW = (192.0, 224.0, 192.0)
+"""Edges, mm, of what is looked at closely: no brain, seen a little off its middle, is cut off."""
 MULTIPLE = 32
 """Sides of what the network sees: two to the number of its halvings, the first one included."""
 LEAST = 64
