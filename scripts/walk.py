@@ -99,11 +99,10 @@ def mask(folder: Path) -> Iterator[str]:
     affine = read_itk(anat(folder) / f"{LABEL}_from-T1w_to-MNI152NLin2009aSym_mode-image_xfm.txt")
     sizes = np.linalg.norm(affine[:3, :3], axis=0)
     yield (
-        "The tissue network says where each tissue is expected, the T1w's own greys where it "
-        "ends, and what is grey or white matter, closed and filled, is the brain: "
-        f"{one.sum():,} voxels, {volume_ml(estimate):.0f} ml. The phantom's own mask "
-        f"has {volume_ml(known):.0f} ml; Dice {dice:.3f}. From the template to the "
-        "scan, lengths along the axes change by "
+        "The template is laid over the T1w, tissues are told apart, and what is grey or white "
+        f"matter, closed and filled, is the brain: {one.sum():,} voxels, "
+        f"{volume_ml(estimate):.0f} ml. The phantom's own mask has {volume_ml(known):.0f} ml; "
+        f"Dice {dice:.3f}. From the template to the scan, lengths along the axes change by "
         f"{', '.join(f'{s:.3f}' for s in sizes)}.\n"
     )
 

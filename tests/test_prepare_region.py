@@ -88,7 +88,7 @@ def test_the_template_is_laid_on_a_known_brain():
 
 
 def find(volume: Volume, folder: Path, **changes):
-    arguments = {"modality": "T1w", "option": "auto", "region": "brain"}
+    arguments = {"option": "auto", "region": "brain"}
     arguments |= {"mask_file": None, "seed": 1, **changes}
     path = write_volume(volume, folder / "scan.nii.gz")
     return find_brain(volume, path, **arguments)

@@ -7,15 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
-from bids_synth.core.modality import MODALITIES
 from bids_synth.core.settings import SkullStrip
 from bids_synth.errors import VisitError
 from bids_synth.prepare.brain.external import strip_with_tool
 from bids_synth.prepare.brain.given_mask import fitting_mask
 from bids_synth.prepare.brain.network_mask import mask_by_network
-from bids_synth.prepare.brain.region import BRAIN_ML, brain_of_stripped, head_mask, is_stripped
+from bids_synth.prepare.brain.region import brain_of_stripped, head_mask, is_stripped
 from bids_synth.prepare.brain.template_mask import align_brain, mask_by_template
 from bids_synth.spatial.grid import Affine, inverse
 from bids_synth.spatial.resample import resample
@@ -46,7 +43,6 @@ def find_brain(
     reference: Volume,
     path: Path,
     *,
-    modality: str,
     option: SkullStrip,
     region: Literal["brain", "head"],
     mask_file: Path | None,
@@ -55,9 +51,8 @@ def find_brain(
     """The mask of a reference scan and its affine to the template.
 
     `auto` takes `mask_file` (a mask in the scan's space) where it fits the scan, else recognises
-    an image without skull, else uses the network where the scan is of magnetic resonance and it
-    sees a brain, else the template. `skip` takes the head. Raises VisitError where nothing is
-    found.
+    an image without skull, else uses the template. `network` uses the tissue network of the
+    package instead, `skip` takes the head. Raises VisitError where nothing is found.
     """
     stripped = is_stripped(reference)
     template: Affine | None = None
@@ -70,9 +65,10 @@ def find_brain(
         brain = brain_of_stripped(reference)
     elif option == "skip":
         brain = head_mask(reference)
+    elif option == "network":
+        brain, template = _by_network(reference, path, seed)
     else:
-        brain, template, more = _of_head(reference, path, option, modality, seed)
-        notes = (*notes, *more)
+        brain, template = mask_by_template(reference, seed=seed)
     mask = head_mask(reference) if region == "head" else brain
     if not mask.array.any() or not brain.array.any():
         message = f"{path}: no {region} was found in it; look at the scan, or give a mask (-d)"
@@ -84,26 +80,13 @@ def find_brain(
     return Brain(mask, template, stripped, agreement, notes)
 
 
-def _of_head(
-    reference: Volume, path: Path, option: SkullStrip, modality: str, seed: int
-) -> tuple[Volume, Affine, tuple[str, ...]]:
-    """The brain in a whole head, the affine to the template, and why not by the network."""
-    if option == "template" or MODALITIES[modality].datatype != "anat":
-        return *mask_by_template(reference, seed=seed), ()
+def _by_network(reference: Volume, path: Path, seed: int) -> tuple[Volume, Affine]:
+    """The brain that the network sees in a whole head; VisitError where it sees none."""
     found = mask_by_network(reference, seed=seed)
-    ml = 0.0 if found is None else _volume(found[0])
-    if found is not None and (option == "network" or BRAIN_ML[0] <= ml <= BRAIN_ML[1]):
-        return *found, ()
-    if option == "network":
+    if found is None:
         message = f"{path}: the tissue network sees no brain in it; try --skull-strip template"
         raise VisitError(message)
-    seen = f"{path}: the tissue network sees a brain of {ml:.0f} ml; the template finds it instead"
-    return *mask_by_template(reference, seed=seed), (seen,)
-
-
-def _volume(mask: Volume) -> float:
-    """ml."""
-    return float(mask.array.sum() * abs(np.linalg.det(mask.grid.affine[:3, :3])) / 1000)
+    return found
 
 
 def _of_file(path: Path | None, reference: Volume) -> tuple[Volume | None, tuple[str, ...]]:

@@ -71,13 +71,7 @@ def find_region(
     """Mask on the native grid, affine to the template, and what is known of them (JSON)."""
     volume = read_scan(reference, modality, conversion)
     brain = find_brain(
-        volume,
-        reference,
-        modality=modality,
-        option=option,
-        region=part.mask,
-        mask_file=mask_file,
-        seed=seed,
+        volume, reference, option=option, region=part.mask, mask_file=mask_file, seed=seed
     )
     ml = float(brain.mask.array.sum()) * abs(np.linalg.det(volume.grid.affine[:3, :3])) / 1000
     known = {

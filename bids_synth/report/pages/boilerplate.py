@@ -27,7 +27,7 @@ _NETWORK = (
 )
 _MASKS = {
     "auto": "taken from existing derivatives or from images without skull where there were such, "
-    f"and otherwise {_NETWORK}",
+    "and otherwise found with the MNI152 template",
     "network": _NETWORK,
     "template": "found with the MNI152 template",
     "synthstrip": "found by SynthStrip (Hoopes et al., 2022, NeuroImage 260:119474)",
