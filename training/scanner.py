@@ -11,6 +11,7 @@ import torch
 from torch.nn import functional
 
 from bids_synth.segmentation.network import CLASSES
+from bids_synth.segmentation.tissues import normalized
 from training.anatomy import SURFACE, Anatomy
 from training.drawing import Contrast, Drawing, Lesion
 
@@ -83,14 +84,6 @@ def shares_of(structures: torch.Tensor, anatomy: Anatomy) -> torch.Tensor:
     counts = counts.round().long()
     each = [counts // BASE**n % BASE for n in range(len(CLASSES) + 1)]
     return torch.stack(each).float() / FINE**3
-
-
-def normalized(image: torch.Tensor) -> torch.Tensor:
-    """An image with its first percentile at 0 and its 99.5th at 1, held within -0.1 and 1.5."""
-    some = image.flatten()[:: max(1, image.numel() // 50_000)]
-    low, high = torch.quantile(some, torch.tensor([0.01, 0.995], device=image.device))
-    scaled: torch.Tensor = (image - low) / (high - low).clamp_min(1e-6)
-    return scaled.clamp(-0.1, 1.5)
 
 
 def _scan(

@@ -8,7 +8,7 @@ cortex a rim. What differs within a tissue is drawn in relaxation times, which c
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -98,7 +98,7 @@ def simulate(anatomy: Anatomy, seed: int, window: Window = WINDOW) -> Simulated:
     """One visit of a new shape of this head; the same seed gives the same images."""
     rng = np.random.default_rng(seed)
     drawing = draw(rng, anatomy)
-    drawing.affine[:] = upright(drawing.affine, anatomy)
+    drawing = replace(drawing, affine=upright(drawing.affine, anatomy))
     structures = place(drawing, anatomy, window, torch.device("cpu"))
     layers = shares_of(structures, anatomy).numpy()
     inside = _stripped(layers, rng)

@@ -31,8 +31,8 @@ MULTIPLE = 32
 """Sides of what the network sees: two to the number of its halvings, the first one included."""
 LEAST = 64
 """The shortest of these sides: one voxel alone has no norm."""
-LOW, HIGH, MOST = 1.0, 99.5, 50_000
-"""Percentiles that become 0 and 1, from so many voxels."""
+LOW, HIGH, MOST = 0.01, 0.995, 50_000
+"""Quantiles that become 0 and 1, from so many voxels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +60,7 @@ def tissues_of(volume: Volume, network: torch.nn.Module | None = None) -> Tissue
     The whole field of view is looked at with voxels of 3 mm, then the surroundings of the brain
     with voxels of 2 mm. ModelError where the weights of the package are missing or altered.
     """
+    stay_alone()
     network = tissue_network() if network is None else network
     view = _seen(volume, COARSE)
     coarse = _shares(network, resample(volume, view))
@@ -79,7 +80,6 @@ def tissue_network() -> TissueNetwork:
     if sha256_of(path) != json.loads(card.read_text("utf-8"))["sha256"]:
         message = f"{path} is not the file that {card} describes; install the package anew"
         raise ModelError(message)
-    stay_alone()
     network = TissueNetwork()
     network.load_state_dict({n: t.float() for n, t in load_file(path).items()})
     return network.eval()
@@ -95,17 +95,20 @@ def stay_alone() -> None:
         torch.set_num_threads(1)
 
 
-def normalized(image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Greys with the first percentile at 0 and the 99.5th at 1, held within -0.1 and 1.5."""
-    some = image.ravel()[:: max(1, image.size // MOST)]
-    low, high = np.percentile(some, [LOW, HIGH])
-    return np.asarray(((image - low) / max(high - low, 1e-6)).clip(-0.1, 1.5), np.float32)
+def normalized(image: torch.Tensor) -> torch.Tensor:
+    """Greys with the first percentile at 0 and the 99.5th at 1, held within -0.1 and 1.5.
+
+    The network learns from images that went through this very function.
+    """
+    some = image.flatten()[:: max(1, image.numel() // MOST)]
+    low, high = torch.quantile(some, torch.tensor([LOW, HIGH], device=image.device))
+    scaled: torch.Tensor = (image - low) / (high - low).clamp_min(1e-6)
+    return scaled.clamp(-0.1, 1.5)
 
 
 def _shares(network: torch.nn.Module, image: Volume) -> Tissues:
     """What the network says of an image, all sides of which are padded with its background."""
-    stay_alone()
-    greys = torch.from_numpy(normalized(image.array))[None, None]
+    greys = normalized(torch.from_numpy(image.array))[None, None]
     pads = [max(LEAST - n, -n % MULTIPLE) for n in image.grid.shape]
     ends = [end for n in reversed(pads) for end in (0, n)]
     padded = torch.nn.functional.pad(greys, ends)
