@@ -1,6 +1,7 @@
 """`python -m benchmarks [STAGE ...] [--json FILE]`: every stage, or those named.
 
 `python -m benchmarks quality [--real] OUT`: the quality of images instead.
+`python -m benchmarks trust OUT`: how far images may be trusted.
 """
 
 from __future__ import annotations
@@ -86,5 +87,9 @@ def run_quality(words: Sequence[str]) -> None:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["quality"]:
         run_quality(sys.argv[2:])
+    elif sys.argv[1:2] == ["trust"]:
+        from benchmarks.trust.__main__ import main as trust
+
+        trust(sys.argv[2:])
     else:
         main()

@@ -15,7 +15,7 @@ from bids_synth.cli.main import run_command
 from bids_synth.core.modality import MODALITIES
 from bids_synth.core.scale import fit_scale
 from bids_synth.core.visit import Prepared, Visit
-from bids_synth.evaluate.verdict import judge
+from bids_synth.evaluate.trust.verdict import judge
 from bids_synth.learn.data.training_statistics import figures, training_ranges
 from bids_synth.prepare.brain.region import core
 from bids_synth.spatial.volume import Volume, read_grid, read_volume, write_volume

@@ -16,7 +16,7 @@ from bids_synth.cli.resolve import resolve
 from bids_synth.core.settings import Settings
 from bids_synth.core.synthetic import Synthetic, Verdict
 from bids_synth.demo.dataset import make_demo
-from bids_synth.evaluate.judged import _with_weakness
+from bids_synth.evaluate.trust.judged import _with_weakness
 from bids_synth.learn.model.card import Weak
 from bids_synth.learn.model.model import load_model
 from bids_synth.pipeline.choose_model import model_folder, recipe_of

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prepare_phantom import make_scan, truth_mask
 
-from bids_synth.evaluate.verdict import judge
+from bids_synth.evaluate.trust.verdict import judge
 from bids_synth.spatial.similarity import mutual_information
 
 QUALITY = {
@@ -34,14 +34,14 @@ UNLIMITED = ("intensity_mean_T1w", "intensity_sd_T1w", "intensity_skewness_T1w")
 def level(name: str, value: float, typical: tuple[float, float] | None) -> int:
     """0 for pass, 1 for review, 2 for fail."""
     told = {name: typical} if typical else {}
-    return LEVELS.index(judge({name: value}, told, None).level)
+    return LEVELS.index(judge({name: value}, told).level)
 
 
 def test_a_usual_visit_passes_without_words():
-    verdict = judge(QUALITY, TYPICAL, 0.02)
+    verdict = judge({**QUALITY, "made_spread_T2w": 0.02}, TYPICAL)
     assert verdict.level == "pass"
     assert verdict.reasons == ()
-    assert judge(QUALITY, {}, None).level == "pass"
+    assert judge(QUALITY, {}).level == "pass"
 
 
 @given(st.sampled_from(UNLIMITED), st.floats(-5, 5), st.floats(1, 50), st.floats(-20, 20))
@@ -102,8 +102,8 @@ def test_other_visits_of_a_study_pass_and_a_blank_one_does_not():
     seen = [figures(array) for array in scans[1:]]
     columns = {name: [row[name] for row in seen] for name in UNLIMITED}
     typical = {n: (float(np.mean(c)), float(np.std(c, ddof=1))) for n, c in columns.items()}
-    assert judge(figures(scans[0]), typical, None).level == "pass"
-    assert judge(figures(0 * scans[0]), typical, None).level != "pass"
+    assert judge(figures(scans[0]), typical).level == "pass"
+    assert judge(figures(0 * scans[0]), typical).level != "pass"
 
 
 def test_aligned_images_pass_and_displaced_ones_do_not():
@@ -134,27 +134,26 @@ def test_networks_that_agree_pass_and_those_that_know_nothing_fail():
     rng = np.random.default_rng(3)
     answers = rng.random((2, 20000))
     known = answers[:1] + 0.02 * rng.normal(size=(2, 20000))
-    levels = [judge({}, {}, float(a.std(axis=0, ddof=1).mean())).level for a in (known, answers)]
+    spreads = [float(a.std(axis=0, ddof=1).mean()) for a in (known, answers)]
+    levels = [judge({"made_spread_T2w": spread}, {}).level for spread in spreads]
     assert levels[0] == "pass"
     assert levels[1] != "pass"
 
 
 def test_better_than_usual_is_never_held_against_a_visit():
     better = {"registration_T2w": 1.9, "template_correlation": 0.999}
-    assert judge(better, TYPICAL, 0.0).level == "pass"
+    assert judge({**better, "made_spread_T2w": 0.0}, TYPICAL).level == "pass"
 
 
 def test_a_handful_of_alike_training_visits_does_not_fail_everybody():
     typical = {"intensity_mean_T1w": (0.5, 1e-6), "mask_volume": (1450.0, 0.0)}
-    assert (
-        judge({"intensity_mean_T1w": 0.55, "mask_volume": 1600.0}, typical, None).level == "pass"
-    )
+    assert judge({"intensity_mean_T1w": 0.55, "mask_volume": 1600.0}, typical).level == "pass"
 
 
 @given(st.floats(-3, 3), st.floats(0.1, 2), st.floats(20, 90))
 def test_a_reason_holds_the_number_and_the_range_that_passes(mean, sd, z):
     name, typical = "intensity_skewness_T1w", (mean, sd)
-    (reason,) = judge({name: mean + z * sd}, {name: typical}, None).reasons
+    (reason,) = judge({name: mean + z * sd}, {name: typical}).reasons
     assert "T1w" in reason
     assert f"{mean + z * sd:.2f}" in reason
     low, high = map(float, re.search(r"expected (-?[\d.]+) to (-?[\d.]+)\)", reason).groups())
@@ -164,32 +163,32 @@ def test_a_reason_holds_the_number_and_the_range_that_passes(mean, sd, z):
 
 
 def test_a_reason_of_a_mask_is_in_millilitres():
-    (reason,) = judge({"mask_volume": 420.0}, {}, None).reasons
+    (reason,) = judge({"mask_volume": 420.0}, {}).reasons
     assert re.search(r"420 ml \(expected \d+ to \d+ ml\)", reason)
 
 
 def test_every_fault_is_told_and_the_worst_decides():
-    odd = {**QUALITY, "mask_volume": 600.0, "intensity_mean_T1w": 2.0}
-    verdict = judge(odd, {k: v for k, v in TYPICAL.items() if k != "mask_volume"}, 0.12)
+    odd = {**QUALITY, "mask_volume": 600.0, "intensity_mean_T1w": 2.0, "made_spread_T2w": 0.12}
+    verdict = judge(odd, {k: v for k, v in TYPICAL.items() if k != "mask_volume"})
     assert verdict.level == "fail"
     assert len(verdict.reasons) == 3
 
 
 def test_what_could_not_be_measured_is_looked_at():
-    verdict = judge({"registration_T2w": float("nan")}, TYPICAL, None)
+    verdict = judge({"registration_T2w": float("nan")}, TYPICAL)
     assert verdict.level == "review"
     assert "could not be measured" in verdict.reasons[0]
 
 
 @given(st.dictionaries(st.sampled_from(list(TYPICAL)), st.floats(-1e6, 1e6)))
 def test_a_verdict_has_reasons_exactly_when_it_is_not_pass(quality):
-    verdict = judge(quality, TYPICAL, None)
+    verdict = judge(quality, TYPICAL)
     assert (verdict.level == "pass") == (not verdict.reasons)
 
 
 def test_a_figure_without_a_check_is_refused_not_skipped():
     with pytest.raises(ValueError, match="no check knows the figure 'time'"):
-        judge({"time": 1.0}, {}, None)
+        judge({"time": 1.0}, {})
 
 
 @pytest.mark.parametrize(
@@ -206,8 +205,8 @@ def test_what_the_model_did_not_learn_from_is_told(name, usual, odd, words):
     learned = {
         "voxel_T2w": (1.0, 0.0), "level_grey_T2w": (1.33, 0.05), "level_fluid_FLAIR": (0.55, 0.1),
     }  # fmt: skip
-    assert judge({name: usual}, learned, None).level == "pass"
-    verdict = judge({name: odd}, learned, None)
+    assert judge({name: usual}, learned).level == "pass"
+    verdict = judge({name: odd}, learned)
     assert verdict.level != "pass"
     assert any(words in reason for reason in verdict.reasons)
-    assert judge({name: 0.8}, {"voxel_T2w": (1.0, 0.0)}, None).level == "pass", "finer is no fault"
+    assert judge({name: 0.8}, {"voxel_T2w": (1.0, 0.0)}).level == "pass", "finer is no fault"

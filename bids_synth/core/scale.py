@@ -41,6 +41,11 @@ class Scale:
             message = f"a scale needs a finite offset and a positive gain, got {asdict(self)}"
             raise ValueError(message)
 
+    @property
+    def span(self) -> float:
+        """The difference, in the image's unit, between 0 and 1; of a logarithm the value at 1."""
+        return float(np.exp(self.offset + self.gain)) if self.log else self.gain
+
     def apply(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Image unit -> network numbers."""
         if self.log:

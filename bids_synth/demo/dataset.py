@@ -31,6 +31,7 @@ from bids_synth.demo.visit_images import Truth, make_visit
 from bids_synth.errors import UsageError
 from bids_synth.spatial.volume import Volume, write_text, write_volume
 
+LESION = next(number for number, (_, name, _) in SEGMENTS.items() if name == "lesion")
 COLUMNS = ("participant_id", "age", "sex", "site", "rs6971", "Hct", "O2sat")
 FINEST, COARSEST = 1.0, 4.0
 """Voxel sizes in mm that the template's millimetre can serve."""
@@ -157,6 +158,10 @@ def _write_truth(folder: Path, visit: PlannedVisit, truth: Truth) -> None:
         "space-T1w_desc-brain_mask": (truth.mask, {**where, "Type": "Brain"}),
         "space-T1w_dseg": (truth.segments, {**where}),
     }
+    lesions = (truth.segments.array == LESION).astype(np.uint8)
+    if lesions.any():
+        known = {**where, "Type": "Lesion"}
+        volumes["space-T1w_label-lesion_mask"] = (truth.segments.with_array(lesions), known)
     for name, volume in truth.images.items():
         modality = MODALITIES[name]
         content = {**where, "SkullStripped": False, "Units": modality.unit}

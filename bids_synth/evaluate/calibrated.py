@@ -17,8 +17,9 @@ def calibrated(synthetic: Synthetic, prepared: Prepared, site: Site) -> Syntheti
     """The image times what brings its white matter to the level of the site's scans.
 
     By white matter alone: bent so that grey matter and fluid lay at the site's levels too, images
-    were 1.5 dB worse (docs/decisions/0012). `synthetic` lies on the prepared grid; its spread is
-    multiplied alike. Unchanged, and without donors, where the image shows no white matter.
+    were 1.5 dB worse (docs/decisions/0012). `synthetic` lies on the prepared grid; its
+    spread and interval are multiplied alike. Unchanged, and without donors, where the image shows
+    no white matter.
     """
     inside = (synthetic.made_in or prepared.mask_image).array > 0
     white = tissue_levels(synthetic.image, inside, read_itk(prepared.template)).white
@@ -26,9 +27,5 @@ def calibrated(synthetic: Synthetic, prepared: Prepared, site: Site) -> Syntheti
         return synthetic
     gain = np.float32(site.white / white)
     image = np.where(inside, synthetic.image.array * gain, synthetic.image.array)
-    spread = synthetic.spread
-    if spread is not None:
-        spread = spread.with_array(spread.array * gain)
-    return replace(
-        synthetic, image=synthetic.image.with_array(image), spread=spread, donors=site.donors
-    )
+    brought = synthetic.in_unit(synthetic.image.with_array(image), float(gain))
+    return replace(brought, donors=site.donors)

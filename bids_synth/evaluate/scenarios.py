@@ -39,10 +39,11 @@ def shows_enough(prepared: Prepared, target: str) -> bool:
     return share >= SCORED
 
 
-def scored_mask(synthetic: Synthetic, prepared: Prepared) -> Volume:
+def scored_mask(synthetic: Synthetic, prepared: Prepared, *, quiet: bool = False) -> Volume:
     """uint8 on the native grid: the mask, where the target was made and really acquired.
 
-    `synthetic` lies on the prepared grid. A warning says where that is not the whole mask.
+    `synthetic` lies on the prepared grid. A warning says where that is not the whole mask,
+    unless that is known (`quiet`).
     """
     mask = prepared.native_mask_image
     acquired = prepared.covered(synthetic.modality)
@@ -59,5 +60,6 @@ def scored_mask(synthetic: Synthetic, prepared: Prepared) -> Volume:
         raise VisitError(message)
     text = "%s: %s is scored in %.0f %% of the mask, where it was both acquired and made"
     share = 100 * inside.sum() / max(1, mask.array.sum())
-    LOG.warning(text, prepared.label, synthetic.modality, share)
+    if not quiet:
+        LOG.warning(text, prepared.label, synthetic.modality, share)
     return mask.with_array(inside)

@@ -24,7 +24,7 @@ from bids_synth.learn.model.model import Model
 from bids_synth.measure.features import Seen, perceptual_distance
 from bids_synth.measure.protocol import PROTOCOLS, applies
 from bids_synth.measure.protocols.masked3d import real_scale
-from bids_synth.measure.table import START
+from bids_synth.measure.table import COLUMNS, MODEL, START, TRUST
 from bids_synth.physics.visit_maps import compute
 from bids_synth.prepare.native import part_on_native, to_native
 from bids_synth.recipe.recipe import Recipe
@@ -77,7 +77,7 @@ def score_withheld(
     typical = model.scales[synthetic.modality]
     own = scale or typical
     inside = (synthetic.made_in or prepared.mask_image).array > 0
-    answers = {"model": _rescaled(synthetic.image, synthetic.modality, own, wanted, inside)}
+    answers = {MODEL: _rescaled(synthetic.image, synthetic.modality, own, wanted, inside)}
     if start is not None:
         answers[START] = _rescaled(start.image, synthetic.modality, typical, wanted, inside)
     if baselines is not None:
@@ -92,6 +92,10 @@ def score_withheld(
         name: to_native(image, prepared, background=modality.background, part=synthetic.made_in)
         for name, image in answers.items()
     }
+    # Scales differ where the unit is arbitrary or a ratio, and there they are linear.
+    matched = synthetic.in_unit(answers[MODEL], wanted.gain / own.gain)
+    native_image = replace(on_native(matched, prepared), real=real, scale=wanted)
+    trust = _trust(native_image, mask)
     rows = [
         {
             "visit": prepared.label,
@@ -101,6 +105,7 @@ def score_withheld(
             "method": name,
             "protocol": protocol,
             **PROTOCOLS[protocol](real, image, mask),
+            **(trust if name == MODEL else {}),
         }
         for protocol in model.recipe.evaluation.protocols
         if applies(protocol, modality.unit)
@@ -113,14 +118,25 @@ def score_withheld(
             row["perceptual"] = distances[str(row["method"])]
         sources = "+".join(synthetic.sources)
         seen = Seen(prepared.visit.participant, synthetic.modality, sources, vectors)
-    # Scales differ where the unit is arbitrary or a ratio, and there they are linear.
-    gain = wanted.gain / own.gain
-    spread = (
-        synthetic.spread.with_array(synthetic.spread.array * gain) if synthetic.spread else None
-    )
-    synthetic = replace(synthetic, image=answers["model"], spread=spread)
-    native_image = replace(on_native(synthetic, prepared), real=real)
-    return Scored(native_image, real, pd.DataFrame(rows), seen, mask)
+    table = pd.DataFrame(rows, columns=[*COLUMNS])
+    return Scored(native_image, real, table, seen, mask)
+
+
+def _trust(synthetic: Synthetic, mask: Volume) -> dict[str, object]:
+    """What the model says of the image itself, and whether it held."""
+    verdict, interval, real = synthetic.verdict, synthetic.interval, synthetic.real
+    values: list[object] = [
+        verdict.level if verdict else None,
+        verdict.strangeness if verdict else float("nan"),
+        float("nan"),
+        float("nan"),
+    ]
+    if interval is not None and real is not None:
+        inside = mask.array > 0
+        half = interval.half_width.array[inside]
+        error = np.abs(synthetic.image.array - real.array)[inside]
+        values[2:] = [float(np.mean(error <= half)), float(np.mean(half, dtype=np.float64))]
+    return dict(zip(TRUST, values, strict=True))
 
 
 def evaluation_features(recipe: Recipe) -> FeatureNetwork | None:
@@ -163,18 +179,20 @@ def compare_features(
 
 
 def on_native(synthetic: Synthetic, prepared: Prepared) -> Synthetic:
-    """A synthetic image and its spread, from the prepared to the reference's native grid."""
+    """An image, its spread and interval, from the prepared to the reference's native grid."""
     background = MODALITIES[synthetic.modality].background
     part = synthetic.made_in
     image = to_native(synthetic.image, prepared, background=background, part=part)
-    spread = None
-    if synthetic.spread is not None:
-        spread = to_native(synthetic.spread, prepared, order=1, part=part)
-    if part is None:
-        return replace(synthetic, image=image, spread=spread)
-    known = part_on_native(part, prepared)
-    made_in = image.with_array(known.astype(np.uint8))
-    return replace(synthetic, image=image, spread=spread, made_in=made_in)
+    spread, interval, made_in = synthetic.spread, synthetic.interval, None
+    if spread is not None:
+        spread = to_native(spread, prepared, order=1, part=part)
+    if interval is not None:
+        half = to_native(interval.half_width, prepared, order=1, part=part)
+        interval = replace(interval, half_width=half)
+    if part is not None:
+        known = part_on_native(part, prepared)
+        made_in = image.with_array(known.astype(np.uint8))
+    return replace(synthetic, image=image, spread=spread, interval=interval, made_in=made_in)
 
 
 def closed_form_image(quantity: str, prepared: Prepared) -> Volume:

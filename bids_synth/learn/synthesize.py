@@ -56,14 +56,16 @@ class Synthesizer:
         *,
         sources: Sequence[str] | None = None,
         scale: Scale | None = None,
+        within: npt.NDArray[np.bool_] | None = None,
     ) -> Synthetic:
         """Make `target` from `sources` (all that the visit has but the target itself).
 
         The image is the mean over folds and members, the spread their standard deviation,
         both on `prepared.grid` in the target's unit by `scale` (the model's population scale
-        where None). Outside the mask the image holds the modality's background and the
-        spread 0. Outside its field of view a source is missing: each part of the mask is made
-        from the sources that are there, and one with too few of them stays background.
+        where None). Outside the mask, and of `within` where it is given, the image holds the
+        modality's background and the spread 0. Outside its field of view a source is missing:
+        each part of the mask is made from the sources that are there, and one with too few of
+        them stays background.
         Raises UsageError where the recipe cannot make the target, VisitError where the sources
         do not suffice or the card's memory does not.
         """
@@ -76,6 +78,8 @@ class Synthesizer:
                 f"of {target} at once; give scans that cover the same part of the head"
             )
             raise VisitError(message)
+        if within is not None:
+            parts = [replace(part, weight=part.weight * within) for part in parts]
         images = self._images(prepared, used, mask)
         answers = (p.weight * self._part(images, mask, p, target, prepared) for p in parts)
         scaled = np.asarray(sum(answers), dtype=np.float32)
@@ -93,11 +97,11 @@ class Synthesizer:
             LOG.info(text, prepared.label, held, inside.sum(), target, least, unit)
         missing = (mask > 0) & ~inside
         made_in = image.with_array(inside.astype(np.uint8)) if missing.any() else None
-        if len(every) < 2:
-            return Synthetic(target, used, image, None, made_in, held)
-        spread = np.where(inside, every.std(axis=0, ddof=1), 0)
-        doubt = image.with_array(spread.astype(np.float32))
-        return Synthetic(target, used, image, doubt, made_in, held)
+        spread = None
+        if len(every) > 1:
+            deviation = np.where(inside, every.std(axis=0, ddof=1), 0)
+            spread = image.with_array(deviation.astype(np.float32))
+        return Synthetic(target, used, image, spread, made_in=made_in, held=held, scale=chosen)
 
     def _require_finite(self, values: npt.NDArray[np.float32], label: str, target: str) -> None:
         """VisitError where one of the networks gives no number: `values` is (networks, voxels)."""

@@ -18,7 +18,10 @@ from bids_synth.measure.features import Seen, frechet_rows
 from bids_synth.spatial.volume import write_text
 
 KEYS = ("visit", "participant", "target", "sources", "method", "protocol")
-COLUMNS = (*KEYS, *METRICS)
+TRUST = ("verdict", "strangeness", "coverage", "half_width")
+"""Of the model alone: its verdict, the largest deviation from what taught, the share of voxels
+that the interval holds, and half its mean width in the image's unit."""
+COLUMNS = (*KEYS, *METRICS, *TRUST)
 MODEL = "model"
 START = "start"
 """Method of the answer that the model's own fit began from; it counts as a baseline to beat."""
@@ -79,7 +82,7 @@ def write_rows(rows: pd.DataFrame, path: Path) -> Path:
 
 def read_rows(path: Path) -> pd.DataFrame:
     """Read what `write_rows` wrote; labels stay text. UsageError names what is wrong."""
-    text = dict.fromkeys((*KEYS, "metric", "versus"), str)
+    text = dict.fromkeys((*KEYS, "metric", "versus", "verdict"), str)
     try:
         table = pd.read_csv(
             path, sep="\t", na_values=["n/a"], keep_default_na=False, dtype=text,

@@ -14,10 +14,12 @@ _SHOWN = ("psnr", "ssim", "ms_ssim", "nmae", "perceptual", "fid")
 _INSTEAD = {"nmae": "mae"}
 """What is shown where a protocol does not define the first."""
 _GAP = "  "
+FEW = 5
+"""Participants below which a line is marked: an interval over them is hardly one."""
 
 
 def format_table(summary: Summary) -> str:
-    """One block per protocol and metric; the best of each line is marked `*`.
+    """One block per protocol and metric; the best of each line is marked `*`, if it is certain.
 
     Cells are `mean [95 % interval]` over participants; the last column is the paired
     difference of the model to its best baseline.
@@ -31,7 +33,10 @@ def format_table(summary: Summary) -> str:
             better = "higher" if CATALOGUE[metric].higher else "lower"
             title = f"{CATALOGUE[metric].title} ({better} is better), {protocol}\n"
             blocks.append(title + _block(part, metric, CATALOGUE[metric].digits))
-    note = "mean [95 % bootstrap interval over participants]; * best; n/a: one participant only\n"
+    note = (
+        "mean [95 % bootstrap interval over participants]; * best, where the interval of the last "
+        "column leaves 0; n/a: one participant only; (few): fewer than five participants\n"
+    )
     if START in set(summary["method"]):
         note += (
             f"{START}: the answer that the model's own fit began from, a baseline like others\n"
@@ -53,7 +58,9 @@ def _block(part: pd.DataFrame, metric: str, digits: int) -> str:
         best = (
             "" if means.empty else means.idxmax() if HIGHER_IS_BETTER[metric] else means.idxmin()
         )
-        people = str(int(group["participants"].max()))
+        best = best if _certain(by_method) else ""
+        count = int(group["participants"].max())
+        people = f"{count} (few)" if count < FEW else str(count)
         cells = [
             _cell(by_method.loc[m], digits) + ("*" if m == best else " ") if m in by_method.index
             else "n/a"
@@ -61,6 +68,14 @@ def _block(part: pd.DataFrame, metric: str, digits: int) -> str:
         ]  # fmt: skip
         lines.append([str(target), str(sources), people, *cells, _gain(by_method, digits)])
     return _align(lines)
+
+
+def _certain(by_method: pd.DataFrame) -> bool:
+    """Whether the interval of model - best baseline leaves 0, so that one of them is better."""
+    if MODEL not in by_method.index:
+        return False
+    low, high = (by_method.loc[MODEL, f"difference_{end}"] for end in ("low", "high"))
+    return bool(low > 0 or high < 0)
 
 
 def _cell(row: Any, digits: int) -> str:

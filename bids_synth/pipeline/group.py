@@ -68,6 +68,8 @@ def _fit_and_score(
     settings: Settings,
 ) -> RunSummary:
     from bids_synth.evaluate.leaks import strangers
+    from bids_synth.evaluate.trust.evidence import RULES, with_evidence
+    from bids_synth.evaluate.trust.intervals import validation_tasks
     from bids_synth.learn.device import use_threads
     from bids_synth.learn.fit.fit import fit_model
     from bids_synth.learn.model.model import load_model
@@ -100,7 +102,15 @@ def _fit_and_score(
         line = f"fold {settings.fold} is fitted; when all are, run group without --fold to collect"
         return RunSummary(done=(line,))
     from bids_synth.pipeline.score import score_and_report
+    from bids_synth.pipeline.visit.withheld import Withheld
 
+    withheld = Withheld(model.recipe, settings)
+    if model.card.evidence != RULES:
+        tasks = validation_tasks(model.recipe, items, split)
+        withheld.prepare((visit, task) for _, visit, own in tasks for task in own)
+    model = with_evidence(
+        model, items, split, withheld.of, device=settings.device, seed=settings.seed
+    )
     scored, lines = strangers(held_out, model.card, name)
     table, page = score_and_report(model, scored, settings)
     table = "\n".join([table, *lines])

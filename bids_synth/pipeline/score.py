@@ -8,22 +8,30 @@ from pathlib import Path
 
 import pandas as pd
 
+from bids_synth.bids.raw.lesions import lesion_mask
 from bids_synth.core.settings import Settings
+from bids_synth.core.trust.interval import LEVEL
 from bids_synth.core.visit import Prepared
 from bids_synth.evaluate.ablation import ALL_SOURCES, Ablation, withheld_sets
 from bids_synth.evaluate.regional import Regional
 from bids_synth.evaluate.scenarios import scenarios
 from bids_synth.evaluate.score import Scored, evaluation_features, score_withheld
+from bids_synth.evaluate.trust.evidence import with_scores
+from bids_synth.evaluate.trust.intervals import with_interval
+from bids_synth.evaluate.trust.judged import judged
+from bids_synth.evaluate.trust.predicted import SourcePredictor
+from bids_synth.evaluate.trust.trusted import Trusted, with_verdicts
 from bids_synth.learn.model.model import Model
 from bids_synth.learn.synthesize import Synthesizer, load_start, load_synthesizer
 from bids_synth.measure.features import Seen
-from bids_synth.measure.table import COLUMNS, read_rows, summarise, with_frechet, write_rows
+from bids_synth.measure.table import COLUMNS, summarise, with_frechet, write_rows
 from bids_synth.measure.terminal import format_table
 from bids_synth.pipeline.visit.withheld import Withheld
 from bids_synth.recipe.recipe import Recipe
 from bids_synth.recipe.tasks import Task
 from bids_synth.report.figures.synthetic import Shown
 from bids_synth.report.pages.group import Example, write_group_report
+from bids_synth.report.pages.trust import TrustShown
 
 LOG = logging.getLogger(__name__)
 EXAMPLES = 6
@@ -35,20 +43,24 @@ def score_and_report(
 ) -> tuple[str, Path]:
     """The printed table and the page; tables of scores in the model folder.
 
-    They are `metrics.tsv`, `summary.tsv`, where the recipe withholds sources in turn
-    `ablation.tsv`, and for targets with a physical unit `regions.tsv` and `agreement.tsv`.
+    They are `metrics.tsv`, `summary.tsv`, `coverage.tsv` (what the intervals hold), where lesions
+    are drawn `lesions.tsv`, of images of arbitrary unit `volumes.tsv`, where the recipe withholds
+    sources in turn `ablation.tsv`, and for targets with a physical unit `regions.tsv` and
+    `agreement.tsv`. The scores are put into the model's card.
     """
     metrics = model.folder / "metrics.tsv"
-    regional, seen = Regional(), list[Seen]()
+    regional, seen, trusted = Regional(), list[Seen](), Trusted(_lesion_masks(held_out, settings))
     withheld = Withheld(model.recipe, settings)
     withheld.prepare(_tasks(held_out, model.recipe))
-    rows, examples, ablation = _score(model, held_out, withheld, regional, seen)
-    write_rows(rows, metrics)
-    summary = summarise(
-        read_rows(metrics), resamples=model.recipe.evaluation.bootstrap, seed=settings.seed
-    )
+    rows, examples, ablation = _score(model, held_out, withheld, regional, seen, trusted)
+    summary = summarise(rows, resamples=model.recipe.evaluation.bootstrap, seed=settings.seed)
     summary = with_frechet(summary, seen)
+    model = with_scores(model, summary, trusted.lesions)
+    rows = with_verdicts(rows, model.card)
+    write_rows(rows, metrics)
     write_rows(summary, model.folder / "summary.tsv")
+    for name, table in trusted.tables().items():
+        write_rows(table, model.folder / f"{name}.tsv")
     shown = ablation.shown(model.recipe)
     if shown is not None:
         write_rows(shown.rows, model.folder / "ablation.tsv")
@@ -62,8 +74,30 @@ def score_and_report(
         rows=rows,
         examples=examples,
         ablation=shown,
+        trust=_trust(model, trusted),
     )
     return "\n".join([format_table(summary), *withheld.missed]), page
+
+
+def _lesion_masks(held_out: Sequence[Prepared], settings: Settings) -> dict[str, Path]:
+    """Label -> the mask of a visit's lesions, where somebody drew them."""
+    roots = list(settings.derivatives.values())
+    masks = {p.label: lesion_mask(p.visit, settings.dataset, roots) for p in held_out}
+    return {label: path for label, path in masks.items() if path is not None}
+
+
+def _trust(model: Model, trusted: Trusted) -> TrustShown:
+    """What the page of the group shows beside the scores."""
+    card, tables = model.card, trusted.tables()
+    return TrustShown(
+        LEVEL,
+        (card.alarm.review, card.alarm.fail) if card.alarm else None,
+        card.alarm.participants if card.alarm else 0,
+        max((entry.participants for entry in card.intervals), default=0),
+        tables.get("coverage", pd.DataFrame()),
+        tables.get("lesions", pd.DataFrame()),
+        trusted.agreement_of_volumes(),
+    )
 
 
 def _tasks(held_out: Sequence[Prepared], recipe: Recipe) -> Iterator[tuple[Prepared, Task]]:
@@ -83,10 +117,11 @@ def _score(
     withheld: Withheld,
     regional: Regional,
     seen: list[Seen],
+    trusted: Trusted,
 ) -> tuple[pd.DataFrame, list[Example], Ablation]:
     synthesizer = load_synthesizer(model, withheld.settings.device)
     baselines, start = model.baselines(), load_start(synthesizer)
-    features = evaluation_features(model.recipe)
+    features, predictor = evaluation_features(model.recipe), SourcePredictor(synthesizer)
     rows: list[pd.DataFrame] = []
     examples: list[Example] = []
     ablation = Ablation()
@@ -100,11 +135,14 @@ def _score(
                 continue
             LOG.info("scoring %s: %s from %s", prepared.label, target, " + ".join(sources))
             image = synthesizer.synthesize(prepared, target, sources=sources)
+            image = with_interval(image, prepared, model.card.intervals)
+            image = judged(image, prepared, model, predictor.of(prepared, sources))
             begun = start.synthesize(prepared, target, sources=sources) if start else None
             scored = score_withheld(image, model, baselines, prepared, features, start=begun)
             seen += [scored.seen] if scored.seen else []
             rows.append(scored.rows)
             regional.add(scored, prepared)
+            trusted.add(scored, prepared, largest=first)
             if len(examples) < EXAMPLES:
                 examples.append(_example(prepared, scored))
             if first:

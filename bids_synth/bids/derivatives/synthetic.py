@@ -20,7 +20,7 @@ from bids_synth.bids.derivatives.sidecars import (
 )
 from bids_synth.bids.names import parse_name
 from bids_synth.core.modality import MODALITIES
-from bids_synth.core.synthetic import Synthetic
+from bids_synth.core.synthetic import Synthetic, Verdict
 from bids_synth.core.visit import Prepared, Visit
 from bids_synth.spatial.volume import hold_to_bounds, write_volume
 
@@ -55,14 +55,14 @@ def write_synthetic(
     names = OutputNames(prepared.visit, prepared.reference)
     tracer = model.get("Tracer")
     image = names.synthetic(modality.name, tracer=tracer)
-    spread = names.uncertainty(modality.name, tracer=tracer)
-    for path in (image, spread):
+    doubt = names.uncertainty(modality.name, tracer=tracer)
+    for path in (image, doubt):
         refuse_shadow(path, prepared.visit, output, dataset)
     unit = synthetic.image.unit
     common = native_block(
         prepared, synthetic.sources, units or unit, output, dataset=dataset, region=region
     ) | {"Synthetic": True}
-    uncertainty = _uncertainty(synthetic, prepared, f"bids::{spread}", model)
+    uncertainty = _uncertainty(synthetic, prepared, f"bids::{doubt}", model)
     block = {
         "Description": f"SYNTHETIC {modality.name}, made from {', '.join(synthetic.sources)}; "
         "not acquired",
@@ -73,17 +73,18 @@ def write_synthetic(
         **held_block(synthetic.held, unit),
         **_calibration(synthetic),
         "Uncertainty": uncertainty,
-        "QualityVerdict": {"Level": verdict.level, "Reasons": list(verdict.reasons)},
+        "QualityVerdict": _verdict(verdict),
     }
     written = []
     withdraw(image, block, output)
-    if synthetic.spread is not None:
+    if (volume := synthetic.uncertainty) is not None:
         about = {"Description": f"Uncertainty of the synthetic {modality.name}", **common}
-        about |= {"Sources": [f"bids::{image}"], "Method": uncertainty["Method"]}
-        withdraw(spread, about, output)
-        sidecar = write_sidecar(spread, about, output)
-        doubt = synthetic.spread.with_array(np.maximum(synthetic.spread.array, 0))
-        written = [write_volume(doubt, output / spread), sidecar]
+        about |= {"Sources": [f"bids::{image}"]}
+        about |= {k: v for k, v in uncertainty.items() if k not in ("Map", "MeanInMask")}
+        withdraw(doubt, about, output)
+        sidecar = write_sidecar(doubt, about, output)
+        written = [write_volume(volume.with_array(np.maximum(volume.array, 0)), output / doubt)]
+        written.append(sidecar)
     sidecar = write_sidecar(image, block, output)
     bounded = hold_to_bounds(synthetic.image)[0]  # Interpolation rounds.
     return [write_volume(bounded, output / image), sidecar, *written]
@@ -117,7 +118,7 @@ def is_current(sidecar: Mapping[str, Any], *, key: str, model: Mapping[str, Any]
     block = sidecar.get("SynthesisModel")
     if not isinstance(block, dict):
         return False
-    compared = ("WeightsSHA256", "SourceModalities")
+    compared = ("WeightsSHA256", "SourceModalities", "EvidenceSHA256")
     now = json.loads(json.dumps({name: model.get(name) for name in compared}))
     same = all(block.get(name) == now[name] for name in compared)
     return same and sidecar.get("PreparationKey") == key
@@ -151,11 +152,50 @@ def _calibration(synthetic: Synthetic) -> dict[str, Any]:
 def _uncertainty(
     synthetic: Synthetic, prepared: Prepared, uri: str, model: Mapping[str, Any]
 ) -> dict[str, Any]:
-    if synthetic.spread is None:
-        return {"Map": None, "Method": "none: the model is a single network"}
+    """What the map of the uncertainty is, and by whom it was calibrated."""
+    if synthetic.uncertainty is None:
+        method = "none: the model is a single network, and nobody validated it"
+        return {"Map": None, "Method": method}
     mask = (synthetic.made_in or prepared.native_mask_image).array.astype(bool)
-    inside = synthetic.spread.array[mask]
+    inside = synthetic.uncertainty.array[mask]
     mean = float(np.mean(inside, dtype=np.float64)) if inside.size else None
     members = {"Members": model["Members"]} if "Members" in model else {}
-    method = "standard deviation over the networks of the ensemble, not calibrated"
-    return {"Map": uri, "Method": method, **members, "MeanInMask": mean}
+    interval = synthetic.interval
+    if interval is None:
+        method = "standard deviation over the networks of the ensemble, not calibrated"
+        return {"Map": uri, "Method": method, **members, "MeanInMask": mean}
+    method = (
+        f"half the width of the {100 * interval.level:.0f} % interval: split conformal scaling of "
+        "a width by value, depth, edges and spread on the errors of validation participants, each "
+        "of whom weighs the same; never below what the unit can be"
+    )
+    held = [round(share, 4) for share in interval.coverage]
+    return {
+        "Map": uri,
+        "Method": method,
+        "Level": interval.level,
+        "Participants": interval.participants,
+        "HeldOutCoverage": held,
+        **members,
+        "MeanInMask": mean,
+    }
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    """The verdict with everything that was looked at."""
+    far = verdict.strangeness
+    return {
+        "Level": verdict.level,
+        "Reasons": list(verdict.reasons),
+        "Strangeness": None if np.isnan(far) else round(far, 3),
+        "Checks": [
+            {
+                "Name": check.name,
+                "Description": check.words,
+                "Value": check.value,
+                "Expected": check.expected,
+                "Result": check.level,
+            }
+            for check in verdict.checks
+        ],
+    }

@@ -9,6 +9,7 @@ import numpy as np
 
 from bids_synth.core.coverage import within
 from bids_synth.core.tissue.levels import TissueLevels
+from bids_synth.core.trust.faults import fault_figures
 from bids_synth.core.visit import Prepared
 from bids_synth.learn.data.array_cache import scaled_image
 from bids_synth.spatial.volume import read_grid
@@ -31,7 +32,8 @@ def figures(prepared: Prepared, modalities: Sequence[str]) -> dict[str, float]:
     """Simple figures of a visit: its quality values, and mean, SD and skewness of each image.
 
     Named as in `Prepared.quality`, and `intensity_<mean|sd|skewness>_<modality>` of the scaled
-    values inside the mask, where they were acquired; `level_<grey|fluid>_<modality>` of its
+    values inside the mask, where they were acquired; `<noise|bright|void>_<modality>` of
+    `fault_figures`; `level_<grey|fluid>_<modality>` of its
     tissues against white matter, where they are known; `voxel_<modality>`, the longest edge of
     its voxels as scanned, mm, where the visit names the scan. Registration and coverage only of
     `modalities`.
@@ -44,11 +46,14 @@ def figures(prepared: Prepared, modalities: Sequence[str]) -> dict[str, float]:
     mask = prepared.mask_image.array
     for modality in (m for m in modalities if m in prepared.images):
         inside = within(prepared, (modality,), mask) > 0
-        values = scaled_image(prepared, modality, mask)[inside].astype(np.float64)
+        image = scaled_image(prepared, modality, mask)
+        values = image[inside].astype(np.float64)
         mean, sd = values.mean(), max(float(values.std()), 1e-6)
         result[f"intensity_mean_{modality}"] = float(mean)
         result[f"intensity_sd_{modality}"] = sd
         result[f"intensity_skewness_{modality}"] = float((((values - mean) / sd) ** 3).mean())
+        faults = fault_figures(image, inside, prepared.grid.spacing)
+        result |= {f"{name}_{modality}": value for name, value in faults.items()}
         if (scan := prepared.visit.scans.get(modality)) is not None:
             result[f"voxel_{modality}"] = max(read_grid(scan.path).spacing)
         result |= level_figures(modality, prepared.levels.get(modality))

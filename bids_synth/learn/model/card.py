@@ -8,29 +8,23 @@ import re
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import PurePosixPath
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from bids_synth.core.scale import Scale
 from bids_synth.learn.data.training_statistics import Range
+from bids_synth.learn.model.entry import Digest, Entry, Name
+from bids_synth.learn.model.evidence import Alarm, HeldOut, IntervalEntry
 from bids_synth.recipe.sections.base import Line
 
 CARD_FORMAT: Literal[1] = 1
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 LIBRARIES = ("torch", "monai", "lightning", "numpy", "antspyx")
 INTENDED_USE = (
     "Research: filling in images that a visit lacks, where a stand-in is better than leaving "
     "the visit out. Not for diagnosis. Lesions and rare anatomy may be missing or invented."
 )
 LICENCE = "not stated; the terms of the training dataset apply"
-
-
-class Entry(BaseModel):
-    """Base of every part of a card: unknown keys are refused, values are frozen."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class FileEntry(Entry):
@@ -89,15 +83,6 @@ class StartEntry(FileEntry):
     member: int = Field(ge=0)
 
 
-class Weak(Entry):
-    """A task in which a model was not better than a plain answer."""
-
-    target: Name
-    sources: list[Name] = Field(min_length=1, max_length=32)
-    reason: Line
-    """What was measured, in one sentence: every such image is for review, and says so."""
-
-
 class Card(Entry):
     """What a model is, what it was fitted on and which files it consists of."""
 
@@ -138,8 +123,14 @@ class Card(Entry):
     """Hashed fingerprints of all scans of these participants; empty in older models."""
     ancestors: list[Origin] = Field(default_factory=list)
     """Of every model that the fit began from (`--init-from`), the nearest first."""
-    weak: list[Weak] = Field(default_factory=list, max_length=400)
-    """Tasks in which it was not better than a plain answer, as far as somebody has looked."""
+    held_out: list[HeldOut] = Field(default_factory=list, max_length=1000)
+    """Scores on people whom it had not seen; empty where nobody has looked."""
+    intervals: list[IntervalEntry] = Field(default_factory=list, max_length=1000)
+    """How wide an interval must be to hold the real value; empty where nobody validated."""
+    alarm: Alarm | None = None
+    """How far from what taught a visit may be; None where too few taught to say."""
+    evidence: int = Field(0, ge=0)
+    """Version of the rules by which intervals and alarm were measured; 0 where they were not."""
     ranges: dict[str, Range]
     """Figures of the training visits, for out-of-distribution checks."""
     libraries: dict[str, Line]

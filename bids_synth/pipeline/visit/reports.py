@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from bids_synth.core.settings import Settings
@@ -43,6 +42,7 @@ def draw_visit(
     images: Sequence[Synthetic],
     scores: pd.DataFrame | None,
     reduced: Mapping[str, Prepared],
+    leak: str | None = None,
 ) -> None:
     """The figures of a visit and the fragments of its page."""
     card = model.card
@@ -55,9 +55,12 @@ def draw_visit(
         "created": card.created,
         "networks": len(card.weights),
         "participants": len(card.training),
+        "licence": card.licence,
         "intended_use": card.intended_use,
     }
-    report = VisitReport(prepared, tuple(images), scores, facts, _training_ranges(model), reduced)
+    report = VisitReport(
+        prepared, tuple(images), scores, facts, _training_ranges(model), reduced, leak
+    )
     write_visit_figures(settings.output, report)
 
 
@@ -101,13 +104,12 @@ def score_tables(
 
 
 def _training_ranges(model: Model) -> Mapping[str, tuple[float, float]]:
-    """Mean and SD of each modality over training visits, in its unit."""
+    """Mean and SD of each modality over training visits, in scaled numbers."""
     ranges, windows = model.card.ranges, {}
-    for modality, scale in model.scales.items():
+    for modality in model.scales:
         mean, sd = (ranges.get(f"intensity_{s}_{modality}") for s in ("mean", "sd"))
         if mean is not None and sd is not None:
-            ends = scale.invert(np.array([mean.mean, mean.mean + sd.mean]))
-            windows[modality] = (float(ends[0]), float(ends[1] - ends[0]))
+            windows[modality] = (mean.mean, sd.mean)
     return windows
 
 

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
 
 from bids_synth.bids.derivatives.closed_forms import computed_of
+from bids_synth.core.catalogue import CATALOGUE
 from bids_synth.core.scale import Scale
 from bids_synth.core.settings import Settings
 from bids_synth.core.synthetic import Synthetic, Verdict
 from bids_synth.core.visit import Prepared, Visit
 from bids_synth.evaluate.calibrated import calibrated
-from bids_synth.evaluate.judged import judged
 from bids_synth.evaluate.leaks import Guard, left_out_line
 from bids_synth.evaluate.scenarios import shows_enough
 from bids_synth.evaluate.score import Scored, evaluation_features, on_native, score_withheld
+from bids_synth.evaluate.trust.intervals import with_interval
+from bids_synth.evaluate.trust.judged import judged, with_scores_of
+from bids_synth.evaluate.trust.predicted import SourcePredictor
 from bids_synth.learn.device import use_threads
 from bids_synth.learn.model.model import load_model
 from bids_synth.learn.synthesize import load_start, load_synthesizer
 from bids_synth.measure.features import Seen
+from bids_synth.measure.table import MODEL
 from bids_synth.pipeline.discover import dataset_name
 from bids_synth.pipeline.visit.reports import VisitResult, draw_visit
 from bids_synth.pipeline.visit.site import SiteLevels
@@ -76,10 +80,12 @@ class VisitSynthesis:
         self.settings = settings
         use_threads(settings.omp_nthreads, most=settings.nprocs)
         self.synthesizer = load_synthesizer(self.model, settings.device)
+        self.predictor = SourcePredictor(self.synthesizer)
         self.baselines = self.model.baselines()
         self.start = load_start(self.synthesizer) if settings.evaluate else None
         self.features = evaluation_features(recipe) if settings.evaluate else None
         self.guard = Guard(self.model.card, dataset_name(settings.dataset), visits)
+        self.own_guard = replace(self.guard, visits=())
         self.withheld = Withheld(self.model.recipe, settings)
         self.site = SiteLevels(self.model.recipe, settings)
         self.writer = VisitWriter(self.model, recipe, settings)
@@ -116,7 +122,15 @@ class VisitSynthesis:
         album = _Album()
         for task in tasks:
             lines += self._one(task, prepared, album)
-        draw_visit(self.model, self.settings, prepared, album.images, album.scores, album.reduced)
+        draw_visit(
+            self.model,
+            self.settings,
+            prepared,
+            album.images,
+            album.scores,
+            album.reduced,
+            self._leak(prepared),
+        )
         for line in lines:
             LOG.info("%s", line)
         return VisitResult(visit, (*lines, *album.unscored), album.scores, tuple(album.seen))
@@ -129,16 +143,23 @@ class VisitSynthesis:
         if prepared is not full:
             album.reduced[task.target] = prepared
         image = self.synthesizer.synthesize(prepared, task.target, sources=task.sources)
-        image = judged(image, prepared, self.model)
+        image = with_interval(image, prepared, self.model.card.intervals)
+        predicted = self.predictor.of(prepared, task.sources)
+        image = with_scores_of(judged(image, prepared, self.model, predicted), self.model.card)
         site = self.site.of(task.target, full.visit.participant)
         if site is not None:
             image = calibrated(image, prepared, site)
         native = on_native(image, prepared)
-        self.writer.write(image, native, prepared)
+        self.writer.write(image, native, prepared, leak=self._leak(prepared))
         scale = site.scale if site is not None and image.donors else None
         scored = self._scored(image, task, prepared, full, album.unscored, scale)
         album.add(native, scored)
-        return [_line(full.visit, image)]
+        return [_line(full.visit, image, scored)]
+
+    def _leak(self, prepared: Prepared) -> str | None:
+        """Why the participant is no stranger to the model, by the scans of this visit."""
+        known = self.guard if self.settings.evaluate else self.own_guard
+        return known.reason(prepared)
 
     def _scored(
         self,
@@ -189,7 +210,8 @@ class VisitSynthesis:
         return drawn and all(self.writer.is_current(prepared, task) for task in tasks)
 
 
-def _line(visit: Visit, synthetic: Synthetic) -> str:
+def _line(visit: Visit, synthetic: Synthetic, scored: Scored | None) -> str:
+    """What is printed of an image: its verdict and, where it was scored, its scores."""
     verdict = synthetic.verdict or Verdict("review")
     reasons = f" ({'; '.join(verdict.reasons)})" if verdict.reasons else ""
     sources = " + ".join(synthetic.sources)
@@ -198,4 +220,21 @@ def _line(visit: Visit, synthetic: Synthetic) -> str:
         if synthetic.held
         else ""
     )
-    return f"{visit.label}: {synthetic.modality} from {sources}: {verdict.level}{reasons}{held}"
+    told = f"{verdict.level}{_scores(scored)}{reasons}{held}"
+    return f"{visit.label}: {synthetic.modality} from {sources}: {told}"
+
+
+def _scores(scored: Scored | None) -> str:
+    """Scores of the model by the first protocol, and what its interval held; or nothing."""
+    rows = None if scored is None else scored.rows[scored.rows["method"] == MODEL]
+    if rows is None or rows.empty:
+        return ""
+    row = rows.iloc[0]
+    parts = [
+        f"{CATALOGUE[name].short.split(',')[0]} {row[name]:.{CATALOGUE[name].digits}f}"
+        for name in ("psnr", "ssim", "mae")
+        if pd.notna(row[name])
+    ]
+    if pd.notna(row["coverage"]):
+        parts.append(f"{100 * row['coverage']:.0f} % inside the interval")
+    return f", {', '.join(parts)}"

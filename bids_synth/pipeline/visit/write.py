@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from bids_synth.core.settings import Settings
 from bids_synth.core.synthetic import Synthetic
 from bids_synth.core.visit import Prepared
 from bids_synth.evaluate.score import closed_form_image
+from bids_synth.evaluate.trust.evidence import evidence_digest
+from bids_synth.learn.model.evidence import held_out_of
 from bids_synth.learn.model.model import Model
 from bids_synth.physics.formulas import NEEDED
 from bids_synth.physics.visit_maps import blood_figures, held_voxels
@@ -46,18 +49,39 @@ class VisitWriter:
     """The model's own, limited to the modalities that the run asks for."""
     settings: Settings
 
-    def write(self, synthetic: Synthetic, native: Synthetic, prepared: Prepared) -> None:
-        """An image on the reference's native grid and, from the prepared one, in templates."""
+    @cached_property
+    def evidence(self) -> str:
+        """Digest of what is known of the model's errors."""
+        return evidence_digest(self.model.card)
+
+    def write(
+        self, synthetic: Synthetic, native: Synthetic, prepared: Prepared, *, leak: str | None
+    ) -> None:
+        """An image on the reference's native grid and, from the prepared one, in templates.
+
+        `leak` says why the participant is no stranger to the model; None where it is one.
+        """
         files = write_synthetic(
             native,
             prepared,
             self.settings.output,
             dataset=self.settings.dataset,
-            model=self.block(native.modality, native.sources),
+            model=self.block(native.modality, native.sources) | self._use(native, leak),
             region=self.model.recipe.preparation.mask,
             units=self._units(native),
         )
         self._copy(_images(files, synthetic), prepared)
+
+    def _use(self, synthetic: Synthetic, leak: str | None) -> dict[str, Any]:
+        """What the model is for, how it did on people whom it had not seen, and its leak guard."""
+        card = self.model.card
+        score = held_out_of(card.held_out, synthetic.modality, synthetic.sources)
+        return {
+            "HeldOut": None if score is None else score.model_dump(exclude={"target", "sources"}),
+            "ParticipantKnown": leak or False,
+            "Licence": card.licence,
+            "IntendedUse": card.intended_use,
+        }
 
     def _units(self, synthetic: Synthetic) -> str:
         """What is known of the unit of an image that no scan of the dataset has calibrated."""
@@ -122,6 +146,7 @@ class VisitWriter:
             "TrainingDataset": card.dataset,
             "SourceModalities": list(sources),
             "Members": len(card.weights),
+            "EvidenceSHA256": self.evidence,
         }
 
     def _copy(self, images: Mapping[Path, tuple[Volume, float]], prepared: Prepared) -> None:
@@ -140,11 +165,11 @@ class VisitWriter:
 
 
 def _images(files: Sequence[Path], synthetic: Synthetic) -> dict[Path, tuple[Volume, float]]:
-    """Files of a synthetic image and its spread -> their values and backgrounds."""
+    """Files of a synthetic image and its uncertainty -> their values and backgrounds."""
     paths = [path for path in files if path.suffix != ".json"]
     values = [
         (synthetic.image, MODALITIES[synthetic.modality].background),
-        (synthetic.spread, 0.0),
+        (synthetic.uncertainty, 0.0),
     ]
     pairs = zip(paths, values, strict=False)
     return {path: (volume, outside) for path, (volume, outside) in pairs if volume is not None}

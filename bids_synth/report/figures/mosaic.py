@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -60,6 +60,8 @@ class Bar:
     """What is shown, with its unit."""
     colours: str = "gray"
     """Name of a matplotlib colour map."""
+    clips: Literal["neither", "max", "both"] = "neither"
+    """Ends beyond which there are values: an arrow stands there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +155,7 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
 
 def _draw_bar(figure: Figure, bar: Bar, axes: Axes) -> None:
     colours = ScalarMappable(Normalize(*bar.window), bar.colours)
-    drawn = figure.colorbar(colours, cax=axes, orientation="horizontal")
+    drawn = figure.colorbar(colours, cax=axes, orientation="horizontal", extend=bar.clips)
     drawn.outline.set_visible(False)
     drawn.set_label(bar.label, color=PALE, fontsize=7.5, labelpad=1)
     axes.tick_params(colors=PALE, labelsize=7, length=2, pad=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ from bids_synth.report.figures.planes import (
 )
 from bids_synth.spatial.volume import Volume
 
+ARBITRARY = "arbitrary"
+
 
 @dataclass(frozen=True, eq=False)
 class Shown:
@@ -53,8 +55,20 @@ class Shown:
 
     @property
     def unit(self) -> str:
-        """Unit of its values, in words."""
-        return unit_words(self.synthetic.image.unit)
+        """Unit of its values, in words; whose scale it is, where that is the real scan's."""
+        words = unit_words(self.synthetic.image.unit)
+        matched = self.synthetic.real is not None and self.synthetic.image.unit == ARBITRARY
+        return f"{words} of the real scan" if matched else words
+
+    @property
+    def reach(self) -> float:
+        """Largest error, or where there is no real image the largest doubt, that is drawn."""
+        inside = self.mask.array > 0
+        if self.synthetic.real is not None:
+            error = np.abs(self.synthetic.image.array - self.synthetic.real.array)
+            return span(error[inside], tail=1.0)[1]
+        doubt = self.synthetic.uncertainty
+        return 1.0 if doubt is None else span(doubt.array[inside])[1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +76,7 @@ class _Column:
     title: str
     colour: str
     panels: Sequence[Panel]
-    bar: tuple[Window, str, str] | None = None
+    bar: Bar | None = None
 
 
 def draw_synthetic(shown: Shown, path: Path) -> Path:
@@ -73,7 +87,10 @@ def draw_synthetic(shown: Shown, path: Path) -> Path:
 
 
 def comparison(shown: Shown, planes: Sequence[Plane], *, doubt: bool = False) -> Mosaic:
-    """One column an image, one row a plane; with `doubt` the spread takes a last column."""
+    """One column an image, one row a plane; with `doubt` the uncertainty takes a last column.
+
+    Error and uncertainty are drawn on one scale.
+    """
     columns = [
         _Column(name, PALE, _gray(image, planes, limits(image, shown.mask)))
         for name, image in shown.sources.items()
@@ -88,26 +105,26 @@ def comparison(shown: Shown, planes: Sequence[Plane], *, doubt: bool = False) ->
     bars = [Bar((first, len(columns) - 1), shown.window, label)]
     if shown.synthetic.real is not None:
         columns.append(_error(shown, shown.synthetic.real, planes))
-    if doubt and shown.synthetic.spread is not None:
-        columns.append(_doubt(shown, shown.synthetic.spread, planes))
+    if doubt and shown.synthetic.uncertainty is not None:
+        columns.append(_doubt(shown, shown.synthetic.uncertainty, planes))
     for number, column in enumerate(columns):
         if column.bar is not None:
-            bars.append(Bar((number, number), *column.bar))
+            bars.append(replace(column.bar, columns=(number, number)))
     rows = [list(row) for row in zip(*(c.panels for c in columns), strict=True)]
     return Mosaic(rows, [c.title for c in columns], [c.colour for c in columns], bars)
 
 
-def draw_spread(shown: Shown, path: Path) -> Path:
-    """The spread over the networks, laid over the synthetic image.
+def draw_uncertainty(shown: Shown, path: Path) -> Path:
+    """Half the width of the interval, or else the spread, laid over the synthetic image.
 
-    ValueError where there is a single network.
+    On the scale of the error where that is drawn too. ValueError where neither is known.
     """
-    if shown.synthetic.spread is None:
-        message = f"the synthetic {shown.synthetic.modality} has no spread to draw"
+    if shown.synthetic.uncertainty is None:
+        message = f"the synthetic {shown.synthetic.modality} has no uncertainty to draw"
         raise ValueError(message)
     planes = choose_planes(shown.mask, axial=(0.35, 0.5, 0.65), coronal=(0.5,), sagittal=(0.52,))
-    column = _doubt(shown, shown.synthetic.spread, planes)
-    bars = [Bar((0, len(planes) - 1), *column.bar)] if column.bar else []
+    column = _doubt(shown, shown.synthetic.uncertainty, planes)
+    bars = [replace(column.bar, columns=(0, len(planes) - 1))] if column.bar else []
     mosaic = Mosaic([column.panels], [p.name for p in planes], bars=bars)
     with styled():
         return save_svg(draw_mosaic(mosaic), path)
@@ -116,7 +133,8 @@ def draw_spread(shown: Shown, path: Path) -> Path:
 def draw_histogram(shown: Shown, path: Path, *, training_range: Window | None = None) -> Path:
     """Values inside the mask: synthetic against real, or against those of the training visits.
 
-    `training_range` is mean and standard deviation over the training visits, in the image's unit.
+    `training_range` is mean and standard deviation over the training visits in scaled numbers: it
+    is drawn by the scale that the image itself has now.
     """
     low, high = shown.window
     edges = np.linspace(low - 0.1 * (high - low), high + 0.15 * (high - low), 72)
@@ -124,8 +142,10 @@ def draw_histogram(shown: Shown, path: Path, *, training_range: Window | None = 
     with styled():
         figure = Figure(figsize=(11, 2.2), facecolor=PAPER, layout="constrained")
         axes = figure.add_subplot()
-        if training_range is not None:
-            mean, sd = training_range
+        if training_range is not None and shown.synthetic.scale is not None:
+            ends = np.array([training_range[0], sum(training_range)])
+            mean, beyond = shown.synthetic.scale.invert(ends).tolist()
+            sd = beyond - mean
             band: dict[str, Any] = {
                 "color": "#eef1f5",
                 "lw": 0,
@@ -163,27 +183,34 @@ def _gray(image: Volume, planes: Sequence[Plane], window: Window) -> list[Panel]
 
 def _error(shown: Shown, real: Volume, planes: Sequence[Plane]) -> _Column:
     error = real.with_array(shown.synthetic.image.array - real.array)
-    reach = span(np.abs(error.array[shown.mask.array > 0]), tail=1.0)[1]
-    window = (-reach, reach)
+    window = (-shown.reach, shown.reach)
     panels = [
         Panel(plane, [Shade(_inside(error, shown.mask, plane), window, "berlin")])
         for plane in planes
     ]
     label = f"synthetic \N{MINUS SIGN} real, {shown.unit}"
-    return _Column("error", PALE, panels, (window, label, "berlin"))
+    beyond = np.abs(error.array[shown.mask.array > 0]).max() > shown.reach
+    bar = Bar((0, 0), window, label, "berlin", "both" if beyond else "neither")
+    return _Column("error", PALE, panels, bar)
 
 
-def _doubt(shown: Shown, spread: Volume, planes: Sequence[Plane]) -> _Column:
-    window = (0.0, span(spread.array[shown.mask.array > 0])[1])
+def _doubt(shown: Shown, values: Volume, planes: Sequence[Plane]) -> _Column:
+    window = (0.0, shown.reach)
     panels = []
     for plane in planes:
-        doubt = _inside(spread, shown.mask, plane)
+        doubt = _inside(values, shown.mask, plane)
         share = np.nan_to_num(np.clip(doubt / window[1], 0, 1))
         under = Shade(sample(shown.synthetic.image, plane), shown.window)
         over = Shade(doubt, window, "inferno", (0.85 * share**0.8).astype(np.float32))
         panels.append(Panel(plane, [under, over]))
-    label = f"spread (SD), {shown.unit}"
-    return _Column("spread", PALE, panels, (window, label, "inferno"))
+    interval = shown.synthetic.interval
+    title = "spread" if interval is None else "interval"
+    what = "spread (SD)"
+    if interval is not None:
+        what = f"half width of the {100 * interval.level:.0f} % interval"
+    beyond = values.array[shown.mask.array > 0].max() > shown.reach
+    bar = Bar((0, 0), window, f"{what}, {shown.unit}", "inferno", "max" if beyond else "neither")
+    return _Column(title, PALE, panels, bar)
 
 
 def _inside(volume: Volume, mask: Volume, plane: Plane) -> Picture:

@@ -14,6 +14,7 @@ from bids_synth.core.catalogue import CATALOGUE
 from bids_synth.core.scale import HIGH, LOW
 from bids_synth.core.synthetic import Synthetic
 from bids_synth.core.visit import Prepared
+from bids_synth.report.figures.canvas import unit_words
 from bids_synth.report.pages.templates import render
 from bids_synth.spatial.grid import Grid
 from bids_synth.spatial.volume import read_grid
@@ -40,9 +41,15 @@ _LIBRARIES = ("antspyx", "nipype", "torch", "monai", "nibabel", "numpy", "scipy"
 
 
 def summary_html(
-    prepared: Prepared, synthetics: Sequence[Synthetic], model: Mapping[str, Any]
+    prepared: Prepared,
+    synthetics: Sequence[Synthetic],
+    model: Mapping[str, Any],
+    leak: str | None = None,
 ) -> str:
-    """What was present, what was made of it, with which model, and the verdicts."""
+    """What was present, what was made of it, with which model, and the verdicts.
+
+    `leak` says why the participant is no stranger to the model; None where it is one.
+    """
     cards = [
         {
             "modality": synthetic.modality,
@@ -50,13 +57,16 @@ def summary_html(
             "level": synthetic.verdict.level,
             "reasons": synthetic.verdict.reasons,
             "real": synthetic.real is not None,
+            "interval": _interval(synthetic),
+            "checks": [c for c in synthetic.verdict.checks if c.name != "lesions"],
+            "limits": [c.value for c in synthetic.verdict.checks if c.name == "lesions"],
         }
         for synthetic in synthetics
         if synthetic.verdict is not None
     ]
     withheld = {synthetic.modality for synthetic in synthetics if synthetic.real is not None}
     scans = [_scan_row(prepared, modality, withheld) for modality in prepared.visit.scans]
-    return render("summary.html", images=cards, scans=scans, model=plain_facts(model))
+    return render("summary.html", images=cards, scans=scans, model=plain_facts(model), leak=leak)
 
 
 def scores_html(scores: pd.DataFrame | None) -> str:
@@ -65,11 +75,13 @@ def scores_html(scores: pd.DataFrame | None) -> str:
         return ""
     shown = [m for m in METRICS if m in scores and scores[m].notna().any()]
     rows = []
-    for _, group in scores.groupby(["target", "sources", "protocol"], sort=False):
-        best = {m: group[m].max() if CATALOGUE[m].higher else group[m].min() for m in shown}
-        for record in group.to_dict("records"):
-            values = [_score(record[m], CATALOGUE[m].digits, best[m]) for m in shown]
-            rows.append({**record, "scores": values})
+    for record in scores.to_dict("records"):
+        values = [_score(record[m], CATALOGUE[m].digits) for m in shown]
+        held = record.get("coverage")
+        share = "" if held is None or pd.isna(held) else f"{100 * held:.0f} %"
+        verdict = record.get("verdict")
+        level = verdict if isinstance(verdict, str) else ""
+        rows.append({**record, "scores": values, "level": level, "held": share})
     return render("scores.html", metrics=[CATALOGUE[m].short for m in shown], rows=rows)
 
 
@@ -134,9 +146,27 @@ def _spacing(grid: Grid) -> str:
     return " × ".join(f"{s:.3g}" for s in grid.spacing)
 
 
-def _score(value: float, digits: int, best: float) -> dict[str, Any]:
-    text = "n/a" if pd.isna(value) else f"{value:.{digits}f}"
-    return {"text": text, "best": bool(value == best)}
+def _score(value: float, digits: int) -> str:
+    return "n/a" if pd.isna(value) else f"{value:.{digits}f}"
+
+
+def _interval(synthetic: Synthetic) -> str:
+    """How wide the interval is, and what it held of held-out people; empty without one."""
+    interval = synthetic.interval
+    if interval is None:
+        return ""
+    half = interval.half_width.array
+    mean = float(half[half > 0].mean()) if (half > 0).any() else 0.0
+    unit = unit_words(synthetic.image.unit)
+    people = f"{interval.participants} held-out participant" + (
+        "" if interval.participants == 1 else "s"
+    )
+    width = f"\N{PLUS-MINUS SIGN}{mean:.3g} {unit} on average"
+    text = f"{100 * interval.level:.0f} % interval: {width}, by {people}"
+    if interval.coverage:
+        low, high = (100 * end for end in (min(interval.coverage), max(interval.coverage)))
+        text += f", of whom it held {low:.0f} to {high:.0f} % when fitted on the others"
+    return text
 
 
 def _preparation(prepared: Prepared) -> str:
@@ -177,6 +207,7 @@ def _synthesis(
     prepared: Prepared, synthetics: Sequence[Synthetic], model: Mapping[str, Any]
 ) -> str:
     several = any(synthetic.spread is not None for synthetic in synthetics)
+    interval = next((s.interval for s in synthetics if s.interval is not None), None)
     name = f" {model['name']}" if model.get("name") else ""
     words = [
         f"The {synthetic.modality} was synthesised from {_listed(synthetic.sources)}."
@@ -191,6 +222,13 @@ def _synthesis(
         words.append(
             "The image is the mean over the model's networks, and the spread their standard "
             "deviation."
+        )
+    if interval is not None:
+        words.append(
+            f"Every voxel has a {100 * interval.level:.0f} % interval by split conformal "
+            "prediction: a width that follows the voxel's value, its depth in the mask, the edges "
+            "around it and the spread, multiplied until it held on the errors of "
+            f"{interval.participants} validation participant(s)."
         )
     words += [
         f"White matter of the {synthetic.modality} was brought to its level in the real scans of "

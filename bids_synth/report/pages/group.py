@@ -29,6 +29,7 @@ from bids_synth.report.figures.synthetic import Shown, comparison
 from bids_synth.report.pages.fragments import plain_facts
 from bids_synth.report.pages.score_tables import START, first_protocol, score_tables, score_tiles
 from bids_synth.report.pages.templates import page
+from bids_synth.report.pages.trust import TrustShown, trust_parts
 from bids_synth.spatial.volume import read_json_object, write_text
 
 
@@ -51,6 +52,7 @@ def write_group_report(
     rows: pd.DataFrame,
     examples: Sequence[Example] = (),
     ablation: AblationShown | None = None,
+    trust: TrustShown | None = None,
 ) -> Path:
     """Write `output/group.html`, one file that needs no other; returns its path.
 
@@ -72,6 +74,7 @@ def write_group_report(
         protocol=str(first["protocol"].iloc[0]) if not first.empty else "",
         examples=[_example(example) for example in examples],
         ablation=[] if ablation is None else _ablation(ablation, protocols),
+        trust=None if trust is None else _trust(trust, first),
         curves=_curves(model_folder / "training.tsv"),
         split=split,
         facts=_facts(model_folder / "model.json", recipe),
@@ -92,6 +95,12 @@ def _example(example: Example) -> dict[str, str]:
         "sources": ", ".join(shown.sources),
         "picture": _picture(svg),
     }
+
+
+def _trust(shown: TrustShown, rows: pd.DataFrame) -> dict[str, Any]:
+    parts = trust_parts(shown, rows)
+    drawn = {name: _picture(parts[name]) for name in ("strangeness", "held") if parts[name]}
+    return parts | drawn
 
 
 def _ablation(shown: AblationShown, protocols: Sequence[str]) -> list[dict[str, Any]]:

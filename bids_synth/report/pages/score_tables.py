@@ -9,6 +9,8 @@ import pandas as pd
 
 from bids_synth.core.catalogue import CATALOGUE, Metric
 
+FEW = 5
+"""Participants below which a line is marked: an interval over them is hardly one."""
 MODEL, START, ALL = "model", "start", "all"
 _TABLES = ("psnr", "ssim", "ms_ssim", "mae", "rmse", "nmae", "perceptual", "fid")
 MINUS = "\N{MINUS SIGN}"
@@ -85,6 +87,7 @@ def _line(
     by_method = group.set_index("method")
     means = by_method["mean"].dropna()
     best = "" if means.empty else str(means.idxmax() if metric.higher else means.idxmin())
+    best = best if _certain(by_method) else ""
     cells = [
         {**_cell(by_method.loc[m], "", metric.digits), "best": m == best}
         if m in by_method.index
@@ -96,9 +99,18 @@ def _line(
         "sources": key[1],
         "pooled": ALL in key,
         "participants": int(group["participants"].max()),
+        "few": int(group["participants"].max()) < FEW,
         "cells": cells,
         "gain": _gain(by_method, metric.digits),
     }
+
+
+def _certain(by_method: pd.DataFrame) -> bool:
+    """Whether the interval of model - best baseline leaves 0, so that one of them is better."""
+    if MODEL not in by_method.index:
+        return False
+    low, high = (by_method.loc[MODEL, f"difference_{end}"] for end in ("low", "high"))
+    return bool(low > 0 or high < 0)
 
 
 def _cell(row: Any, prefix: str, digits: int, *, sign: str = "") -> dict[str, str]:

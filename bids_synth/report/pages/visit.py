@@ -19,13 +19,17 @@ from bids_synth.report.figures.scan import draw_flicker, draw_scans
 from bids_synth.report.figures.synthetic import (
     Shown,
     draw_histogram,
-    draw_spread,
     draw_synthetic,
+    draw_uncertainty,
 )
 from bids_synth.report.pages.fragments import methods_html, scores_html, summary_html
 from bids_synth.spatial.volume import stays_inside, write_text
 
-_DESCS = ("scans", "flicker", "synth", "histogram", "spread", "summary", "methods", "scores")
+_DESCS = (
+    *("scans", "flicker", "synth", "histogram", "uncertainty", "spread"),
+    *("summary", "methods", "scores"),
+)
+"""What is removed where this run did not draw it; `spread` is of earlier versions."""
 LAST = "summary"
 """The fragment that is written when everything else is there."""
 
@@ -43,9 +47,11 @@ class VisitReport:
     model: Mapping[str, Any] = field(default_factory=dict)
     """Facts of the model's card; what is text or a number is shown."""
     training_ranges: Mapping[str, Window] = field(default_factory=dict)
-    """Modality -> mean and standard deviation over training visits, in the modality's unit."""
+    """Modality -> mean and standard deviation over training visits, in scaled numbers."""
     reduced: Mapping[str, Prepared] = field(default_factory=dict)
     """Target -> the preparation without it that it was made from, where that is another."""
+    leak: str | None = None
+    """Why the participant is no stranger to the model; None where it is one."""
 
 
 def write_visit_figures(output: Path, report: VisitReport) -> tuple[Path, ...]:
@@ -76,12 +82,12 @@ def write_visit_figures(output: Path, report: VisitReport) -> tuple[Path, ...]:
         written.append(draw_synthetic(shown, at("synth", name)))
         training_range = report.training_ranges.get(name)
         written.append(draw_histogram(shown, at("histogram", name), training_range=training_range))
-        if synthetic.spread is not None:
-            written.append(draw_spread(shown, at("spread", name)))
+        if synthetic.uncertainty is not None:
+            written.append(draw_uncertainty(shown, at("uncertainty", name)))
     fragments = {
         "scores": scores_html(report.scores),
         "methods": methods_html(prepared, report.synthetics, report.model, report.reduced),
-        LAST: summary_html(prepared, report.synthetics, report.model),
+        LAST: summary_html(prepared, report.synthetics, report.model, report.leak),
     }
     for desc, text in fragments.items():
         if text:

@@ -1,0 +1,1 @@
+"""Trust: what intervals hold, what verdicts catch, what becomes of lesions and volumes."""

@@ -1,0 +1,1 @@
+"""Trust: what is measured on held-out people, and what it says of one synthetic image."""
