@@ -30,6 +30,12 @@ NAMES = [
     "tasks",
     "toys",
     "tree",
+    "trust.__main__",
+    "trust.bed",
+    "trust.faults",
+    "trust.left_out",
+    "trust.page",
+    "trust.phantoms",
     "withheld",
 ]
 

@@ -21,7 +21,7 @@ from bids_synth.bids.derivatives.synthetic import is_current, write_synthetic, w
 from bids_synth.bids.names import ENTITIES, parse_name, pybids_grammar
 from bids_synth.bids.raw.query import query
 from bids_synth.core.modality import MODALITIES
-from bids_synth.core.synthetic import Verdict
+from bids_synth.core.synthetic import Check, Verdict
 from bids_synth.core.visit import Scan, Visit
 from bids_synth.errors import UsageError, VisitError
 from bids_synth.recipe.recipe import load_recipe
@@ -37,7 +37,12 @@ MODEL = {
     "SourceModalities": ["T1w", "FLAIR"],
     "Members": 2,
 }
-VERDICT = Verdict("review", ("the T1w is darker than those the model knows",))
+VERDICT = Verdict(
+    "review",
+    ("the T1w is darker than those the model knows",),
+    (Check("void_T1w", "largest hole", "9.0 ml", "at most 3.0 ml", "review"),),
+    5.25,
+)
 TARGETS = ("T2w", "T1wGd", "ct", "pet", "cmro2", "cbf", "T2map")
 
 
@@ -185,7 +190,20 @@ def test_the_sidecar_holds_the_contract(written):
     assert sidecar["Synthetic"] is True
     assert sidecar["Units"] == "arbitrary"
     assert sidecar["SynthesisModel"] == MODEL
-    assert sidecar["QualityVerdict"] == {"Level": "review", "Reasons": list(VERDICT.reasons)}
+    assert sidecar["QualityVerdict"] == {
+        "Level": "review",
+        "Reasons": list(VERDICT.reasons),
+        "Strangeness": 5.25,
+        "Checks": [
+            {
+                "Name": "void_T1w",
+                "Description": "largest hole",
+                "Value": "9.0 ml",
+                "Expected": "at most 3.0 ml",
+                "Result": "review",
+            }
+        ],
+    }
     uncertainty = sidecar["Uncertainty"]
     spread = read_volume(output / uncertainty["Map"].removeprefix("bids::"))
     inside = spread.array[mask(NATIVE).array == 1]

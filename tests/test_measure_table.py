@@ -72,7 +72,24 @@ def test_one_participant_has_no_interval():
     found = cell(summarise(rows, resamples=100, seed=1), method="model")
     assert found["difference"] == 10
     assert np.isnan([found["low"], found["high"], found["difference_low"]]).all()
-    assert "30.0 [n/a]*" in format_table(summarise(rows, resamples=100, seed=1))
+    text = format_table(summarise(rows, resamples=100, seed=1))
+    assert "30.0 [n/a]" in text
+    assert "30.0 [n/a]*" not in text
+    assert "1 (few)" in text
+
+
+@pytest.mark.parametrize(
+    ("gains", "certain"), [((5, 6, 4, 5, 6), True), ((5, -6, 4, -5, 1), False)]
+)
+def test_the_best_is_marked_only_where_the_interval_of_the_difference_leaves_0(gains, certain):
+    people = [f"{n:02d}" for n in range(5)]
+    rows = table(
+        *(row(p, "model", 20.0 + g) for p, g in zip(people, gains, strict=True)),
+        *(row(p, "copy", 20.0) for p in people),
+    )
+    text = format_table(summarise(rows, resamples=200, seed=1))
+    assert ("]*" in text) == certain
+    assert "(few)" not in text.split("mean [95")[0]
 
 
 def test_the_interval_is_scipys_percentile_bootstrap():
@@ -118,9 +135,11 @@ def test_a_score_that_is_none_takes_its_own_mean_with_it_and_no_other():
 def test_rows_survive_their_file(tmp_path):
     rows = table(*ROWS.to_dict("records"), row("NA", "mean", 1 / 3, sources="T1w+PDw"))
     rows.loc[0, "ssim"] = np.nan
+    rows["verdict"] = ["review", *[None] * (len(rows) - 1)]
     path = write_rows(rows, tmp_path / "deep" / "metrics.tsv")
     assert "n/a" in path.read_text()
-    pd.testing.assert_frame_equal(read_rows(path), rows)
+    pd.testing.assert_frame_equal(read_rows(path), rows, check_dtype=False)
+    assert read_rows(path)["verdict"].iloc[0] == "review"
     summary = summarise(rows, resamples=100, seed=1)
     back = read_rows(write_rows(summary, tmp_path / "summary.tsv"))
     pd.testing.assert_frame_equal(back, summary, check_dtype=False)

@@ -10,15 +10,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.axes import Axes
 
-from bids_synth.core.synthetic import Synthetic
+from bids_synth.core.scale import Scale
+from bids_synth.core.synthetic import Interval, Synthetic
 from bids_synth.report.figures.planes import choose_planes, limits, sample
 from bids_synth.report.figures.scan import draw_flicker, draw_scans
 from bids_synth.report.figures.synthetic import (
     Shown,
+    comparison,
     draw_histogram,
-    draw_spread,
     draw_synthetic,
+    draw_uncertainty,
 )
 from bids_synth.spatial.grid import Grid, reorient
 from bids_synth.spatial.volume import Volume, read_volume
@@ -179,20 +182,52 @@ def test_the_colour_bar_is_in_the_images_unit(tmp_path):
 
 
 def test_the_spread_is_drawn_where_there_is_one(tmp_path):
-    path = draw_spread(shown(spread=IMAGE), tmp_path / "spread.svg")
+    path = draw_uncertainty(shown(spread=IMAGE), tmp_path / "spread.svg")
     assert_sound(path)
     assert "spread" in text_of(path)
-    with pytest.raises(ValueError, match="no spread"):
-        draw_spread(shown(), tmp_path / "none.svg")
+    with pytest.raises(ValueError, match="no uncertainty"):
+        draw_uncertainty(shown(), tmp_path / "none.svg")
 
 
 def test_the_histogram_says_what_is_compared(tmp_path):
-    path = draw_histogram(shown(real=IMAGE), tmp_path / "h.svg", training_range=(100.0, 20.0))
+    scaled = shown(real=IMAGE, scale=Scale(0.0, 100.0))
+    path = draw_histogram(scaled, tmp_path / "h.svg", training_range=(1.0, 0.2))
     assert_sound(path)
     words = text_of(path)
     assert "real T2w" in words
     assert "synthetic T2w" in words
     assert "mean ± 2 SD" in words
+
+
+def test_the_band_of_the_training_visits_moves_with_the_scale_of_the_image(tmp_path, monkeypatch):
+    """Scaled 1 +- 0.4 is 60 to 140 where white matter lies at 100, and nothing without a scale."""
+    bands = []
+    monkeypatch.setattr(Axes, "axvspan", lambda _, low, high, **__: bands.append((low, high)))
+    for scale in (Scale(0.0, 100.0), Scale(0.0, 50.0), None):
+        image = shown(scale=scale)
+        draw_histogram(image, tmp_path / "h.svg", training_range=(1.0, 0.2))
+    assert np.array(bands) == pytest.approx(np.array([(60, 140), (30, 70)]), rel=1e-5)
+
+
+def bars_of(image, planes):
+    return {bar.label: bar for bar in comparison(image, planes, doubt=True).bars}
+
+
+def test_error_and_interval_are_drawn_on_one_scale_with_arrows_where_they_clip():
+    half = Interval(IMAGE.with_array(np.full(SHAPE, 5.0, np.float32)), 0.9, 3, ())
+    off = np.full(SHAPE, 10.0, np.float32)
+    off[4:6] = 300.0
+    image = shown(real=IMAGE.with_array(IMAGE.array - off), interval=half)
+    planes = choose_planes(MASK, axial=(0.5,))
+    bars = bars_of(image, planes)
+    error = next(bar for name, bar in bars.items() if name.startswith("synthetic"))
+    doubt = next(bar for name, bar in bars.items() if "interval" in name)
+    assert error.window == (-doubt.window[1], doubt.window[1])
+    assert doubt.window[0] == 0
+    beyond = np.abs(off[MASK.array > 0]).max() > doubt.window[1]
+    assert error.clips == ("both" if beyond else "neither")
+    assert doubt.clips == "neither"
+    assert any("of the real scan" in bar.label for bar in bars.values())
 
 
 def test_a_figure_is_the_same_every_time(tmp_path):
@@ -211,4 +246,4 @@ def test_figures_of_a_real_head_are_small_enough_for_a_page(tmp_path):
     assert_sound(draw_scans({"T1w": t1w, "T2w": t2w}, mask, tmp_path / "scans.svg"))
     assert_sound(draw_flicker(("T1w", t1w), ("T2w", t2w), mask, tmp_path / "flicker.svg"))
     assert_sound(draw_synthetic(real, tmp_path / "synth.svg"))
-    assert_sound(draw_spread(real, tmp_path / "spread.svg"))
+    assert_sound(draw_uncertainty(real, tmp_path / "spread.svg"))

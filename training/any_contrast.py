@@ -1,13 +1,10 @@
 """Any contrast: fit the model that comes with the package, and put it there.
 
     python -m training.any_contrast DATASET OUT [--without STUDY] [--set KEY=VALUE] [--ship]
-    python -m training.any_contrast DATASET OUT --evidence
 
 DATASET is the BIDS dataset of the five participants without skull. `--simulated N` adds N heads of
 whom only the label map is real, which lie beside it. A second call goes on where the first was
-stopped. `--evidence` fits nothing but what each study is judged by without itself: it measures for
-the card in the package what teaches, how far images of people left out are from the truth, and
-whether they are better than plain answers.
+stopped. `python -m training.evidence` then measures how far the model may be trusted.
 """
 
 from __future__ import annotations
@@ -25,13 +22,10 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from benchmarks.real.people import STUDIES, everybody, others, prepare, split_file
-from benchmarks.trust.left_out import evidence, left_out
 from bids_synth.cli.parser import build_parser
 from bids_synth.cli.resolve import resolve
 from bids_synth.core.visit import Prepared
-from bids_synth.evaluate.trust.evidence import RULES
 from bids_synth.learn.data.training_statistics import Range, figures, training_ranges
-from bids_synth.learn.model.card import Card
 from bids_synth.pipeline.discover import discover
 from bids_synth.pipeline.prepare_visits import prepare_all
 from bids_synth.recipe.recipe import load_recipe
@@ -113,23 +107,6 @@ def ranges(dataset: Path, out: Path, teaching: Sequence[str]) -> dict[str, Range
     return training_ranges([figures(one, tuple(recipe.modalities)) for one in prepared.values()])
 
 
-def write_evidence(
-    known: dict[str, Range], people: dict[str, Prepared], chosen: argparse.Namespace
-) -> None:
-    """Put into the card in the package what those left out have shown."""
-    left = left_out(people, chosen.out)
-    found = evidence(left, chosen.dataset)
-    card = Card.model_validate_json((PACKAGE / "model.json").read_text("utf-8"))
-    update = {
-        "ranges": {**known, **found.ranges},
-        "alarm": found.alarm,
-        "intervals": found.intervals,
-        "held_out": found.held_out,
-        "evidence": RULES,
-    }
-    write_text(card.model_copy(update=update).text(), PACKAGE / "model.json")
-
-
 def fit(
     dataset: Path, out: Path, teaching: Sequence[str], words: str, overrides: Sequence[str]
 ) -> Path:
@@ -174,13 +151,9 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--simulated", type=int, default=0, metavar="N")
     parser.add_argument("--ship", action="store_true")
-    parser.add_argument("--evidence", action="store_true")
     chosen = parser.parse_args()
     people = prepare(chosen.dataset, chosen.out, "impute")
     dataset = dataset_of(people, chosen.out / "bids")
-    if chosen.evidence:
-        write_evidence(ranges(dataset, chosen.out, everybody()), people, chosen)
-        return
     drawn = simulated(chosen.dataset.parent / LABELS, dataset, chosen.simulated)
     teaching = [*(others(chosen.without) if chosen.without else everybody()), *drawn]
     words = f"without-{chosen.without}" if chosen.without else "everybody"

@@ -116,7 +116,7 @@ def broken_section(beds: dict[str, pd.DataFrame]) -> str:
     alarms = int((clean["level"] != "pass").sum())
     shares = [100 * flagged / len(wrong), 100 * alarms / max(1, len(clean))]
     total = (
-        f"In all {flagged} of {len(wrong)} broken images are flagged ({shares[0]:.0f} %, bar: 95), "
+        f"In all {flagged} of {len(wrong)} broken images are flagged ({shares[0]:.0f} %, bar 95), "
         f"and {alarms} of {len(clean)} clean ones ({shares[1]:.0f} %, bar: 5).\n"
     )
     lines = [

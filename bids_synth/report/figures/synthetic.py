@@ -106,7 +106,7 @@ def comparison(shown: Shown, planes: Sequence[Plane], *, doubt: bool = False) ->
     if shown.synthetic.real is not None:
         columns.append(_error(shown, shown.synthetic.real, planes))
     if doubt and shown.synthetic.uncertainty is not None:
-        columns.append(_doubt(shown, shown.synthetic.uncertainty, planes))
+        columns.append(_doubt(shown, shown.synthetic.uncertainty, planes, narrow=True))
     for number, column in enumerate(columns):
         if column.bar is not None:
             bars.append(replace(column.bar, columns=(number, number)))
@@ -188,13 +188,18 @@ def _error(shown: Shown, real: Volume, planes: Sequence[Plane]) -> _Column:
         Panel(plane, [Shade(_inside(error, shown.mask, plane), window, "berlin")])
         for plane in planes
     ]
-    label = f"synthetic \N{MINUS SIGN} real, {shown.unit}"
+    label = "synthetic \N{MINUS SIGN} real"
+    if shown.synthetic.image.unit != ARBITRARY:
+        label += f", {shown.unit}"
     beyond = np.abs(error.array[shown.mask.array > 0]).max() > shown.reach
     bar = Bar((0, 0), window, label, "berlin", "both" if beyond else "neither")
     return _Column("error", PALE, panels, bar)
 
 
-def _doubt(shown: Shown, values: Volume, planes: Sequence[Plane]) -> _Column:
+def _doubt(
+    shown: Shown, values: Volume, planes: Sequence[Plane], *, narrow: bool = False
+) -> _Column:
+    """The column of the uncertainty; a narrow one leaves its unit to the bar of the error."""
     window = (0.0, shown.reach)
     panels = []
     for plane in planes:
@@ -209,7 +214,9 @@ def _doubt(shown: Shown, values: Volume, planes: Sequence[Plane]) -> _Column:
     if interval is not None:
         what = f"half width of the {100 * interval.level:.0f} % interval"
     beyond = values.array[shown.mask.array > 0].max() > shown.reach
-    bar = Bar((0, 0), window, f"{what}, {shown.unit}", "inferno", "max" if beyond else "neither")
+    label = "half of the interval" if interval and narrow else what
+    label = label if narrow else f"{label}, {shown.unit}"
+    bar = Bar((0, 0), window, label, "inferno", "max" if beyond else "neither")
     return _Column(title, PALE, panels, bar)
 
 

@@ -30,7 +30,7 @@ def draw_strangeness(rows: pd.DataFrame, limits: tuple[float, float] | None) -> 
     if own.empty:
         return ""
     with styled():
-        figure = Figure(figsize=(7.2, 3.4), facecolor=PAPER, layout="constrained")
+        figure = Figure(figsize=(11, 3.6), facecolor=PAPER, layout="constrained")
         axes = figure.add_subplot()
         for number, (target, part) in enumerate(own.groupby("target", sort=False)):
             colour = COLOURS[number % len(COLOURS)]
@@ -63,7 +63,7 @@ def draw_coverage(coverage: pd.DataFrame, level: float) -> str:
     regions = list(dict.fromkeys(coverage["region"]))
     targets = list(dict.fromkeys(coverage["target"]))
     with styled():
-        figure = Figure(figsize=(9, 3.0), facecolor=PAPER, layout="constrained")
+        figure = Figure(figsize=(11, 3.2), facecolor=PAPER, layout="constrained")
         axes = figure.add_subplot()
         axes.axhspan(*HELD, color="#eef1f5", lw=0)
         axes.axhline(level, color=INK, linewidth=1, linestyle="--")

@@ -85,7 +85,7 @@ def volume_lines(volumes: pd.DataFrame) -> list[list[str]]:
             *(str(row[c]) for c in ("target", "sources", "region", "participants")),
             _number(row["real"], 0),
             f"{_number(row['bias'], 0, sign='+')} ({_number(row['percent_bias'], 1, sign='+')} %)",
-            f"{_number(row['low'], 0, sign='+')} to {_number(row['high'], 0, sign='+')}",
+            _NONE if pd.isna(row["low"]) else f"{row['low']:+.0f} to {row['high']:+.0f}",
             _number(row["dice"], 3),
         ]
         for row in volumes.to_dict("records")
