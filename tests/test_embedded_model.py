@@ -14,17 +14,15 @@ from bids_synth.cli.main import run_command
 from bids_synth.cli.parser import build_parser
 from bids_synth.cli.resolve import resolve
 from bids_synth.core.settings import Settings
-from bids_synth.core.synthetic import Synthetic, Verdict
 from bids_synth.demo.dataset import make_demo
-from bids_synth.evaluate.trust.judged import _with_weakness
-from bids_synth.learn.model.card import Weak
+from bids_synth.evaluate.trust.evidence import RULES
+from bids_synth.evaluate.trust.judged import held_out_check
 from bids_synth.learn.model.model import load_model
 from bids_synth.pipeline.choose_model import model_folder, recipe_of
 from bids_synth.pipeline.start import start_of
 from bids_synth.recipe.embedded import DEFAULT, EMBEDDED, embedded_models
 from bids_synth.recipe.recipe import load_recipe
-from bids_synth.spatial.grid import Grid
-from bids_synth.spatial.volume import Volume, read_volume
+from bids_synth.spatial.volume import read_volume
 
 LARGEST = 8 * 2**20
 """Bytes of all models that come with the package."""
@@ -123,19 +121,29 @@ def by_direction(line: str) -> dict[str, float]:
 def test_every_task_in_which_it_is_below_the_tissue_curve_is_for_review() -> None:
     own, curve = by_direction("any-contrast"), by_direction("tissue curve")
     below = {d for d in own if own[d] <= curve[d]}
-    weak = load_model(EMBEDDED / DEFAULT).card.weak
-    assert {f"{'+'.join(w.sources)}>{w.target}" for w in weak} == below
+    held_out = load_model(EMBEDDED / DEFAULT).card.held_out
+    levels = {
+        f"{'+'.join(one.sources)}>{one.target}": held_out_check(one, one.target, one.sources)[
+            0
+        ].level
+        for one in held_out
+    }
+    assert below
+    assert {levels[d] for d in below} == {"review"}
+    assert "pass" in levels.values()
 
 
-def test_an_image_of_a_weak_task_is_for_review_and_says_why() -> None:
-    weak = Weak(target="FLAIR", sources=["T1w"], reason="It was not better")
-    none = Volume(np.zeros((2, 2, 2), np.float32), Grid((2, 2, 2), np.eye(4)))
-    passed = Verdict("pass")
-    made = Synthetic("FLAIR", ("T1w",), none, None)
-    assert _with_weakness(passed, made, [weak]) == Verdict("review", ("It was not better",))
-    assert _with_weakness(Verdict("fail", ("x",)), made, [weak]).level == "fail"
-    other = Synthetic("FLAIR", ("T1w", "T2w"), none, None)
-    assert _with_weakness(passed, other, [weak]) is passed
+def test_it_knows_how_far_from_the_truth_it_is_on_people_it_has_not_seen() -> None:
+    card = load_model(EMBEDDED / DEFAULT).card
+    directions = set(by_direction("any-contrast"))
+    assert {f"{'+'.join(e.sources)}>{e.target}" for e in card.intervals} == directions
+    assert {f"{'+'.join(e.sources)}>{e.target}" for e in card.held_out} == directions
+    assert all(e.participants == len(e.coverage) == 5 for e in card.intervals)
+    assert all(e.participants == 5 and e.low is not None for e in card.held_out)
+    assert card.evidence == RULES
+    assert card.alarm is not None
+    flair = [e for e in card.held_out if e.target == "FLAIR"]
+    assert all("erased" in e.lesions for e in flair), "its known limit is told"
 
 
 def test_list_models_names_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,9 @@ RATES = (0.05, 0.005)
 in two hundred."""
 LEAST = (3.0, 6.0)
 """Standard deviations that are never too far, however alike the participants are."""
+USUAL = 2.0
+"""Standard deviations that the largest of twenty normal figures is seldom below: a visit that is
+nearer to the others is so by the least deviations that are believed."""
 FEWEST = 4
 """Participants below which nobody can say."""
 Figures = Mapping[str, float]
@@ -36,7 +39,7 @@ def fit_alarm(people: Mapping[str, Sequence[Figures]]) -> Alarm | None:
     for label, own in people.items():
         others = [v for other, visits in people.items() if other != label for v in visits]
         found.append(max(strangeness(visit, others) for visit in own))
-    logs = np.log(np.maximum(found, 1e-3))
+    logs = np.log(np.maximum(found, USUAL))
     count, mean, sd = len(logs), float(logs.mean()), float(logs.std(ddof=1))
     wide = sd * np.sqrt(1 + 1 / count)
     ends = [float(np.exp(mean + stats.t.ppf(1 - r, count - 1) * wide)) for r in RATES]

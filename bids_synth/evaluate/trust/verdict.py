@@ -27,6 +27,8 @@ class _Kind:
     """The same in a few words, for a table; {} is the modality."""
     floor: float
     """Smallest standard deviation believed: a few training visits vary too little."""
+    share: float = 0.0
+    """The same as a share of the mean, for figures that scanners differ in by a factor."""
     side: int = 0
     """-1 where only low values are bad, 1 where only high ones are, 0 where both are."""
     review: tuple[float, float] = (-np.inf, np.inf)
@@ -37,6 +39,10 @@ class _Kind:
     unit: str = ""
     bare: bool = False
     """True where the words say the value, and no limit need be told."""
+
+    def believed(self, typical: tuple[float, float]) -> float:
+        """The standard deviation of the training visits, never less than scanners differ."""
+        return max(typical[1], self.floor, self.share * abs(typical[0]))
 
 
 _UNLIKE = "the {} looks unlike those that the model learned from: "
@@ -90,12 +96,12 @@ _KINDS = {
     "noise": _Kind(
         "the {} is noisier, or smoother, than those that the model learned from: fine detail in "
         "percent of the brightness at 1",
-        "noise of the {}, in percent of the brightness at 1", floor=1.0, digits=1,
+        "noise of the {}, in percent of the brightness at 1", floor=1.0, share=0.4, digits=1,
     ),
     "bright": _Kind(
         "the {} has brighter spots than those that the model learned from (vessels after contrast "
         "agent, metal, wrong contrast): its brightest thousandth begins at",
-        "brightest thousandth of the {} begins at", floor=0.15, side=1,
+        "brightest thousandth of the {} begins at", floor=0.15, share=0.12, side=1,
     ),
     "void": _Kind(
         "the {} has a hole inside the brain (metal, a cavity, a cut): a dark blob of",
@@ -176,7 +182,7 @@ def worse(one: Level, other: Level) -> Level:
 def deviation(name: str, value: float, typical: tuple[float, float]) -> float:
     """Standard deviations from what taught, towards what is bad; 0 on the good side."""
     kind, _ = _kind_of(name)
-    z = (value - typical[0]) / max(typical[1], kind.floor)
+    z = (value - typical[0]) / kind.believed(typical)
     return z if kind.side == 0 or np.sign(z) == kind.side else 0.0
 
 
@@ -200,7 +206,7 @@ def _look(
     if not kind.fail[0] <= value <= kind.fail[1]:
         return "fail", _finding(kind, words, value, kind.fail)
     if typical is not None:
-        width = max(typical[1], kind.floor)
+        width = kind.believed(typical)
         z = (value - typical[0]) / width
         far = abs(z) if kind.side == 0 or np.sign(z) == kind.side else 0.0
         if far > limits[0]:
@@ -223,7 +229,7 @@ def _expected(
     """What passes: between the limits of what taught and those that hold for all."""
     low, high = kind.review
     if typical is not None:
-        near, far = _around(typical, max(typical[1], kind.floor), limits)
+        near, far = _around(typical, kind.believed(typical), limits)
         low = max(low, near) if kind.side <= 0 else low
         high = min(high, far) if kind.side >= 0 else high
     return low, high
