@@ -10,6 +10,7 @@ from bids_synth.bids.raw.query import query
 from bids_synth.core.settings import Settings
 from bids_synth.core.split import read_split
 from bids_synth.evaluate.score import score_withheld
+from bids_synth.evaluate.trust.intervals import with_interval
 from bids_synth.learn.model.model import load_model
 from bids_synth.learn.synthesize import load_synthesizer
 from bids_synth.pipeline.prepare_visits import prepare_all
@@ -34,11 +35,11 @@ def main() -> None:
     visit = next(v for v in visits if not v.missing(tuple(recipe.modalities)))
     (prepared,) = prepare_all([visit], recipe, settings)[0].values()
     made = load_synthesizer(model, "cpu").synthesize(prepared, TARGET)
+    made = with_interval(made, prepared, model.card.intervals)
     scored = score_withheld(made, model, model.baselines(), prepared)
     mask = read_mask(prepared.native_mask)
     sources = {m: read_volume(prepared.images[m]) for m in made.sources}
-    synthetic = scored.synthetic
-    shown = Shown(TARGET, sources, synthetic.image, mask, scored.real, synthetic.spread)
+    shown = Shown(scored.synthetic, sources, mask)
     planes = choose_planes(mask, axial=(0.58,), sagittal=(0.45,))
     with styled():
         figure = draw_mosaic(comparison(shown, planes, doubt=True))

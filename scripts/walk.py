@@ -163,15 +163,27 @@ def model(folder: Path) -> Iterator[str]:
 
 
 def image(folder: Path) -> Iterator[str]:
-    """Synthesis: the T2w and how sure it is (`learn/synthesize.py`, `evaluate/verdict.py`)"""
+    """Synthesis: the T2w and how sure it is (`learn/synthesize.py`, `evaluate/trust`)"""
     sidecar = sidecar_of(folder)
     facts, verdict = sidecar["SynthesisModel"], sidecar["QualityVerdict"]
     yield (
         f"Every network of `{facts['Name']}` sees {' and '.join(facts['SourceModalities'])}; the "
-        "mean is the image, their spread the uncertainty. The verdict is "
-        f"**{verdict['Level']}**.\n"
+        "mean is the image. "
+        f"{interval_text(sidecar['Uncertainty'])} The verdict is **{verdict['Level']}**, after "
+        f"{len(verdict['Checks'])} checks; the strangest figure of the visit lies "
+        f"{verdict['Strangeness']:.1f} standard deviations from those that taught.\n"
     )
     yield "".join(f"- {reason}\n" for reason in verdict["Reasons"])
+
+
+def interval_text(known: dict[str, Any]) -> str:
+    """What is said of the interval in a sidecar, in a sentence."""
+    if "Level" not in known:
+        return "Their spread is the uncertainty."
+    return (
+        f"Half the width of the {100 * known['Level']:.0f} % interval is "
+        f"{known['MeanInMask']:.0f} on average, by {known['Participants']} validation participant(s)."
+    )
 
 
 def native(folder: Path) -> Iterator[str]:
@@ -212,6 +224,8 @@ def files(folder: Path) -> Iterator[str]:
     yield "```\n" + "\n".join(names) + "\n```\n"
     kept = ("Sources", "SpatialReference", "Units", "Synthetic", "Uncertainty", "QualityVerdict")
     sidecar = {key: value for key, value in sidecar_of(folder).items() if key in kept}
+    first, *others = sidecar["QualityVerdict"]["Checks"]
+    sidecar["QualityVerdict"]["Checks"] = [first, f"... and {len(others)} more"]
     yield f"Of the image's sidecar:\n\n```json\n{json.dumps(sidecar, indent=2)}\n```\n"
 
 
