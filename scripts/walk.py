@@ -182,7 +182,8 @@ def interval_text(known: dict[str, Any]) -> str:
         return "Their spread is the uncertainty."
     return (
         f"Half the width of the {100 * known['Level']:.0f} % interval is "
-        f"{known['MeanInMask']:.0f} on average, by {known['Participants']} validation participant(s)."
+        f"{known['MeanInMask']:.0f} on average, by {known['Participants']} validation "
+        "participant(s)."
     )
 
 

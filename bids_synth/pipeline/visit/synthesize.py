@@ -129,7 +129,7 @@ class VisitSynthesis:
             album.images,
             album.scores,
             album.reduced,
-            self._leak(prepared),
+            self._leak(prepared) if album.images else None,
         )
         for line in lines:
             LOG.info("%s", line)
