@@ -219,9 +219,9 @@ def test_swapped_contrasts_are_flagged_by_the_verdict(tmp_path: Path) -> None:
     right = {"T1w": "T1w", "T2w": "T2w"}
     training = [figures_of(tmp_path, seed, right) for seed in range(1, 7)]
     typical = {name: (r.mean, r.sd) for name, r in training_ranges(training).items()}
-    assert judge(figures_of(tmp_path, 7, right), typical, None).level == "pass"
+    assert judge(figures_of(tmp_path, 7, right), typical).level == "pass"
     for wrong in ("T1w", "T2w"):
         other = {"T1w": "T2w", "T2w": "T1w"}[wrong]
-        verdict = judge(figures_of(tmp_path, 8, {**right, wrong: other}), typical, None)
+        verdict = judge(figures_of(tmp_path, 8, {**right, wrong: other}), typical)
         assert verdict.level != "pass"
         assert any(f"The {wrong} looks unlike" in reason for reason in verdict.reasons)

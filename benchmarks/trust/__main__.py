@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 
 import pandas as pd
@@ -35,6 +36,7 @@ from benchmarks.trust.phantoms import FITS, Fit, dataset, fit, spent, split, tes
 from bids_synth.core.visit import Prepared
 from bids_synth.evaluate.trust.trusted import volume_agreement
 from bids_synth.learn.model.model import load_model
+from bids_synth.recipe.recipe import load_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 REAL = ROOT.parent / "shared/data/stripped"
@@ -46,8 +48,8 @@ PHANTOM_JOBS = {
     "cmro2": Job("cmro2", tuple(FITS[4].words[2:]), "cmro2",
                  ("cbf", "cbv", "T2map", "T2starmap")),
 }  # fmt: skip
-PEOPLE = 4
-"""Test phantoms that are broken."""
+PEOPLE = 3
+"""Test phantoms that are broken, and real participants: one of each study."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,9 @@ def phantom_tables(bench: Bench) -> tuple[list[list[str]], dict[str, pd.DataFram
         folder = fit(one, bench.out)
         coverage = pd.read_csv(folder / "coverage.tsv", sep="\t", na_values=["n/a"])
         seconds, measuring = spent(one, bench.out)
-        time = f"{measuring:.0f} s, {100 * measuring / seconds:.0f} %"
+        shipped = seconds * load_recipe(one.recipe).fit.steps / one.steps
+        share = [100 * measuring / whole for whole in (seconds, shipped)]
+        time = f"{measuring:.0f} s, {share[0]:.0f} %, {share[1]:.1f} %"
         rows += held_rows(one.task, coverage, time)
         every.append(coverage[coverage["region"] == "mask"].assign(task=one.task))
         if one.recipe == "impute":
@@ -117,13 +121,22 @@ def _prepared_phantoms(bench: Bench, one: Fit, job: Job) -> dict[str, Prepared]:
     }
 
 
-def real_bed(bench: Bench, known: LeftOut) -> pd.DataFrame:
+@cache
+def everybody_left_out(bench: Bench) -> LeftOut:
+    """Images of all real participants by models that have not seen their study."""
+    return left_out(prepare(bench.real, bench.real_out, "impute"), bench.real_out)
+
+
+def real_bed(bench: Bench) -> pd.DataFrame:
     """Verdicts of broken and clean real participants by models that have not seen their study."""
+    known = everybody_left_out(bench)
     labels = list(known.people)
     names = REAL_JOB.sources
+    chosen = [own[0] for own in STUDIES.values()]
     people = {
         label: scans_of(known.people[label], known.people[labels[(n + 2) % len(labels)]], names)
         for n, label in enumerate(labels)
+        if label in chosen
     }
     place = bench.out / "bed" / "real"
     broken = broken_dataset(people, place, names)
@@ -134,16 +147,24 @@ def real_bed(bench: Bench, known: LeftOut) -> pd.DataFrame:
     for study, own in STUDIES.items():
         model = replace(known.models[study], card=card_without(known, study))
         visits = {label: known.people[label] for label in own}
-        visits |= {label: p for label, p in found.items() if label.split("x")[0] in own}
+        visits |= {label: p for label, p in found.items() if label.split("x")[0] == own[0]}
         rows += verdicts(model, REAL_JOB, visits)
     return with_faults(rows, refused, REAL_JOB)
 
 
-def real_tables(bench: Bench, known: LeftOut) -> dict[str, pd.DataFrame]:
+BEDS: Mapping[str, Callable[[Bench], pd.DataFrame]] = {
+    "phantoms": lambda bench: phantom_bed(bench, FITS[0], PHANTOM_JOBS["impute"]),
+    "maps": lambda bench: phantom_bed(bench, FITS[4], PHANTOM_JOBS["cmro2"]),
+    "real": real_bed,
+}
+"""Test beds of broken visits, by name."""
+
+
+def real_tables(bench: Bench) -> dict[str, pd.DataFrame]:
     """Coverage, lesions and volumes of those left out."""
     names = ("coverage", "lesions", "volumes")
     if not all((bench.out / f"real-{name}.tsv").is_file() for name in names):
-        _, trusted = tables(known, bench.real)
+        _, trusted = tables(everybody_left_out(bench), bench.real, beside=False)
         for name, table in trusted.tables().items():
             table.to_csv(bench.out / f"real-{name}.tsv", sep="\t", index=False, na_rep="n/a")
     return {name: bench.kept(f"real-{name}", pd.DataFrame) for name in names}
@@ -171,30 +192,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--real-out", type=Path, help="of `quality --real` (OUT/real)")
     parser.add_argument("--real", type=Path, default=REAL, help="the real participants")
     parser.add_argument("--page", type=Path, help="(OUT/trust.md)")
+    parser.add_argument("--beds", nargs="*", choices=[*BEDS], default=[*BEDS],
+                        help="whose broken visits are looked at")  # fmt: skip
     options = parser.parse_args(arguments)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     out = options.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     bench = Bench(out, (options.real_out or out / "real").resolve(), options.real.resolve())
     rows, phantoms, every = phantom_tables(bench)
-    people = prepare(bench.real, bench.real_out, "impute")
-    known = left_out(people, bench.real_out)
-    real = real_tables(bench, known)
+    real = real_tables(bench)
     rows += held_rows("real, study left out", real["coverage"], "-")
-    beds = {
-        f"phantoms ({name})": bench.kept(
-            f"bed-{name}",
-            lambda name=name, job=job: phantom_bed(
-                bench, next(f for f in FITS if f.recipe == name), job
-            ),
-        )
-        for name, job in PHANTOM_JOBS.items()
-    }
-    beds["real"] = bench.kept("bed-real", lambda: real_bed(bench, known))
+    made = {name: partial(BEDS[name], bench) for name in options.beds}
+    beds = {name: bench.kept(f"bed-{name}", make) for name, make in made.items()}
     volumes = {"phantoms": phantoms.pop("volumes"), "real": volume_agreement(real["volumes"])}
     parts = [
         held_section(rows, means(every, real["coverage"])),
-        broken_section(beds),
+        *([broken_section(beds)] if beds else []),
         lesion_section({**phantoms, "real": real["lesions"]}),
         volume_section(volumes),
     ]

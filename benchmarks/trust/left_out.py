@@ -94,8 +94,12 @@ def card_without(known: LeftOut, study: str) -> Card:
     return card.model_copy(update=update)
 
 
-def tables(known: LeftOut, dataset: Path) -> tuple[pd.DataFrame, Trusted]:
-    """Scores of every image with its verdict, and what its interval holds, without its study."""
+def tables(known: LeftOut, dataset: Path, *, beside: bool = True) -> tuple[pd.DataFrame, Trusted]:
+    """Scores of every image with its verdict, and what its interval holds, without its study.
+
+    With the baselines `beside`, which take most of the time. Volumes are measured of images of
+    two sources.
+    """
     masks = {
         person.label: path
         for person in known.people.values()
@@ -104,13 +108,13 @@ def tables(known: LeftOut, dataset: Path) -> tuple[pd.DataFrame, Trusted]:
     trusted, rows = Trusted(masks), []
     for study, model in known.models.items():
         own = replace(model, card=card_without(known, study))
-        baselines = model.baselines()
+        baselines = model.baselines() if beside else None
         for one in (image for image in known.images if image.study == study):
             image = with_interval(one.synthetic, one.person, own.card.intervals)
             image = judged(image, one.person, own)
             scored = score_withheld(image, own, baselines, one.person)
             rows.append(scored.rows)
-            trusted.add(scored, one.person, largest=True)
+            trusted.add(scored, one.person, largest=len(image.sources) > 1)
     return pd.concat(rows, ignore_index=True), trusted
 
 

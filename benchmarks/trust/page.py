@@ -21,7 +21,8 @@ HELD = """## What the 90 % intervals hold
 Share of the voxels of people who had no part in the model, whose real value lies in the interval:
 mean over images, with the lowest and the highest. *Edge* is the outer 6 mm of the mask. *Width*
 is half the interval over the mean error: with normal errors 2.1 would do. *Time*: seconds of
-measuring intervals and limits, as a share of the fit.
+measuring intervals and limits, other work beside; their share of this short fit, and of one of as
+many steps as the recipe has.
 """
 BROKEN = """## What the verdict catches
 

@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 
 from bids_synth.demo.dataset import make_demo
+from bids_synth.evaluate.trust.evidence import RULES
+from bids_synth.learn.model.model import load_model
 
 PARTICIPANTS, TESTED, VALIDATING = 18, 6, 5
 RESOLUTION, SPACING, SEED = 2.4, 3.0, 11
@@ -92,12 +94,15 @@ def tested(out: Path) -> list[str]:
 
 
 def fit(one: Fit, out: Path) -> Path:
-    """The model folder; what an earlier call has fitted is taken over."""
+    """The model folder; what an earlier call has fitted and scored is taken over."""
+    folder = out / f"out-{one.recipe}" / "models" / one.recipe
+    if (folder / "summary.tsv").is_file() and load_model(folder).card.evidence == RULES:
+        return folder
     words = ["phantoms", f"out-{one.recipe}", "group", "-w", "work", "--split-file", "split.tsv"]
     command = [sys.executable, "-m", "bids_synth", *words, *one.words, "--device", "cpu"]
     with (out / f"{one.recipe}.log").open("ab") as log:
         subprocess.run(command, check=True, stdout=log, stderr=log, cwd=out)
-    return out / f"out-{one.recipe}" / "models" / one.recipe
+    return folder
 
 
 def spent(one: Fit, out: Path) -> tuple[float, float]:

@@ -79,13 +79,13 @@ _KINDS = {
         floor=10.0, side=1, review=(0.0, 100.0), digits=0,
     ),
     "intensity_mean": _Kind(
-        f"{_UNLIKE}mean scaled brightness", "mean scaled brightness of the {}", floor=0.05,
+        f"{_UNLIKE}mean scaled brightness", "mean scaled brightness of the {}", floor=0.03,
     ),
     "intensity_sd": _Kind(
-        f"{_UNLIKE}scaled contrast (SD)", "scaled contrast (SD) of the {}", floor=0.03,
+        f"{_UNLIKE}scaled contrast (SD)", "scaled contrast (SD) of the {}", floor=0.02,
     ),
     "intensity_skewness": _Kind(
-        f"{_UNLIKE}skewness of its brightness", "skewness of the brightness of the {}", floor=0.35,
+        f"{_UNLIKE}skewness of its brightness", "skewness of the brightness of the {}", floor=0.25,
     ),
     "level_grey": _Kind(
         f"{_OTHER}grey against white matter", "grey against white matter in the {}", floor=0.07,
