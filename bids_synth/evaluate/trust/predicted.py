@@ -13,6 +13,7 @@ from bids_synth.evaluate.trust.intervals import half_of, with_interval
 from bids_synth.evaluate.trust.judged import Predicted
 from bids_synth.learn.model.evidence import IntervalEntry
 from bids_synth.learn.synthesize import Synthesizer
+from bids_synth.recipe.tasks import Task
 
 FEWEST = 3
 """Held-out participants below which nobody knows what an interval holds of a visit like others."""
@@ -57,7 +58,8 @@ class SourcePredictor:
 
     def _entry(self, target: str, others: Sequence[str]) -> IntervalEntry | None:
         model = self.synthesizer.model
-        if target not in model.recipe.targets or len(others) < model.recipe.minimum:
+        task = Task(target, tuple(others), real=True)
+        if target not in model.recipe.targets or not task.feasible(model.recipe.minimum):
             return None
         fits = (
             e
