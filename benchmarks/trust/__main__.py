@@ -211,7 +211,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         lesion_section({**phantoms, "real": real["lesions"]}),
         volume_section(volumes),
     ]
-    write_page(options.page or out / "trust.md", parts, NOTES)
+    write_page(options.page or out / "trust.md", parts, NOTES, options.beds)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from bids_synth.pipeline.prepare_visits import prepare_all
 from bids_synth.spatial.volume import json_text, read_volume, write_text, write_volume
 
 CLEAN = "nothing"
+ANOTHER = "scan of another person"
 EVIDENCE = ("held_out", "interval", "networks", "lesions")
 """Checks of the model, not of the visit."""
 
@@ -121,8 +122,10 @@ def with_faults(
     names = [*FAULTS]
     number = table["visit"].str.extract(r"x(\d\d)$")[0]
     table["fault"] = [CLEAN if pd.isna(n) else names[int(n)] for n in number]
-    table["person"] = table["visit"].str.replace(r"x\d\d$", "", regex=True)
-    return table
+    # Of two scans the second one is somebody else's: the first alone is whole.
+    table = table[(table["fault"] != ANOTHER) | table["sources"].str.contains("+", regex=False)]
+    person = table["visit"].str.replace(r"x\d\d$", "", regex=True)
+    return table.assign(person=person)
 
 
 def scans_of(prepared: Prepared, other: Prepared, names: Sequence[str]) -> Scans:

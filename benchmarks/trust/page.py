@@ -9,12 +9,12 @@ import pandas as pd
 
 ABOUT = """# How far to trust an image
 
-`python -m benchmarks trust OUT --page docs/trust.md` makes this page. **Phantoms**: 18 of them,
-7 teach, 5 validate, 6 test; T1w of 2.4 mm, prepared at 3 mm, each recipe fitted for about a minute
-on two cores. **Real**: five skull-stripped participants of three studies at 1 mm; the model that
-comes with the package, fitted without a study, makes images of its participants, and the
-participants of the other two studies calibrate its intervals. All are scored against the scans as
-acquired.
+`python -m benchmarks trust OUT --beds {beds} --page docs/trust.md` made this page.
+**Phantoms**: 18 of them, 7 teach, 5 validate, 6 test; T1w of 2.4 mm, prepared at 3 mm, each recipe
+fitted for about a minute on two cores. **Real**: five skull-stripped participants of three studies
+at 1 mm; the model that comes with the package, fitted without a study, makes images of its
+participants, and the participants of the other two studies calibrate its intervals. All are scored
+against the scans as acquired.
 """
 HELD = """## What the 90 % intervals hold
 
@@ -175,7 +175,10 @@ def volume_section(tables: dict[str, pd.DataFrame]) -> str:
     return "\n".join([VOLUMES, table(head, rows), ""])
 
 
-def write_page(path: Path, parts: Sequence[str], notes: Path) -> None:
-    """The sections, and what somebody has to say of the misses."""
+def write_page(path: Path, parts: Sequence[str], notes: Path, beds: Sequence[str]) -> None:
+    """The sections, and what somebody has to say of the misses; `beds` are those looked at."""
     told = notes.read_text("utf-8") if notes.is_file() else ""
-    path.write_text("\n".join([ABOUT, *parts, told]).rstrip() + "\n", encoding="utf-8")
+    path.write_text(
+        "\n".join([ABOUT.format(beds=" ".join(beds)), *parts, told]).rstrip() + "\n",
+        encoding="utf-8",
+    )
