@@ -59,6 +59,19 @@ METRICS = tuple(CATALOGUE)
 HIGHER_IS_BETTER = {name: metric.higher for name, metric in CATALOGUE.items()}
 
 
+FEW = 5
+"""Participants below which a line of a table is marked: an interval over them is hardly one."""
+
+
+def leaves_zero(low: float, high: float) -> bool:
+    """Whether an interval of a difference says which of two is better; NaN ends say nothing.
+
+    >>> leaves_zero(0.1, 0.3), leaves_zero(-0.1, 0.3), leaves_zero(float("nan"), float("nan"))
+    (True, False, False)
+    """
+    return bool(low > 0 or high < 0)
+
+
 def scores(**known: float) -> dict[str, float]:
     """A whole row of metrics: NaN for those that a protocol does not define.
 

@@ -11,9 +11,12 @@ import pandas as pd
 from bids_synth.core.synthetic import Synthetic
 from bids_synth.core.visit import Prepared
 from bids_synth.measure.lesions import SMALLEST, invented, lesion_scores
+from bids_synth.spatial.itk import read_itk
 from bids_synth.spatial.resample import resample
 from bids_synth.spatial.volume import Volume, read_mask
 
+DRAWN_ON = "T1w"
+"""In whose space masks of lesions lie, where the visit has one."""
 COLUMNS = (
     *("visit", "participant", "target", "sources", "lesions", "visible", "kept", "faded"),
     *("erased", "contrast", "invented", "invented_mm3", "wider"),
@@ -21,10 +24,20 @@ COLUMNS = (
 
 
 def lesions_on_native(path: Path | None, prepared: Prepared) -> npt.NDArray[np.bool_] | None:
-    """A mask of lesions on the reference's native grid; None without one."""
+    """A mask of lesions, in the space of the T1w, on the reference's native grid.
+
+    None without one, and where a visit was prepared without its T1w, so that nobody knows how the
+    mask lies.
+    """
     if path is None:
         return None
-    return np.asarray(resample(read_mask(path), prepared.native, order=0).array > 0)
+    transform = None
+    if prepared.reference != DRAWN_ON and DRAWN_ON in prepared.visit.scans:
+        if DRAWN_ON not in prepared.transforms:
+            return None
+        transform = read_itk(prepared.transforms[DRAWN_ON])
+    mask = resample(read_mask(path), prepared.native, transform=transform, order=0)
+    return np.asarray(mask.array > 0)
 
 
 def lesion_row(

@@ -7,15 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-from bids_synth.core.catalogue import CATALOGUE, HIGHER_IS_BETTER
+from bids_synth.core.catalogue import CATALOGUE, FEW, HIGHER_IS_BETTER, leaves_zero
 from bids_synth.measure.table import MODEL, START, Summary
 
 _SHOWN = ("psnr", "ssim", "ms_ssim", "nmae", "perceptual", "fid")
 _INSTEAD = {"nmae": "mae"}
 """What is shown where a protocol does not define the first."""
 _GAP = "  "
-FEW = 5
-"""Participants below which a line is marked: an interval over them is hardly one."""
 
 
 def format_table(summary: Summary) -> str:
@@ -74,8 +72,7 @@ def _certain(by_method: pd.DataFrame) -> bool:
     """Whether the interval of model - best baseline leaves 0, so that one of them is better."""
     if MODEL not in by_method.index:
         return False
-    low, high = (by_method.loc[MODEL, f"difference_{end}"] for end in ("low", "high"))
-    return bool(low > 0 or high < 0)
+    return leaves_zero(*(by_method.loc[MODEL, f"difference_{end}"] for end in ("low", "high")))
 
 
 def _cell(row: Any, digits: int) -> str:

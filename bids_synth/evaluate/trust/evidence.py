@@ -48,8 +48,7 @@ def with_evidence(
     """The model with intervals and limits of its verdict in its card; measured once.
 
     `withheld` gives the preparation in which a task is scored. Only visits of training and
-    validation participants are looked at. Killed before its end and
-    called again, it begins anew.
+    validation participants are looked at. Killed before its end and called again, it begins anew.
     """
     if model.card.evidence == RULES:
         return model

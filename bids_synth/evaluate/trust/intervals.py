@@ -65,7 +65,7 @@ def with_interval(
     away there.
     """
     mask = prepared.mask_image.array
-    if synthetic.scale is None:
+    if synthetic.scale is None or not entries:
         return synthetic
     parts = parts_of(prepared, synthetic.sources, mask, least=1)
     inside = (synthetic.made_in or prepared.mask_image).array > 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -84,8 +84,9 @@ class VisitSynthesis:
         self.baselines = self.model.baselines()
         self.start = load_start(self.synthesizer) if settings.evaluate else None
         self.features = evaluation_features(recipe) if settings.evaluate else None
-        self.guard = Guard(self.model.card, dataset_name(settings.dataset), visits)
-        self.own_guard = replace(self.guard, visits=())
+        # Who is not scored is looked for by the scans of the visit at hand alone.
+        known = visits if settings.evaluate else ()
+        self.guard = Guard(self.model.card, dataset_name(settings.dataset), known)
         self.withheld = Withheld(self.model.recipe, settings)
         self.site = SiteLevels(self.model.recipe, settings)
         self.writer = VisitWriter(self.model, recipe, settings)
@@ -157,9 +158,8 @@ class VisitSynthesis:
         return [_line(full.visit, image, scored)]
 
     def _leak(self, prepared: Prepared) -> str | None:
-        """Why the participant is no stranger to the model, by the scans of this visit."""
-        known = self.guard if self.settings.evaluate else self.own_guard
-        return known.reason(prepared)
+        """Why the participant is no stranger to the model; None where it is one."""
+        return self.guard.reason(prepared)
 
     def _scored(
         self,

@@ -7,10 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from bids_synth.core.catalogue import CATALOGUE, Metric
+from bids_synth.core.catalogue import CATALOGUE, FEW, Metric, leaves_zero
 
-FEW = 5
-"""Participants below which a line is marked: an interval over them is hardly one."""
 MODEL, START, ALL = "model", "start", "all"
 _TABLES = ("psnr", "ssim", "ms_ssim", "mae", "rmse", "nmae", "perceptual", "fid")
 MINUS = "\N{MINUS SIGN}"
@@ -109,8 +107,7 @@ def _certain(by_method: pd.DataFrame) -> bool:
     """Whether the interval of model - best baseline leaves 0, so that one of them is better."""
     if MODEL not in by_method.index:
         return False
-    low, high = (by_method.loc[MODEL, f"difference_{end}"] for end in ("low", "high"))
-    return bool(low > 0 or high < 0)
+    return leaves_zero(*(by_method.loc[MODEL, f"difference_{end}"] for end in ("low", "high")))
 
 
 def _cell(row: Any, prefix: str, digits: int, *, sign: str = "") -> dict[str, str]:
