@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prepare_phantom import dice, make_scan, motion, rms_error, truth_mask
+from scipy import ndimage
 
 from bids_synth.errors import UsageError, VisitError
 from bids_synth.prepare.bias import correct_bias, estimate_bias
@@ -58,6 +59,21 @@ def test_real_stripped_images_are_told_from_heads(stripped, path):
 def test_the_brain_of_a_stripped_image_is_all_that_is_not_background():
     bare = make_scan("T1w", spacing=3.0)
     assert dice(brain_of_stripped(bare).array, truth_mask(3.0).array) > 0.98
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.floats(0.7, 2.0), st.floats(0.5, 2000.0))
+def test_a_map_that_fades_ends_where_it_has_half_its_height(blur, height):
+    places = np.stack(np.meshgrid(*[np.arange(n) * 3.0 for n in (72, 80, 64)], indexing="ij"))
+    radius = np.sqrt(((places - places.max(axis=(1, 2, 3), keepdims=True) / 2) ** 2).sum(0))
+    ball = (radius < 65).astype(np.float32)
+    array = ndimage.gaussian_filter(ball, blur) * np.float32(height)
+    array[array < 1e-5 * height] = 0
+    volume = Volume(array, Grid(ball.shape, np.diag([3.0, 3, 3, 1])))
+    found = brain_of_stripped(volume).array > 0
+    edge = np.cbrt(found.sum() * 27 * 3 / (4 * np.pi))
+    assert is_stripped(volume)
+    assert edge == pytest.approx(65, abs=max(3.0, 2.1 * blur))
 
 
 def test_the_head_mask_holds_brain_and_scalp_but_no_air():

@@ -30,7 +30,7 @@ from bids_synth.measure.table import ALL, MODEL
 from bids_synth.spatial.volume import write_text
 
 LOG = logging.getLogger(__name__)
-RULES = 1
+RULES = 2
 """Changes when intervals and limits are measured in another way, so that they are made anew."""
 METRIC = "psnr"
 """By which a model must be better than every plain answer."""

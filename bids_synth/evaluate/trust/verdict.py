@@ -85,7 +85,8 @@ _KINDS = {
         f"{_UNLIKE}scaled contrast (SD)", "scaled contrast (SD) of the {}", floor=0.02,
     ),
     "intensity_skewness": _Kind(
-        f"{_UNLIKE}skewness of its brightness", "skewness of the brightness of the {}", floor=0.25,
+        f"{_UNLIKE}skewness of its brightness", "skewness of the brightness of the {}",
+        floor=0.25, share=0.15,
     ),
     "level_grey": _Kind(
         f"{_OTHER}grey against white matter", "grey against white matter in the {}", floor=0.07,
@@ -107,6 +108,21 @@ _KINDS = {
         "the {} has a hole inside the brain (metal, a cavity, a cut): a dark blob of",
         "largest hole in the {}", floor=3.0, side=1, digits=1, unit=" ml",
     ),
+    "lines": _Kind(
+        "the {} is rougher along one axis than those that the model learned from (a head that "
+        "moved): detail along it against that along the next",
+        "detail of the {} along its roughest axis, against the next", floor=0.04, side=1,
+    ),
+    "ball_dark": _Kind(
+        "the {} has a larger dark region (a cyst, a cavity, wide ventricles, metal) than those "
+        "that the model learned from: it holds a ball of radius",
+        "largest ball of dark voxels in the {}", floor=1.5, side=1, digits=1, unit=" mm",
+    ),
+    "ball_bright": _Kind(
+        "the {} has a larger bright region (a cyst, a tumour, wide ventricles) than those that "
+        "the model learned from: it holds a ball of radius",
+        "largest ball of bright voxels in the {}", floor=1.5, side=1, digits=1, unit=" mm",
+    ),
     "voxel": _Kind(
         "the {} is coarser than those that the model learned from: its voxels are as long as",
         "longest edge of a voxel of the {}", floor=0.5, side=1, digits=1, unit=" mm",
@@ -119,7 +135,9 @@ _KINDS = {
     ),
     "made_mean": _Kind(f"{_MADE}mean scaled brightness", "mean of the synthetic {}", floor=0.06),
     "made_sd": _Kind(f"{_MADE}scaled contrast (SD)", "SD of the synthetic {}", floor=0.05),
-    "made_skewness": _Kind(f"{_MADE}skewness", "skewness of the synthetic {}", floor=0.5),
+    "made_skewness": _Kind(
+        f"{_MADE}skewness", "skewness of the synthetic {}", floor=0.5, share=0.15,
+    ),
     "made_grey": _Kind(
         f"{_MADE}grey against white matter", "grey against white matter in the synthetic {}",
         floor=0.08,

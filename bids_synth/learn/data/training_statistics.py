@@ -9,6 +9,7 @@ import numpy as np
 
 from bids_synth.core.coverage import within
 from bids_synth.core.tissue.levels import TissueLevels
+from bids_synth.core.trust.balls import ball_figures
 from bids_synth.core.trust.faults import fault_figures
 from bids_synth.core.visit import Prepared
 from bids_synth.learn.data.array_cache import scaled_image
@@ -32,11 +33,11 @@ def figures(prepared: Prepared, modalities: Sequence[str]) -> dict[str, float]:
     """Simple figures of a visit: its quality values, and mean, SD and skewness of each image.
 
     Named as in `Prepared.quality`, and `intensity_<mean|sd|skewness>_<modality>` of the scaled
-    values inside the mask, where they were acquired; `<noise|bright|void>_<modality>` of
-    `fault_figures`; `level_<grey|fluid>_<modality>` of its
-    tissues against white matter, where they are known; `voxel_<modality>`, the longest edge of
-    its voxels as scanned, mm, where the visit names the scan. Registration and coverage only of
-    `modalities`.
+    values inside the mask, where they were acquired; `<noise|lines|bright|void>_<modality>` of
+    `fault_figures` and `ball_<dark|bright>_<modality>` of `ball_figures`;
+    `level_<grey|fluid>_<modality>` of its tissues against white matter, where they are known;
+    `voxel_<modality>`, the longest edge of its voxels as scanned, mm, where the visit names the
+    scan. Registration and coverage only of `modalities`.
     """
     result = {
         name: float(value)
@@ -52,7 +53,8 @@ def figures(prepared: Prepared, modalities: Sequence[str]) -> dict[str, float]:
         result[f"intensity_mean_{modality}"] = float(mean)
         result[f"intensity_sd_{modality}"] = sd
         result[f"intensity_skewness_{modality}"] = float((((values - mean) / sd) ** 3).mean())
-        faults = fault_figures(image, inside, prepared.grid.spacing)
+        spacing = prepared.grid.spacing
+        faults = fault_figures(image, inside, spacing) | ball_figures(image, inside, spacing)
         result |= {f"{name}_{modality}": value for name, value in faults.items()}
         if (scan := prepared.visit.scans.get(modality)) is not None:
             result[f"voxel_{modality}"] = max(read_grid(scan.path).spacing)

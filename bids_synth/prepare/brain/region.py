@@ -24,21 +24,45 @@ CONSTANT = 0.25
 """Share of voxels of one exact value above which that value is a background set by software."""
 
 
+FAINT = 0.01
+"""Share of the brightness of a brain without skull below which a voxel may be but its blur."""
+FADING = 0.1
+"""Share of such voxels from which an image fades: it was smoothed after its skull was taken away,
+or shows a quantity that ends with the brain, and what is not background reaches far beyond."""
+
+
 def is_stripped(volume: Volume) -> bool:
     """True for a brain on a constant background: much of one exact value, and no more than
     a brain's volume beside it. Air set to zero around a whole head does not deceive it."""
     value = commonest(volume.array)
     if (volume.array == value).sum() < CONSTANT * volume.array.size:
         return False
-    kept = brain_of_stripped(volume, background=value)
-    ml = float(kept.array.sum()) * abs(np.linalg.det(volume.grid.affine[:3, :3])) / 1000
+    _, clear = _whole_and_clear(volume, value)
+    ml = float(clear.sum()) * abs(np.linalg.det(volume.grid.affine[:3, :3])) / 1000
     return bool(BRAIN_ML[0] <= ml <= BRAIN_ML[1])
 
 
 def brain_of_stripped(volume: Volume, *, background: float | None = None) -> Volume:
-    """uint8 mask of all that is not background in an image without skull, holes filled."""
+    """uint8 mask of all that is not background in an image without skull, holes filled.
+
+    Of an image that fades into its background, as maps of perfusion do, what is above half of
+    Otsu's threshold.
+    """
     background = commonest(volume.array) if background is None else background
-    return volume.with_array(solid(volume.array != background).astype(np.uint8))
+    whole, clear = _whole_and_clear(volume, background)
+    if clear.sum() < (1 - FADING) * whole.sum():
+        return head_mask(volume.with_array(np.abs(volume.array - background)))
+    return volume.with_array(whole.astype(np.uint8))
+
+
+def _whole_and_clear(
+    volume: Volume, background: float
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """All that is not background, and what is more than faint, each in one piece and filled."""
+    apart = np.abs(volume.array - background)
+    whole = solid(apart > 0)
+    bright = np.percentile(apart[whole], 90) if whole.any() else 0.0
+    return whole, solid(apart > FAINT * bright)
 
 
 def support(volume: Volume) -> npt.NDArray[np.bool_] | None:
