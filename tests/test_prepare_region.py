@@ -124,7 +124,7 @@ def test_auto_recognises_a_stripped_image(tmp_path):
     found = find(make_scan("T1w", spacing=4.0), tmp_path)
     assert found.stripped
     assert dice(found.mask.array, truth_mask(4.0).array) > 0.97
-    assert found.correlation > 0.8
+    assert found.quality["template_correlation"] > 0.8
 
 
 def test_a_head_recipe_gets_the_head(tmp_path):

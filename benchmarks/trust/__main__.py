@@ -33,6 +33,7 @@ from benchmarks.trust.page import (
     write_page,
 )
 from benchmarks.trust.phantoms import FITS, Fit, dataset, fit, spent, split, tested
+from benchmarks.trust.whole_fit import whole_fit
 from bids_synth.core.visit import Prepared
 from bids_synth.evaluate.trust.trusted import volume_agreement
 from bids_synth.learn.model.model import load_model
@@ -78,7 +79,7 @@ def phantom_tables(bench: Bench) -> tuple[list[list[str]], dict[str, pd.DataFram
     for one in FITS:
         folder = fit(one, bench.out)
         coverage = pd.read_csv(folder / "coverage.tsv", sep="\t", na_values=["n/a"])
-        seconds, measuring = spent(one, bench.out)
+        seconds, measuring = spent(folder, bench.out / f"{one.recipe}.log")
         shipped = seconds * load_recipe(one.recipe).fit.steps / one.steps
         share = [100 * measuring / whole for whole in (seconds, shipped)]
         time = f"{measuring:.0f} s, {share[0]:.0f} %, {share[1]:.1f} %"
@@ -205,13 +206,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     made = {name: partial(BEDS[name], bench) for name in options.beds}
     beds = {name: bench.kept(f"bed-{name}", make) for name, make in made.items()}
     volumes = {"phantoms": phantoms.pop("volumes"), "real": volume_agreement(real["volumes"])}
+    whole = whole_fit(bench.real, bench.out)
     parts = [
-        held_section(rows, means(every, real["coverage"])),
+        held_section(rows, [*means(every, real["coverage"]), "", whole]),
         *([broken_section(beds)] if beds else []),
         lesion_section({**phantoms, "real": real["lesions"]}),
         volume_section(volumes),
     ]
-    write_page(options.page or out / "trust.md", parts, NOTES, options.beds)
+    chosen = "" if options.beds == [*BEDS] else f" --beds {' '.join(options.beds)}"
+    write_page(options.page or out / "trust.md", parts, NOTES, chosen)
 
 
 if __name__ == "__main__":

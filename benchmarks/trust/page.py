@@ -9,20 +9,20 @@ import pandas as pd
 
 ABOUT = """# How far to trust an image
 
-`python -m benchmarks trust OUT --beds {beds} --page docs/trust.md` made this page.
-**Phantoms**: 18 of them, 7 teach, 5 validate, 6 test; T1w of 2.4 mm, prepared at 3 mm, each recipe
-fitted for about a minute on two cores. **Real**: five skull-stripped participants of three studies
-at 1 mm; the model that comes with the package, fitted without a study, makes images of its
-participants, and the participants of the other two studies calibrate its intervals. All are scored
-against the scans as acquired.
+`python -m benchmarks trust OUT{beds} --page docs/trust.md` made this page.
+**Phantoms**: 18 of them, 7 teach, 5 validate, 6 test; T1w of 2.4 mm, prepared at 3 mm; the first
+recipe is fitted with its own steps, the others for about a minute on two cores. **Real**: five
+skull-stripped participants of three studies at 1 mm; the model that comes with the package, fitted
+without a study, makes images of its participants, and the participants of the other two studies
+calibrate its intervals. All are scored against the scans as acquired.
 """
 HELD = """## What the 90 % intervals hold
 
 Share of the voxels of people who had no part in the model, whose real value lies in the interval:
 mean over images, with the lowest and the highest. *Edge* is the outer 6 mm of the mask. *Width*
 is half the interval over the mean error: with normal errors 2.1 would do. *Time*: seconds of
-measuring intervals and limits, other work beside; their share of this short fit, and of one of as
-many steps as the recipe has.
+measuring intervals and limits; their share of this fit, and of one of as many steps as the recipe
+has.
 """
 BROKEN = """## What the verdict catches
 
@@ -175,10 +175,10 @@ def volume_section(tables: dict[str, pd.DataFrame]) -> str:
     return "\n".join([VOLUMES, table(head, rows), ""])
 
 
-def write_page(path: Path, parts: Sequence[str], notes: Path, beds: Sequence[str]) -> None:
-    """The sections, and what somebody has to say of the misses; `beds` are those looked at."""
+def write_page(path: Path, parts: Sequence[str], notes: Path, beds: str = "") -> None:
+    """The sections, and what somebody has to say of the misses; `beds`: the option, if given."""
     told = notes.read_text("utf-8") if notes.is_file() else ""
     path.write_text(
-        "\n".join([ABOUT.format(beds=" ".join(beds)), *parts, told]).rstrip() + "\n",
+        "\n".join([ABOUT.format(beds=beds), *parts, told]).rstrip() + "\n",
         encoding="utf-8",
     )

@@ -131,8 +131,9 @@ class Prepared:
     quality: Mapping[str, float]
     """Figures for the quality verdict: `registration_<modality>` (normalised mutual
     information with the reference, 1 to 2), `coverage_<modality>` (share of the mask that the
-    scan shows), `template_correlation`, `mask_volume` (ml), and `outliers_<modality>` (voxels
-    held back, where there are any)."""
+    scan shows), `template_correlation`, `mask_volume` (ml), `cut` (cm2 of the brain at the end
+    of the field of view), `upright` (Dice with the template as it is, less that turned over), and
+    `outliers_<modality>` (voxels held back, where there are any)."""
     stripped: bool
     """True where the reference scan came without skull."""
     key: str

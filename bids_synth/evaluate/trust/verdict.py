@@ -68,6 +68,18 @@ _KINDS = {
         "correlation of the head with the template",
         floor=0.05, side=-1, review=(0.2, 1.0),
     ),
+    "cut": _Kind(
+        "the brain reaches the end of the field of view, so that a part of it may not be there: "
+        "over an area of",
+        "area of the brain at the end of the field of view",
+        floor=5.0, side=1, review=(0.0, 40.0), digits=0, unit=" cm2",
+    ),
+    "upright": _Kind(
+        "the head may lie otherwise than its header says (upside down, back to front): its brain "
+        "fits the template better as it is than turned over by",
+        "how much better the brain fits the template as it is than turned over, Dice",
+        floor=0.02, side=-1, review=(0.0, 1.0),
+    ),
     "mask_volume": _Kind(
         "the mask may not be the whole brain, or more than it: its volume is",
         "volume of the mask",

@@ -3,6 +3,7 @@ template."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,6 +13,7 @@ from bids_synth.errors import VisitError
 from bids_synth.prepare.brain.external import strip_with_tool
 from bids_synth.prepare.brain.given_mask import fitting_mask
 from bids_synth.prepare.brain.network_mask import mask_by_network
+from bids_synth.prepare.brain.placement import cut_area, uprightness
 from bids_synth.prepare.brain.region import brain_of_stripped, head_mask, is_stripped
 from bids_synth.prepare.brain.template_mask import align_brain, mask_by_template
 from bids_synth.spatial.grid import Affine, inverse
@@ -33,8 +35,9 @@ class Brain:
     """RAS+ mm of the template -> the scan."""
     stripped: bool
     """True where the scan came without skull."""
-    correlation: float
-    """Absolute correlation of the scan with the template inside the mask."""
+    quality: Mapping[str, float]
+    """`template_correlation`, absolute, of the scan inside the brain; where it is one and no
+    head, `cut`, its `cut_area`, cm2, and `upright`, its `uprightness`."""
     notes: tuple[str, ...] = ()
     """What was given and not used, and why."""
 
@@ -77,7 +80,10 @@ def find_brain(
         template = align_brain(reference, brain, seed=seed)
     alike = resample(template_t1w(), reference.grid, transform=inverse(template))
     agreement = correlation(reference.array, alike.array, brain.array)
-    return Brain(mask, template, stripped, agreement, notes)
+    quality = {"template_correlation": agreement}
+    if option != "skip" or stripped:  # Else it is the head, whose neck is always cut.
+        quality |= {"cut": cut_area(brain), "upright": uprightness(brain)}
+    return Brain(mask, template, stripped, quality, notes)
 
 
 def _by_network(reference: Volume, path: Path, seed: int) -> tuple[Volume, Affine]:

@@ -76,7 +76,7 @@ def find_region(
     ml = float(brain.mask.array.sum()) * abs(np.linalg.det(volume.grid.affine[:3, :3])) / 1000
     known = {
         "stripped": brain.stripped,
-        "quality": {"template_correlation": brain.correlation, "mask_volume": ml},
+        "quality": {**brain.quality, "mask_volume": ml},
         "notes": brain.notes,
     }
     return (
