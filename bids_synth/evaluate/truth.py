@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
 from bids_synth.core.modality import MODALITIES
 from bids_synth.core.visit import Prepared
 from bids_synth.prepare.checks import read_again
@@ -13,9 +17,35 @@ from bids_synth.spatial.volume import Volume
 
 def truth_on_native(prepared: Prepared, target: str) -> Volume:
     """A scan of `prepared.truths` on the reference's native grid, resampled once."""
+    return _read_truth(_Truth.of(prepared, target))
+
+
+@dataclass(frozen=True)
+class _Truth:
+    """A scan on the native grid of a preparation, known by the files that decide it."""
+
+    prepared: Prepared = field(compare=False)
+    target: str
+    files: tuple[Path, ...]
+    changed: tuple[int, ...]
+
+    @classmethod
+    def of(cls, prepared: Prepared, target: str) -> _Truth:
+        scan = prepared.visit.scans[target].path
+        files = (scan, prepared.transforms[target], prepared.native_mask)
+        return cls(prepared, target, files, tuple(f.stat().st_mtime_ns for f in files))
+
+
+# Every set of sources is scored against the same scan.
+@lru_cache(maxsize=4)
+def _read_truth(truth: _Truth) -> Volume:
+    prepared, target = truth.prepared, truth.target
     scan = prepared.visit.scans[target]
     transform = read_itk(prepared.transforms[target])
-    return scan_on_grid(scan.path, target, prepared.native_mask_image, transform, scan.conversion)
+    mask = prepared.native_mask_image
+    volume = scan_on_grid(scan.path, target, mask, transform, scan.conversion)
+    volume.array.flags.writeable = False
+    return volume
 
 
 def real_on_native(prepared: Prepared, target: str, *, corrected: bool = False) -> Volume:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
@@ -44,22 +46,47 @@ def figures(prepared: Prepared, modalities: Sequence[str]) -> dict[str, float]:
         for name, value in prepared.quality.items()
         if not name.startswith(_OF_ONE) or name.split("_")[1] in modalities
     }
-    mask = prepared.mask_image.array
     for modality in (m for m in modalities if m in prepared.images):
-        inside = within(prepared, (modality,), mask) > 0
-        image = scaled_image(prepared, modality, mask)
-        values = image[inside].astype(np.float64)
-        mean, sd = values.mean(), max(float(values.std()), 1e-6)
-        result[f"intensity_mean_{modality}"] = float(mean)
-        result[f"intensity_sd_{modality}"] = sd
-        result[f"intensity_skewness_{modality}"] = float((((values - mean) / sd) ** 3).mean())
-        spacing = prepared.grid.spacing
-        faults = fault_figures(image, inside, spacing) | ball_figures(image, inside, spacing)
-        result |= {f"{name}_{modality}": value for name, value in faults.items()}
-        if (scan := prepared.visit.scans.get(modality)) is not None:
-            result[f"voxel_{modality}"] = max(read_grid(scan.path).spacing)
-        result |= level_figures(modality, prepared.levels.get(modality))
+        result |= _scan_figures(_Scan.of(prepared, modality))
     return result
+
+
+@dataclass(frozen=True)
+class _Scan:
+    """One prepared image of a visit, known by its file."""
+
+    prepared: Prepared = field(compare=False)
+    key: str
+    modality: str
+    path: Path
+    changed: int
+
+    @classmethod
+    def of(cls, prepared: Prepared, modality: str) -> _Scan:
+        path = prepared.images[modality]
+        return cls(prepared, prepared.key, modality, path, path.stat().st_mtime_ns)
+
+
+# Of the visit at hand: every image that is made of the same scans asks again.
+@lru_cache(maxsize=8)
+def _scan_figures(scan: _Scan) -> dict[str, float]:
+    prepared, modality = scan.prepared, scan.modality
+    mask, spacing = prepared.mask_image.array, prepared.grid.spacing
+    inside = within(prepared, (modality,), mask) > 0
+    image = scaled_image(prepared, modality, mask)
+    values = image[inside].astype(np.float64)
+    mean, sd = values.mean(), max(float(values.std()), 1e-6)
+    found = {
+        "intensity_mean": float(mean),
+        "intensity_sd": sd,
+        "intensity_skewness": float((((values - mean) / sd) ** 3).mean()),
+        **fault_figures(image, inside, spacing),
+        **ball_figures(image, inside, spacing),
+    }
+    result = {f"{name}_{modality}": value for name, value in found.items()}
+    if (raw := prepared.visit.scans.get(modality)) is not None:
+        result[f"voxel_{modality}"] = max(read_grid(raw.path).spacing)
+    return result | level_figures(modality, prepared.levels.get(modality))
 
 
 def level_figures(modality: str, levels: TissueLevels | None) -> dict[str, float]:

@@ -10,7 +10,12 @@ import numpy.typing as npt
 from bids_synth.core.catalogue import scores
 from bids_synth.measure.metrics import mutual_information
 from bids_synth.measure.multiscale import ms_ssim
-from bids_synth.measure.protocols.comparable import of_whole_images, require_comparable, scoring
+from bids_synth.measure.protocols.comparable import (
+    in_box,
+    of_whole_images,
+    require_comparable,
+    scoring,
+)
 from bids_synth.measure.protocols.masked3d import masked3d, real_scale
 from bids_synth.spatial.volume import Volume
 
@@ -30,7 +35,9 @@ def affine_free(real: Volume, synthetic: Volume, mask: Volume) -> dict[str, floa
 
     Raises as `masked3d` does.
     """
-    inside = require_comparable(real, synthetic, mask)
+    require_comparable(real, synthetic, mask)
+    real, synthetic, mask = in_box(real, synthetic, mask)
+    inside = mask.array > 0
     fitted = synthetic.with_array(best_affine(real.array, synthetic.array, inside))
     values = masked3d(real, fitted, mask)
     scale = real_scale(real.array[inside])

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from bids_synth.core.catalogue import scores
 from bids_synth.errors import VisitError
+from bids_synth.spatial.boxes import bounding_box
 from bids_synth.spatial.volume import Volume
 
 
@@ -36,6 +37,17 @@ def require_comparable(
         message = "cannot score: the mask is empty; expected the brain or head of the visit"
         raise VisitError(message)
     return inside
+
+
+def in_box(real: Volume, synthetic: Volume, mask: Volume) -> tuple[Volume, Volume, Volume]:
+    """The three around the mask alone, for protocols to which nothing outside it counts."""
+    box = bounding_box(mask.array)
+    start, stop = [part.start for part in box], [part.stop for part in box]
+    grid = mask.grid.crop(start, stop)
+    one, other, inside = (
+        Volume(volume.array[box], grid, volume.unit) for volume in (real, synthetic, mask)
+    )
+    return one, other, inside
 
 
 Scores = Callable[[Volume, Volume, Volume], dict[str, float]]

@@ -11,7 +11,12 @@ from bids_synth.core.catalogue import scores
 from bids_synth.core.scale import HIGH, LOW, Scale
 from bids_synth.errors import VisitError
 from bids_synth.measure.metrics import mae, pearson, psnr, rmse, ssim
-from bids_synth.measure.protocols.comparable import of_whole_images, require_comparable, scoring
+from bids_synth.measure.protocols.comparable import (
+    in_box,
+    of_whole_images,
+    require_comparable,
+    scoring,
+)
 from bids_synth.spatial.volume import Volume
 
 
@@ -32,7 +37,9 @@ def masked3d(real: Volume, synthetic: Volume, mask: Volume) -> dict[str, float]:
     Raises VisitError for grids that differ, an empty mask or a constant real image, and
     ValueError for units that differ.
     """
-    inside = require_comparable(real, synthetic, mask)
+    require_comparable(real, synthetic, mask)
+    real, synthetic, mask = in_box(real, synthetic, mask)
+    inside = mask.array > 0
     scale = real_scale(real.array[inside])
     one, other = scale.apply(real.array), scale.apply(synthetic.array)
     with scoring():
