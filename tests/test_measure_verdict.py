@@ -210,3 +210,11 @@ def test_what_the_model_did_not_learn_from_is_told(name, usual, odd, words):
     assert verdict.level != "pass"
     assert any(words in reason for reason in verdict.reasons)
     assert judge({name: 0.8}, {"voxel_T2w": (1.0, 0.0)}).level == "pass", "finer is no fault"
+
+
+def test_no_limit_is_told_where_a_figure_cannot_be():
+    told = judge({"noise_T1w": 12.0}, {"noise_T1w": (2.0, 1.0)}, limits=(4.0, 8.0))
+    assert told.level == "fail"
+    assert "(expected at most 6.0)" in told.reasons[0]
+    both = judge({"intensity_sd_T1w": 0.1}, {"intensity_sd_T1w": (0.22, 0.02)}, limits=(4, 8))
+    assert "0.14 to 0.30" in both.reasons[0]

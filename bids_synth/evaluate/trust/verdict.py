@@ -35,6 +35,8 @@ class _Kind:
     """Values outside are looked at, whatever the training visits were."""
     fail: tuple[float, float] = (-np.inf, np.inf)
     """Values outside are refused."""
+    lowest: float = -np.inf
+    """What the figure can never be below: a limit there is none, and is not told."""
     digits: int = 2
     unit: str = ""
     bare: bool = False
@@ -94,22 +96,26 @@ _KINDS = {
         f"{_UNLIKE}mean scaled brightness", "mean scaled brightness of the {}", floor=0.03,
     ),
     "intensity_sd": _Kind(
-        f"{_UNLIKE}scaled contrast (SD)", "scaled contrast (SD) of the {}", floor=0.02,
+        f"{_UNLIKE}scaled contrast (SD)", "scaled contrast (SD) of the {}",
+        floor=0.02, lowest=0.0,
     ),
     "intensity_skewness": _Kind(
         f"{_UNLIKE}skewness of its brightness", "skewness of the brightness of the {}",
         floor=0.25, share=0.15,
     ),
     "level_grey": _Kind(
-        f"{_OTHER}grey against white matter", "grey against white matter in the {}", floor=0.07,
+        f"{_OTHER}grey against white matter", "grey against white matter in the {}",
+        floor=0.07, lowest=0.0,
     ),
     "level_fluid": _Kind(
-        f"{_OTHER}fluid against white matter", "fluid against white matter in the {}", floor=0.20,
+        f"{_OTHER}fluid against white matter", "fluid against white matter in the {}",
+        floor=0.20, lowest=0.0,
     ),
     "noise": _Kind(
         "the {} is noisier, or smoother, than those that the model learned from: fine detail in "
         "percent of the brightness at 1",
-        "noise of the {}, in percent of the brightness at 1", floor=1.0, share=0.4, digits=1,
+        "noise of the {}, in percent of the brightness at 1",
+        floor=1.0, share=0.4, lowest=0.0, digits=1,
     ),
     "bright": _Kind(
         "the {} has brighter spots than those that the model learned from (vessels after contrast "
@@ -146,17 +152,19 @@ _KINDS = {
         floor=0.05, side=-1,
     ),
     "made_mean": _Kind(f"{_MADE}mean scaled brightness", "mean of the synthetic {}", floor=0.06),
-    "made_sd": _Kind(f"{_MADE}scaled contrast (SD)", "SD of the synthetic {}", floor=0.05),
+    "made_sd": _Kind(
+        f"{_MADE}scaled contrast (SD)", "SD of the synthetic {}", floor=0.05, lowest=0.0,
+    ),
     "made_skewness": _Kind(
         f"{_MADE}skewness", "skewness of the synthetic {}", floor=0.5, share=0.15,
     ),
     "made_grey": _Kind(
         f"{_MADE}grey against white matter", "grey against white matter in the synthetic {}",
-        floor=0.08,
+        floor=0.08, lowest=0.0,
     ),
     "made_fluid": _Kind(
         f"{_MADE}fluid against white matter", "fluid against white matter in the synthetic {}",
-        floor=0.25,
+        floor=0.25, lowest=0.0,
     ),
     "made_spread": _Kind(
         "the networks disagree about this {}: mean spread as a fraction of its range",
@@ -241,16 +249,18 @@ def _look(
         far = abs(z) if kind.side == 0 or np.sign(z) == kind.side else 0.0
         if far > limits[0]:
             level: Level = "fail" if far > limits[1] else "review"
-            return level, _finding(kind, words, value, _around(typical, width, limits))
+            return level, _finding(kind, words, value, _around(kind, typical, limits))
     if not kind.review[0] <= value <= kind.review[1]:
         return "review", _finding(kind, words, value, kind.review)
     return "pass", ""
 
 
 def _around(
-    typical: tuple[float, float], width: float, limits: tuple[float, float]
+    kind: _Kind, typical: tuple[float, float], limits: tuple[float, float]
 ) -> tuple[float, float]:
-    return typical[0] - limits[0] * width, typical[0] + limits[0] * width
+    reach = limits[0] * kind.believed(typical)
+    low = typical[0] - reach
+    return low if low > kind.lowest else -np.inf, typical[0] + reach
 
 
 def _expected(
@@ -259,7 +269,7 @@ def _expected(
     """What passes: between the limits of what taught and those that hold for all."""
     low, high = kind.review
     if typical is not None:
-        near, far = _around(typical, kind.believed(typical), limits)
+        near, far = _around(kind, typical, limits)
         low = max(low, near) if kind.side <= 0 else low
         high = min(high, far) if kind.side >= 0 else high
     return low, high
