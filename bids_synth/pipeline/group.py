@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from bids_synth.bids.raw.query import Discovery
 from bids_synth.core.settings import Settings
@@ -17,6 +20,11 @@ from bids_synth.pipeline.methods import write_methods
 from bids_synth.pipeline.prepare_visits import open_output_dataset, prepare_all
 from bids_synth.pipeline.start import start_of
 from bids_synth.recipe.recipe import Recipe
+
+if TYPE_CHECKING:
+    from bids_synth.learn.model.model import Model
+
+LOG = logging.getLogger(__name__)
 
 
 def run_group(settings: Settings) -> RunSummary:
@@ -68,8 +76,6 @@ def _fit_and_score(
     settings: Settings,
 ) -> RunSummary:
     from bids_synth.evaluate.leaks import strangers
-    from bids_synth.evaluate.trust.evidence import RULES, with_evidence
-    from bids_synth.evaluate.trust.intervals import validation_tasks
     from bids_synth.learn.device import use_threads
     from bids_synth.learn.fit.fit import fit_model
     from bids_synth.learn.model.model import load_model
@@ -102,17 +108,31 @@ def _fit_and_score(
         line = f"fold {settings.fold} is fitted; when all are, run group without --fold to collect"
         return RunSummary(done=(line,))
     from bids_synth.pipeline.score import score_and_report
-    from bids_synth.pipeline.visit.withheld import Withheld
 
-    withheld = Withheld(model.recipe, settings)
-    if model.card.evidence != RULES:
-        tasks = validation_tasks(model.recipe, items, split)
-        withheld.prepare((visit, task) for _, visit, own in tasks for task in own)
-    model = with_evidence(
-        model, items, split, withheld.of, device=settings.device, seed=settings.seed
-    )
+    model = _with_evidence(model, items, split, settings)
     scored, lines = strangers(held_out, model.card, name)
     table, page = score_and_report(model, scored, settings)
     table = "\n".join([table, *lines])
     done = (f"model {model.name}: {folder}", *lines)
     return RunSummary(done=done, tables=(table,), reports=(page,))
+
+
+def _with_evidence(
+    model: Model, items: Sequence[Prepared], split: Split, settings: Settings
+) -> Model:
+    """The model with intervals and limits of its verdict; measured once, and how long it took."""
+    from bids_synth.evaluate.trust.evidence import RULES, with_evidence
+    from bids_synth.evaluate.trust.intervals import validation_tasks
+    from bids_synth.pipeline.visit.withheld import Withheld
+
+    if model.card.evidence == RULES:
+        return model
+    began = time.perf_counter()
+    withheld = Withheld(model.recipe, settings)
+    tasks = validation_tasks(model.recipe, items, split)
+    withheld.prepare((visit, task) for _, visit, own in tasks for task in own)
+    model = with_evidence(
+        model, items, split, withheld.of, device=settings.device, seed=settings.seed
+    )
+    LOG.info("intervals and limits are measured in %.0f s", time.perf_counter() - began)
+    return model

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -52,7 +51,6 @@ def with_evidence(
     """
     if model.card.evidence == RULES:
         return model
-    began = time.perf_counter()
     seen = [p for p in prepared if p.visit.participant in split.fitted]
     people: dict[str, list[dict[str, float]]] = {}
     for visit in seen:
@@ -72,7 +70,6 @@ def with_evidence(
         )
     ranges = {**model.card.ranges, **image_ranges(errors)}
     update = {"alarm": alarm, "intervals": fit_intervals(errors), "evidence": RULES}
-    LOG.info("intervals and limits are measured in %.0f s", time.perf_counter() - began)
     return _rewritten(model, model.card.model_copy(update={**update, "ranges": ranges}))
 
 
