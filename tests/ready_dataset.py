@@ -44,9 +44,10 @@ def make_ready(
     return dataset, output
 
 
-def fit_options(*, steps: int, **fit: object) -> list[str]:
+def fit_options(*, steps: int | None, **fit: object) -> list[str]:
     """Options of `group` for a fit of one small member on the ready dataset."""
-    values = {"steps": steps, "members": 1, "test": 0.25, "validation": 0.25} | fit
+    values = {"members": 1, "test": 0.25, "validation": 0.25} | fit
+    values |= {} if steps is None else {"steps": steps}
     words = ["-m", *MODALITIES, "--device", "cpu"]
     for key, value in values.items():
         words += ["--set", f"fit.{key}={value}"]

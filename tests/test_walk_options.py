@@ -338,6 +338,16 @@ def from_other_weights(place: Place) -> Pair:
     return seen[0], seen[1]
 
 
+def in_minutes(place: Place) -> Pair:
+    dataset, output = make_ready(place.folder / "ready")
+    steps = []
+    for count, words in ((2, ()), (None, ("--fit-minutes", 0.05))):
+        given = ["-w", output.parent / "work", *fit_options(steps=count, preview="false"), *words]
+        assert place.run(dataset, output, "group", *given).code == 0
+        steps.append(load_model(output / "models/impute").recipe.fit.steps)
+    return steps[0], steps[1]
+
+
 def searched(place: Place) -> Pair:
     dataset, output = make_ready(place.folder / "ready")
     space = ("--set", "tune={'fit.ema' = {choices = [0.5, 0.9]}}")
@@ -552,6 +562,7 @@ SHOWN: dict[str, Callable[[Place], Pair]] = {
     "split_file": divided_by_file,
     "resume": from_the_start,
     "init_from": from_other_weights,
+    "fit_minutes": in_minutes,
     "tune": searched,
     "device": without_a_card,
     "distributed": together,

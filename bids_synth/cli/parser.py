@@ -156,6 +156,13 @@ def _add_fit(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--init-from", type=Path, metavar="MODEL", help="start from its weights")
     group.add_argument(
+        "--fit-minutes",
+        type=float,
+        metavar="N",
+        help="fit in about N minutes on this machine, in place of the recipe's number of steps: "
+        "a short trial tells how many there can be, and the learning rate still ends its decay",
+    )
+    group.add_argument(
         "--tune",
         type=int,
         metavar="N",

@@ -143,12 +143,27 @@ def _option_problems(arguments: argparse.Namespace) -> list[str]:
             problems.append(text.removesuffix(", without"))
     if arguments.tune is not None and arguments.init_from is not None:
         problems.append("--tune: tries networks from their start; remove --init-from")
-    return problems
+    return [*problems, *_minutes_problems(arguments)]
+
+
+def _minutes_problems(arguments: argparse.Namespace) -> list[str]:
+    if (minutes := arguments.fit_minutes) is None:
+        return []
+    problems = []
+    if not 0 < minutes < float("inf"):
+        problems.append(f"--fit-minutes {minutes:g}: must be above 0")
+    if any(text.partition("=")[0].strip() == "fit.steps" for text in arguments.set):
+        problems.append("--fit-minutes: chooses the steps; remove --set fit.steps")
+    others = [o for o in ("tune", "distributed") if getattr(arguments, o)]
+    text = "--fit-minutes: does not go with --{}; give --set fit.steps"
+    return [*problems, *map(text.format, others)]
 
 
 def _of_group(arguments: argparse.Namespace) -> list[str]:
     names = [
-        n for n in ("tune", "fold", "split_file", "init_from") if getattr(arguments, n) is not None
+        n
+        for n in ("tune", "fit_minutes", "fold", "split_file", "init_from")
+        if getattr(arguments, n) is not None
     ]
     names += [
         *(["folds"] if arguments.folds != 1 else []),

@@ -26,7 +26,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     ),
     "workflow": (
         *("recipe", "set", "model", "skull_strip", "evaluate", "folds", "fold", "split_file"),
-        *("resume", "init_from"),
+        *("resume", "init_from", "fit_minutes"),
     ),
     "nipype": (
         *("nprocs", "omp_nthreads", "mem", "low_mem", "use_plugin", "resource_monitor", "device"),
@@ -42,7 +42,7 @@ NEVER = (
 )
 """Options of one run alone: written below `run` where given, never taken over."""
 OF_LEVEL: Mapping[str, tuple[str, ...]] = {
-    "group": ("set", "sloppy", "folds", "fold", "split_file", "resume", "init_from"),
+    "group": ("set", "sloppy", "folds", "fold", "split_file", "resume", "init_from", "fit_minutes"),
     "participant": ("model", "evaluate"),
 }
 """Options that are taken over only by a run of the same level."""

@@ -108,6 +108,8 @@ class Settings:
     """TSV of participant_id and part (training, validation, test)."""
     init_from: Path | None = None
     """Model folder whose weights are the start."""
+    fit_minutes: float | None = None
+    """About how long the fit may take; the recipe's own steps where None."""
     tune: int = 0
     """Trials of the search of the recipe's values, with those of earlier and parallel calls; 0
     fits the recipe as it is."""

@@ -76,6 +76,7 @@ def _fit_and_score(
     settings: Settings,
 ) -> RunSummary:
     from bids_synth.evaluate.leaks import strangers
+    from bids_synth.learn.budget import recipe_within
     from bids_synth.learn.device import use_threads
     from bids_synth.learn.fit.fit import fit_model
     from bids_synth.learn.model.model import load_model
@@ -88,6 +89,21 @@ def _fit_and_score(
     if begun is not None:
         # Told before the hours of the fit; found again from the new model after them.
         strangers(held_out, load_model(begun).card, name)
+    if settings.fit_minutes is not None:
+        recipe = recipe_within(
+            recipe,
+            items,
+            split,
+            prepared_score,
+            minutes=settings.fit_minutes,
+            name=recipe.name,
+            work=settings.work,
+            seed=settings.seed,
+            device=settings.device,
+            fold=settings.fold,
+            init_from=begun,
+            resume=settings.resume and not settings.overwrite,
+        )
     model = fit_model(
         recipe,
         items,

@@ -31,7 +31,7 @@ from bids_synth.learn.fit.loop import fit_member
 from bids_synth.learn.fit.member import Member, initial_network
 from bids_synth.learn.fit.renew import keep_aside, renewed
 from bids_synth.learn.fit.selection import Score
-from bids_synth.learn.fit.unpaired_score import choose_selection
+from bids_synth.learn.fit.unpaired_score import AnySelection, choose_selection
 from bids_synth.learn.model.export import Fitted, export, member_name, population_scales
 from bids_synth.learn.model.model import Model, load_model
 from bids_synth.learn.model.size_limits import empty_network
@@ -189,31 +189,57 @@ def fit_fold(
     with exclusive({f"fold-{members[0].fold}"}, locks, does="fits"):
         if all(member.fitted() is not None for member in members):
             return
-        recipe, fold = members[0].recipe, split.folds[members[0].fold]
-        work = members[0].place.parents[2]
-        chosen = [p for p in visits if _is_in(p, fold.training)]
-        extras, modalities = auxiliary_inputs_of(recipe, chosen), tuple(recipe.modalities)
-        training = open_store(chosen, modalities, work, extras)
-        validation = open_store(
-            [p for p in visits if _is_in(p, fold.validation)], modalities, work, extras
-        )
-        selection = choose_selection(recipe, training, validation, score, device)
-        gramian = cache(partial(_gramian, recipe, chosen, training))
-        place, key = members[0].place, members[0].key
-        kept = place.with_name(f"fold-{members[0].fold}_segmenter.safetensors")
-        features = features_of(recipe, training, kept, key=key, seed=members[0].own_seed)
+        own = inputs_of(members[0], visits, split, score, device, init_from)
         for member in members:
-            initial = _initial(member, gramian, partial(quantiles_of, training), init_from)
             fit_member(
                 member,
-                training,
-                selection,
-                initial,
+                own.training,
+                own.selection,
+                own.initial(member),
                 quiet=quiet,
-                features=features,
+                features=own.features,
                 fitted_before=init_from is not None,
                 watch=watch,
             )
+
+
+@dataclass(frozen=True, eq=False)
+class FoldInputs:
+    """What the members of one fold are fitted with."""
+
+    training: Sequence[Stored]
+    selection: AnySelection
+    features: nn.Module | None
+    initial: Callable[[Member], Callable[[], nn.Module]]
+    """A member -> its network before the first step, made when it is called."""
+
+
+def inputs_of(
+    member: Member,
+    visits: Sequence[Prepared],
+    split: Split,
+    score: Score,
+    device: torch.device,
+    init_from: Path | None,
+) -> FoldInputs:
+    """What the members of the fold of one of them are fitted with."""
+    recipe, fold = member.recipe, split.folds[member.fold]
+    work = member.place.parents[2]
+    chosen = [p for p in visits if _is_in(p, fold.training)]
+    extras, modalities = auxiliary_inputs_of(recipe, chosen), tuple(recipe.modalities)
+    training = open_store(chosen, modalities, work, extras)
+    validation = open_store(
+        [p for p in visits if _is_in(p, fold.validation)], modalities, work, extras
+    )
+    selection = choose_selection(recipe, training, validation, score, device)
+    gramian = cache(partial(_gramian, recipe, chosen, training))
+    kept = member.place.with_name(f"fold-{member.fold}_segmenter.safetensors")
+    features = features_of(recipe, training, kept, key=member.key, seed=member.own_seed)
+
+    def initial(member: Member) -> Callable[[], nn.Module]:
+        return _initial(member, gramian, partial(quantiles_of, training), init_from)
+
+    return FoldInputs(training, selection, features, initial)
 
 
 def _gramian(recipe: Recipe, chosen: Sequence[Prepared], training: Sequence[Stored]) -> Gramian:
