@@ -81,6 +81,28 @@ def test_an_option_of_nobody_is_refused_as_ever(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().err.endswith("unrecognized arguments: --colour blue\n")
 
 
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (("--recipee", "impute"), "--recipe?"),
+        (("--particpant-label", "01"), "--participant-label?"),
+        (("--skull-strip", "templat"), "template?"),
+    ],
+)
+def test_a_slip_is_asked_about_in_one_line(
+    words: tuple[str, str], meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command([*PLACES, *words]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1, "no list of all options"
+    assert told.endswith(f"did you mean {meant}\n")
+
+
+def test_without_words_the_use_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command([]) == 2
+    assert "bids_dir output_dir {participant,group}" in capsys.readouterr().err
+
+
 def test_every_option_of_fmriprep_has_an_answer() -> None:
     if not TABLE.is_file():
         pytest.skip("the table of other Apps' options is not beside this checkout")

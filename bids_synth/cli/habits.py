@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
+
+from bids_synth.errors import did_you_mean
 
 MEGABYTES = ("--mem-mb", "--mem_mb")
 """Spellings that say the unit themselves."""
@@ -69,10 +71,21 @@ class Parser(argparse.ArgumentParser):
         return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
-        """Exit with 2: the fault, and a line for every option of another App among the words."""
+        """Exit with 2: the fault, what may have been meant, and what stands for another App's."""
         names = dict.fromkeys(word.partition("=")[0] for word in self._arguments)
         lines = [f"{name}: {INSTEAD[name]}" for name in names if name in INSTEAD]
-        super().error("\n  - ".join([message, *lines]))
+        text = "\n  - ".join([message + self._meant(message, names), *lines])
+        if "required" in message:
+            text += "\nusage: bids_synth bids_dir output_dir {participant,group} [options]; --help"
+        self.exit(2, f"{self.prog}: error: {text}\n")
+
+    def _meant(self, message: str, names: Iterable[str]) -> str:
+        """A question where a word of the line is nearly one that is known."""
+        if choice := re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message):
+            return did_you_mean(choice[1], re.findall(r"[\w.-]+", choice[2]))
+        known = [o for o in self._option_string_actions if o.startswith("--")]
+        strange = [n for n in names if n.startswith("--") and n not in known and n not in INSTEAD]
+        return "".join(did_you_mean(name, known) for name in strange)
 
 
 class Size(argparse.Action):

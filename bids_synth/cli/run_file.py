@@ -42,7 +42,16 @@ NEVER = (
 )
 """Options of one run alone: written below `run` where given, never taken over."""
 OF_LEVEL: Mapping[str, tuple[str, ...]] = {
-    "group": ("set", "sloppy", "folds", "fold", "split_file", "resume", "init_from", "fit_minutes"),
+    "group": (
+        "set",
+        "sloppy",
+        "folds",
+        "fold",
+        "split_file",
+        "resume",
+        "init_from",
+        "fit_minutes",
+    ),
     "participant": ("model", "evaluate"),
 }
 """Options that are taken over only by a run of the same level."""

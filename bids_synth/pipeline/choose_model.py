@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 from bids_synth.core.settings import Settings
-from bids_synth.errors import ModelError, RecipeError, UsageError
+from bids_synth.errors import ModelError, RecipeError, UsageError, did_you_mean
 from bids_synth.pipeline.discover import chosen_recipe, limited
 from bids_synth.recipe.embedded import DEFAULT, STANDS_FOR, embedded_models
 from bids_synth.recipe.recipe import Recipe, load_recipe
@@ -34,6 +34,7 @@ def model_folder(settings: Settings) -> Path | None:
     message = (
         f"--model {settings.model}: no such model folder; in {settings.models} there is: "
         f"{', '.join(fitted) or 'nothing'}; with bids_synth comes: {', '.join(known) or 'nothing'}"
+        f"{did_you_mean(settings.model, [*fitted, *known])}"
     )
     raise UsageError(message)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from bids_synth.bids.raw.filters import read_filters
 from bids_synth.bids.raw.query import Discovery, query
 from bids_synth.core.settings import Settings
-from bids_synth.errors import UsageError
+from bids_synth.errors import UsageError, did_you_mean
 from bids_synth.pipeline.admission import admitted
 from bids_synth.prepare.brain.external import check_skull_strip
 from bids_synth.recipe.recipe import Recipe, load_recipe
@@ -53,6 +53,7 @@ def limited(recipe: Recipe, modalities: Sequence[str]) -> Recipe:
         message = (
             f"--modalities {' '.join(strangers)}: not in recipe {recipe.name}; "
             f"allowed: {', '.join(recipe.modalities)}"
+            f"{''.join(did_you_mean(m, recipe.modalities) for m in strangers)}"
         )
         raise UsageError(message)
     if not modalities:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from bids_synth.core.modality import MODALITIES
 from bids_synth.core.scale import Scale, scale_of_unit
-from bids_synth.errors import RecipeError, raise_all
+from bids_synth.errors import RecipeError, did_you_mean, raise_all
 from bids_synth.recipe.overrides import override, place
 from bids_synth.recipe.sections.agreement import pointwise_problems, size_problems
 from bids_synth.recipe.sections.base import Line, Part
@@ -334,6 +334,7 @@ def _read(name: str) -> tuple[str, str]:
     if path.suffix != ".toml":
         known = ", ".join(recipe_names())
         message = f"--recipe {name}: no such recipe; known: {known}; or give a .toml file"
+        message += did_you_mean(name, recipe_names())
         raise RecipeError(message)
     try:
         if path.exists() and (not path.is_file() or path.stat().st_size > LARGEST):
