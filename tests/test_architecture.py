@@ -44,4 +44,9 @@ def test_a_name_that_is_not_there_is_told() -> None:
 def test_a_room_can_be_taken_in_at_a_glance() -> None:
     rooms = Counter(p.parent for p in PACKAGE.rglob("*.py") if p.name != "__init__.py")
     assert {r: n for r, n in rooms.items() if n > MOST} == {}
-    assert {p.name for p in PACKAGE.glob("*.py")} == {"__init__.py", "__main__.py", "errors.py"}
+    assert {p.name for p in PACKAGE.glob("*.py")} == {
+        "__init__.py",
+        "__main__.py",
+        "api.py",
+        "errors.py",
+    }
