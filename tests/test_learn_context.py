@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ from bids_synth.learn.networks.blocks.surroundings import (
     mirrored,
     smooth,
 )
-from bids_synth.learn.networks.context import ContextPerceptron
+from bids_synth.learn.networks.context import ContextPerceptron, answers_of
 from bids_synth.recipe.recipe import Recipe, load_recipe
 
 SMALL = {"network.width": 16, "network.layers": 2, "network.voxels": 256, "network.sample": 4000}
@@ -157,6 +158,30 @@ def test_a_volume_is_its_voxels_one_by_one() -> None:
     assert (whole[:, torch.from_numpy(~scipy_closed(inside.numpy()))] == 0).all()
     torch.testing.assert_close(whole[:, inside], points)
     torch.testing.assert_close(hidden, whole, msg="a source that is not there was seen")
+
+
+def test_a_part_is_answered_alone_and_as_in_the_whole() -> None:
+    torch.manual_seed(0)
+    network = build_network(context()).eval()
+    torch.nn.init.normal_(network.body.last.weight)
+    images, inside = head((20, 23, 18))
+    wanted = torch.zeros(inside.shape)
+    wanted[:9] = 1
+    available, asked = torch.ones(2), []
+
+    def adding(*known: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+        add = ContextPerceptron.adding(network, *known)
+        return lambda read: asked.append(len(read)) or add(read)
+
+    with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
+        whole = answers_of([network], images, available)[0]
+        patch.setattr(network, "adding", adding, raising=False)
+        part = answers_of([network], images, available, wanted)[0]
+    here = inside & (wanted > 0)
+    torch.testing.assert_close(part[:, here], whole[:, here], rtol=0, atol=1e-5)
+    assert (part[:, wanted == 0] == 0).all()
+    closed_here = scipy_closed(inside.numpy()) & (wanted > 0).numpy()
+    assert sum(asked) == closed_here.sum()
 
 
 def test_it_begins_at_the_line_and_learns_what_no_line_knows(tmp_path: Path) -> None:

@@ -196,6 +196,8 @@ class Synthesizer:
     ) -> npt.NDArray[np.float32]:
         """All targets by every network: (networks, T, I, J, K)."""
         recipe = self.model.recipe
+        if self._reads:  # They answer voxel by voxel, and need not answer elsewhere.
+            images = np.concatenate([images, part[None].astype(np.float32)])
         try:
             answers = slide(
                 self._blocks(sources),
@@ -216,17 +218,25 @@ class Synthesizer:
         return answers.reshape(len(self.networks), len(recipe.targets), *mask.shape)
 
     def _blocks(self, sources: Sequence[str]) -> Callable[[torch.Tensor], torch.Tensor]:
-        """Windows (N, S, ...) -> the targets of one network after the other, (N, M T, ...)."""
+        """Windows (N, S, ...) -> the targets of one network after the other, (N, M T, ...).
+
+        The last image of windows for networks that read is above 0 where they are to answer.
+        """
         recipe, networks = self.model.recipe, self.networks
         reading = [n for n in networks if isinstance(n, ContextPerceptron)]
-        if len(reading) < len(networks):
+        if not self._reads:
             parts = [blocks_of(n, recipe, sources, recipe.targets, self.device) for n in networks]
             return lambda window: torch.cat([part(window) for part in parts], dim=1)
         known = {*sources, *auxiliary_names(recipe, sources)}
         there = torch.tensor([float(m in known) for m in recipe.inputs], device=self.device)
         return lambda window: torch.stack(
-            [answers_of(reading, one, there).flatten(0, 1) for one in window]
+            [answers_of(reading, one[:-1], there, one[-1]).flatten(0, 1) for one in window]
         )
+
+    @property
+    def _reads(self) -> bool:
+        """Whether every network reads what lies around a voxel."""
+        return all(isinstance(network, ContextPerceptron) for network in self.networks)
 
 
 def load_start(synthesizer: Synthesizer) -> Synthesizer | None:

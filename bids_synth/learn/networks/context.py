@@ -113,12 +113,15 @@ class ContextPerceptron(nn.Module):
 
 
 def answers_of(
-    networks: Sequence[ContextPerceptron], images: torch.Tensor, available: torch.Tensor
+    networks: Sequence[ContextPerceptron],
+    images: torch.Tensor,
+    available: torch.Tensor,
+    wanted: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """What each of M networks makes of one visit, which is read once for all: (M, T, I, J, K).
 
-    images (S, I, J, K), available (S,). As `at` around every voxel, without what is read of
-    absent sources and would be multiplied by 0.
+    images (S, I, J, K), available (S,). As `at` around every voxel, or where `wanted`,
+    (I, J, K), is above 0; without what is read of absent sources and would be multiplied by 0.
     """
     images = images.float() * available[:, None, None, None]
     answer = images.new_zeros(len(networks), networks[0].targets, *images.shape[1:])
@@ -132,7 +135,8 @@ def answers_of(
     added = [network.adding(there, available) for network in networks]
     lines = [network.linear[subset_number(available[None])][0] for network in networks]
     centre = slice(CENTRE * len(there), (CENTRE + 1) * len(there))
-    for part in torch.split(around.inside.nonzero(), TOGETHER):
+    chosen = around.inside if wanted is None else around.inside & (wanted[i, j, k] > 0)
+    for part in torch.split(chosen.nonzero(), TOGETHER):
         read = around.at(part)
         x, y, z = part.unbind(dim=1)
         for n, (add, line) in enumerate(zip(added, lines, strict=True)):
