@@ -33,7 +33,6 @@ from benchmarks.trust.page import (
     write_page,
 )
 from benchmarks.trust.phantoms import FITS, Fit, dataset, fit, spent, split, tested
-from benchmarks.trust.whole_fit import whole_fit
 from bids_synth.core.visit import Prepared
 from bids_synth.evaluate.trust.trusted import volume_agreement
 from bids_synth.learn.model.model import load_model
@@ -206,9 +205,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     made = {name: partial(BEDS[name], bench) for name in options.beds}
     beds = {name: bench.kept(f"bed-{name}", make) for name, make in made.items()}
     volumes = {"phantoms": phantoms.pop("volumes"), "real": volume_agreement(real["volumes"])}
-    whole = whole_fit(bench.real, bench.out)
     parts = [
-        held_section(rows, [*means(every, real["coverage"]), "", whole]),
+        held_section(rows, means(every, real["coverage"])),
         *([broken_section(beds)] if beds else []),
         lesion_section({**phantoms, "real": real["lesions"]}),
         volume_section(volumes),
