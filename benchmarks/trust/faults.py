@@ -65,7 +65,7 @@ def ghosts(scans: Scans, rng: np.random.Generator) -> Mapping[str, Volume]:
     volume = scans.images[scans.first]
     lines = np.fft.fft(volume.array, axis=1)
     count = lines.shape[1]
-    moved = rng.random(count) < 0.35
+    moved: npt.NDArray[np.bool_] = np.asarray(rng.random(count) < 0.35)
     moved[: count // 20] = moved[-count // 20 :] = False
     shift = rng.normal(0, 6, count) / volume.grid.spacing[1]
     phase = np.exp(-2j * np.pi * np.fft.fftfreq(count) * np.where(moved, shift, 0))
