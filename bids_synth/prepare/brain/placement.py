@@ -14,6 +14,8 @@ from bids_synth.spatial.volume import Volume
 
 SPACING = 4.0
 """Voxel size, mm, at which masks are compared."""
+FINE = 2.0
+"""Voxel size, mm, below which a mask is taken more coarsely."""
 
 
 def cut_area(mask: Volume) -> float:
@@ -45,14 +47,16 @@ def uprightness(mask: Volume) -> float:
     wanted = resample(whole, grid, order=0)
     there = wanted.array > 0
     middle = grid.to_mm(np.argwhere(there)).mean(0)
-    placed = by_moments(wanted, mask)
-    share = mask.with_array((mask.array > 0).astype(np.float32))
+    coarse = mask.grid.with_spacing([max(FINE, s) for s in mask.grid.spacing])
+    seen = resample(mask.with_array((mask.array > 0).astype(np.uint8)), coarse, order=0)
+    placed = by_moments(wanted, seen)
+    share = seen.with_array(seen.array.astype(np.float32))
     fits = []
     for depth, height in product((1.0, -1.0), repeat=2):
         turned = np.diag([1.0, depth, height, 1.0])
         turned[:3, 3] = middle - turned[:3, :3] @ middle
-        seen = resample(share, grid, transform=placed @ turned).array > 0.5
-        fits.append(_dice(seen, there))
+        lying = resample(share, grid, transform=placed @ turned).array > 0.5
+        fits.append(_dice(lying, there))
     return fits[0] - max(fits[1:])
 
 
