@@ -178,7 +178,7 @@ def load(model: str | Path = DEFAULT, *, device: str = "auto") -> LoadedModel:
     if not (folder / "model.json").is_file():
         message = f"{model}: no model; expected a model folder, or one of {', '.join(known)}"
         raise ModelError(message)
-    use_threads(None, most=os.cpu_count() or 1)
+    use_threads(None, most=len(os.sched_getaffinity(0)))
     synthesizer = load_synthesizer(load_model(folder), device)
     return LoadedModel(synthesizer, SourcePredictor(synthesizer))
 
@@ -189,7 +189,7 @@ def score(
     mask: SpatialImage,
     *,
     protocol: str = "masked3d",
-    unit: str = "",
+    unit: str = "arbitrary",
 ) -> dict[str, float]:
     """Scores of a synthetic against a real image on the same voxels, inside a mask.
 
@@ -204,7 +204,6 @@ def score(
     >>> round(scores["mae"], 3), round(scores["pearson"], 3)
     (1.0, 1.0)
     """
-    unit = unit or "arbitrary"
     if protocol not in PROTOCOLS or not applies(protocol, unit):
         usable = ", ".join(p for p in PROTOCOLS if applies(p, unit))
         message = f"protocol {protocol!r}: of an image in {unit} there are {usable}"
@@ -272,5 +271,8 @@ def _image(volume: Volume) -> Nifti1Image:
 
 def _volume(image: SpatialImage, unit: str) -> Volume:
     array: Any = np.asarray(image.dataobj, np.float32)
+    if array.ndim != 3:
+        message = f"cannot score: expected 3D images, got {array.shape} voxels"
+        raise VisitError(message)
     i, j, k = array.shape
     return Volume(array, Grid((i, j, k), np.asarray(image.affine, np.float64)), unit)

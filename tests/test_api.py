@@ -120,6 +120,9 @@ def test_scores_are_those_of_the_protocol() -> None:
     assert found == {name: pytest.approx(wanted[name]) for name in found}
     with pytest.raises(UsageError, match="masked3d"):
         bids_synth.score(*images, protocol="best")
+    movie = nib.Nifti1Image(np.ones((8, 8, 8, 3), np.float32), np.eye(4))
+    with pytest.raises(VisitError, match="3D"):
+        bids_synth.score(movie, *images[1:])
 
 
 def test_the_examples_of_its_pages_hold() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,25 @@ def test_a_trial_leaves_a_number_that_the_next_run_takes_up(tmp_path, monkeypatc
     left = [path.name for path in (tmp_path / "work" / "fit").iterdir()]
     assert len(left) == 2
     assert all(name.startswith("minutes-") for name in left)
+
+
+def test_jobs_side_by_side_choose_once(tmp_path, monkeypatch):
+    prepared, asked = toys(tmp_path), []
+
+    def slow(*_: object, **__: object) -> tuple[float, float]:
+        asked.append(1)
+        time.sleep(0.3)
+        return 0.5 / len(asked), 1.0
+
+    monkeypatch.setattr(budget, "trial", slow)
+    child = os.fork()  # A lock of files is between processes.
+    if child == 0:
+        chosen(prepared, tmp_path / "work", minutes=10)
+        os._exit(len(asked))
+    mine = chosen(prepared, tmp_path / "work", minutes=10)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert code + len(asked) == 1, "both measured"
+    assert mine.fit.steps == steps_within(600, mine.fit.members, 0.5, 1.0)
 
 
 def test_a_trial_takes_real_steps_and_looks(tmp_path):

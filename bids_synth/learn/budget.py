@@ -22,6 +22,7 @@ from bids_synth.learn.fit.member import Member
 from bids_synth.learn.fit.selection import Score
 from bids_synth.recipe.recipe import Recipe
 from bids_synth.spatial.volume import json_text, write_text
+from bids_synth.system.locks import exclusive
 
 LOG = logging.getLogger(__name__)
 LOOKS = 8
@@ -56,8 +57,12 @@ def recipe_within(
     """
     visits = fitting_visits(prepared, split)
     key = fit_key(recipe, visits, split, seed=seed, init_from=init_from)
-    chosen = work / "fit" / f"minutes-{hashlib.sha256(f'{key}:{minutes:g}'.encode()).hexdigest()}"
-    if not resume or not chosen.is_file():
+    label = f"minutes-{hashlib.sha256(f'{key}:{minutes:g}'.encode()).hexdigest()}"
+    chosen = work / "fit" / label
+    # Folds that are fitted side by side by other jobs are folds of one recipe: one job measures.
+    with exclusive({label}, work / "turns", does="measures"):
+        if resume and chosen.is_file():
+            return _with_steps(recipe, chosen)
         folds = len(split.folds) if fold is None else 1
         member = Places(Path(f"{name}-trial"), work).member(recipe, key, seed, fold or 0, 0)
         try:
@@ -69,6 +74,10 @@ def recipe_within(
         text = "a step takes %.3f s and a look %.1f s: %d networks of %d steps in %g minutes"
         LOG.info(text, *spent, recipe.fit.members * folds, steps, minutes)
         write_text(json_text({"steps": steps}, indent=None), chosen)
+        return _with_steps(recipe, chosen)
+
+
+def _with_steps(recipe: Recipe, chosen: Path) -> Recipe:
     steps = int(json.loads(chosen.read_text("utf-8"))["steps"])
     return recipe.with_values({"fit.steps": steps, "fit.steps_per_epoch": -(-steps // LOOKS)})
 

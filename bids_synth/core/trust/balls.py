@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from bids_synth.spatial.boxes import bounding_box
+
 SMOOTH = 2.0
 """Standard deviation, mm, of the Gaussian under which noise makes no holes in a region."""
 STEP = 2.0
@@ -28,11 +30,7 @@ def ball_figures(
     """
     if not inside.any():
         return dict.fromkeys(("ball_dark", "ball_bright"), float("nan"))
-    margin = [int(np.ceil(4 * SMOOTH / s)) for s in spacing]
-    box = tuple(
-        slice(max(0, part.start - pad), part.stop + pad)
-        for part, pad in zip(ndimage.find_objects(inside.astype(np.uint8))[0], margin, strict=True)
-    )
+    box = bounding_box(inside)
     steps = [max(1, int(STEP / s + 0.01)) for s in spacing]
     every = tuple(slice(None, None, step) for step in steps)
     kept = inside[box][every]
@@ -52,8 +50,8 @@ def _inner_mean(
 ) -> npt.NDArray[np.float32]:
     """Gaussian means of what is inside, whatever lies outside."""
     sigma = [SMOOTH / s for s in spacing]
-    weight = ndimage.gaussian_filter(inside.astype(np.float32), sigma)
-    total = ndimage.gaussian_filter(np.where(inside, image, 0), sigma)
+    weight = ndimage.gaussian_filter(inside.astype(np.float32), sigma, mode="constant")
+    total = ndimage.gaussian_filter(np.where(inside, image, 0), sigma, mode="constant")
     return np.asarray(total / np.maximum(weight, 1e-6), np.float32)
 
 
