@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -54,19 +54,23 @@ def raise_all(kind: type[BidsSynthError], problems: Sequence[str], *, intro: str
     >>> raise_all(UsageError, [], intro="never shown")
     """
     if problems:
-        lines = "".join(f"\n  - {problem}" for problem in problems)
+        lines = "".join("\n  - " + problem.replace("\n", "\n    ") for problem in problems)
         message = f"{intro}{lines}" if len(problems) > 1 else f"{intro} {problems[0]}"
         raise kind(message)
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: str, known: Collection[str]) -> str:
     """A question for a word that is not among those known; empty where none is near.
 
     >>> did_you_mean("imputee", ["impute", "mmgan"])
     '; did you mean impute?'
     >>> did_you_mean("T2W", ["T1w", "T2w"]), did_you_mean("x", ["impute"])
     ('; did you mean T2w?', '')
+    >>> did_you_mean("7", ["06", "07"])
+    '; did you mean 07?'
     """
+    if same := [name for name in known if name.isdigit() and name.lstrip("0") == word.lstrip("0")]:
+        return f"; did you mean {same[0]}?"
     names = {name.casefold(): name for name in reversed([*known])}
     near = get_close_matches(word.casefold(), names, n=1, cutoff=0.75)
     return f"; did you mean {names[near[0]]}?" if near else ""

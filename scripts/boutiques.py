@@ -17,7 +17,7 @@ from bids_synth.cli.parser import build_parser
 
 MADE_BY_THE_RUN = ("output_dir", "work_dir", "bids_database_dir")
 """Paths that need not exist; Boutiques calls a path that must exist a File."""
-_NOT_INPUTS = ("help", "version", "list_recipes", "list_models")
+_NOT_INPUTS = ("help", "version", "list_recipes", "list_models", "print_completion")
 
 
 def descriptor(parser: argparse.ArgumentParser) -> dict[str, Any]:

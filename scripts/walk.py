@@ -82,7 +82,7 @@ def query(folder: Path) -> Iterator[str]:
 
 
 def plan(folder: Path) -> Iterator[str]:
-    """Plan: what can be made of what? (`recipe/tasks.py`, `pipeline/plans.py`)"""
+    """Plan: what can be made of what? (`recipe/tasks.py`, `pipeline/plans`)"""
     command = COMMANDS[2] + " --dry-run"
     told = subprocess.run(
         ["sh", "-c", command], cwd=folder, check=True, capture_output=True, text=True

@@ -28,7 +28,8 @@ from bids_synth.core.settings import Settings
 from bids_synth.errors import VisitError
 from bids_synth.learn.model.model import load_model
 from bids_synth.pipeline import learnable
-from bids_synth.pipeline.discover import chosen_recipe, discover
+from bids_synth.pipeline.choose_recipe import chosen_recipe
+from bids_synth.pipeline.discover import discover
 from bids_synth.recipe.recipe import load_recipe
 
 PACKAGE = Path(bids_synth.__file__).parent

@@ -23,7 +23,8 @@ from bids_synth.evaluate.trust.judged import judged
 from bids_synth.evaluate.trust.predicted import SourcePredictor
 from bids_synth.learn.model.model import Model
 from bids_synth.learn.synthesize import load_synthesizer
-from bids_synth.pipeline.discover import chosen_recipe, discover
+from bids_synth.pipeline.choose_recipe import chosen_recipe
+from bids_synth.pipeline.discover import discover
 from bids_synth.pipeline.prepare_visits import prepare_all
 from bids_synth.spatial.volume import json_text, read_volume, write_text, write_volume
 

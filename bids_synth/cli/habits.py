@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from bids_synth.errors import did_you_mean
@@ -59,33 +59,84 @@ INSTEAD: Mapping[str, str] = {option: hint for hint, names in _WORDS.items() for
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what to use instead where another BIDS App's option ends the run."""
+    """Collects all that is wrong with a command line, and knows the options of other BIDS Apps.
+
+    Values that an option cannot take are kept in `faults`, the option at its default, so that
+    whoever checks the rest tells everything at once. Exits with 2 only where it is not clear
+    which word is what.
+    """
 
     def __init__(self, **keys: Any) -> None:
         super().__init__(**keys)
+        self.faults: list[str] = []
         self._arguments: list[str] = []
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse has it, but for what is noted in `faults`."""
+        self.faults = []
+        parsed, rest = self.parse_known_args(args, namespace)
+        if rest:
+            self.faults += self._unknown(rest)
+        if self.faults and parsed.analysis_level is None:
+            self.error(self.faults[0])
+        return parsed
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse has it; notes the words, of which `error` is not told."""
         self._arguments = [str(word) for word in args or ()]
         return super().parse_known_args(args, namespace)
 
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        try:
+            return super()._get_values(action, arg_strings)
+        except argparse.ArgumentError as error:
+            self.faults.append(_fault(action, arg_strings, error))
+            return action.default
+
     def error(self, message: str) -> NoReturn:
-        """Exit with 2: the fault, what may have been meant, and what stands for another App's."""
-        names = dict.fromkeys(word.partition("=")[0] for word in self._arguments)
-        lines = [f"{name}: {INSTEAD[name]}" for name in names if name in INSTEAD]
-        text = "\n  - ".join([message + self._meant(message, names), *lines])
+        """Exit with 2: every fault, and what stands for the options of other Apps."""
+        faults = list(dict.fromkeys([*self.faults, message]))
+        told = "\n".join(faults)
+        asides = [line for line in self._instead() if line not in told]
+        lines = [*faults, *asides]
+        text = f" {lines[0]}" if len(lines) == 1 else "".join(f"\n  - {x}" for x in lines)
         if "required" in message:
             text += "\nusage: bids_synth bids_dir output_dir {participant,group} [options]; --help"
-        self.exit(2, f"{self.prog}: error: {text}\n")
+        self.exit(2, f"{self.prog}: error:{text}\n")
 
-    def _meant(self, message: str, names: Iterable[str]) -> str:
-        """A question where a word of the line is nearly one that is known."""
-        if choice := re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message):
-            return did_you_mean(choice[1], re.findall(r"[\w.-]+", choice[2]))
+    def _unknown(self, rest: Sequence[str]) -> list[str]:
         known = [o for o in self._option_string_actions if o.startswith("--")]
-        strange = [n for n in names if n.startswith("--") and n not in known and n not in INSTEAD]
-        return "".join(did_you_mean(name, known) for name in strange)
+        names = [word.partition("=")[0] for word in rest if word.startswith("--")]
+        meant = [did_you_mean(name, known) for name in names if name not in INSTEAD]
+        return [f"unrecognized arguments: {' '.join(rest)}{''.join(meant)}", *self._instead()]
+
+    def _instead(self) -> list[str]:
+        names = dict.fromkeys(word.partition("=")[0] for word in self._arguments)
+        return [f"{name}: {INSTEAD[name]}" for name in names if name in INSTEAD]
+
+
+def _fault(action: argparse.Action, words: Sequence[str], error: argparse.ArgumentError) -> str:
+    """What is wrong with the values of an option, in the words of the other checks."""
+    name = next((s for s in action.option_strings if s.startswith("--")), action.dest)
+    given = " ".join(words)
+    if action.choices is not None:
+        known = [str(choice) for choice in action.choices]
+        odd = [word for word in words if word not in known]
+        meant = "".join(did_you_mean(word, known) for word in odd)
+        return f"{name} {given}: expected {_one_of(known)}{meant}"
+    kinds = {int: "a whole number", float: "a number"}
+    if action.type in kinds:
+        return f"{name} {given}: expected {kinds[action.type]}"
+    return f"{name} {given}: {error.message}"
+
+
+def _one_of(words: Sequence[str]) -> str:
+    """Words as they are offered.
+
+    >>> _one_of(["cpu", "cuda", "auto"])
+    'cpu, cuda or auto'
+    """
+    return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 class Size(argparse.Action):

@@ -5,11 +5,16 @@ from __future__ import annotations
 import io
 import logging
 import sys
+from logging.handlers import MemoryHandler
 from pathlib import Path
 
+from bids_synth.cli.colours import painted, verdict_painted
 from bids_synth.system.os_errors import explained
+from bids_synth.system.progress import lines_aside
 
 _FORMAT = "%(asctime)s %(name)s %(levelname)s: %(message)s"
+_LIBRARIES = 2
+"""`-vv`: from here on also what libraries say."""
 
 
 def shown(text: str) -> str:
@@ -45,21 +50,59 @@ class _File(logging.FileHandler):
             log.warning("no log is kept: %s", explained(error))
 
 
-def start_log(folder: Path, run_id: str, *, verbose: int) -> Path:
-    """Send the package's messages to the terminal and to a file in `folder`; returns it.
+class _Terminal(logging.Handler):
+    """Results to standard output as they are, all else with its time to standard error."""
 
-    The file appears with the first message. With `verbose` the terminal gets all of it.
+    def emit(self, record: logging.LogRecord) -> None:
+        text = self.format(record)
+        if getattr(record, "result", False):
+            with lines_aside():
+                print(verdict_painted(text, sys.stdout), flush=True)  # noqa: T201
+            return
+        time = painted(logging.Formatter().formatTime(record, "%H:%M:%S"), "grey", sys.stderr)
+        try:
+            with lines_aside():
+                print(time, _coloured(text, record.levelno), file=sys.stderr, flush=True)  # noqa: T201
+        except OSError:
+            pass  # Nobody reads the messages any more; the results are wanted all the same.
+
+
+def _coloured(text: str, level: int) -> str:
+    if level >= logging.ERROR:
+        return painted(text, "red", sys.stderr)
+    return painted(text, "yellow", sys.stderr) if level >= logging.WARNING else text
+
+
+class RunLog:
+    """What a run says, kept in memory until it is clear that the run begins.
+
+    A run that is refused leaves no file; where it begins, the file has everything from the start.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"bids_synth-{run_id}.log"
-    to_file = _File(path, encoding="utf-8", delay=True)
-    to_file.setFormatter(_Shown(_FORMAT))
-    to_terminal = logging.StreamHandler()
-    to_terminal.setFormatter(_Shown("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
-    to_terminal.setLevel(logging.DEBUG if verbose else logging.INFO)
-    to_terminal.addFilter(lambda record: bool(verbose) or not record.exc_info)
-    log = logging.getLogger("bids_synth")
-    log.handlers[:] = [to_file, to_terminal]
-    log.setLevel(logging.DEBUG)
-    log.propagate = False
-    return path
+
+    def __init__(self, path: Path, *, verbose: int, quiet: bool) -> None:
+        self.path = path
+        self._held = MemoryHandler(10**6, logging.CRITICAL + 1, flushOnClose=False)
+        self._terminal = _Terminal()
+        self._terminal.setFormatter(_Shown("%(message)s"))
+        least = logging.WARNING if quiet else logging.INFO
+        self._terminal.setLevel(logging.DEBUG if verbose else least)
+        self._terminal.addFilter(lambda record: bool(verbose) or not record.exc_info)
+        log = logging.getLogger("bids_synth")
+        log.handlers[:] = [self._held, self._terminal]
+        log.setLevel(logging.DEBUG)
+        log.propagate = False
+        if verbose >= _LIBRARIES:
+            logging.captureWarnings(capture=True)
+            logging.getLogger().handlers[:] = log.handlers
+            logging.getLogger().setLevel(logging.INFO)
+
+    def keep(self) -> None:
+        """Write to the file what was said, and from now on everything."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        to_file = _File(self.path, encoding="utf-8", delay=True)
+        to_file.setFormatter(_Shown(_FORMAT))
+        self._held.setTarget(to_file)
+        self._held.flush()
+        for log in (logging.getLogger("bids_synth"), logging.getLogger()):
+            if self._held in log.handlers:
+                log.handlers[:] = [to_file, self._terminal]

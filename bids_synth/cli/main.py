@@ -10,15 +10,19 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from bids_synth.cli.banner import long_banner, short_banner
+from bids_synth.cli.colours import painted
 from bids_synth.cli.habits import notes
 from bids_synth.cli.logs import shown, write_anything
 from bids_synth.cli.parser import build_parser
 from bids_synth.errors import BidsSynthError, UsageError
+from bids_synth.system.durations import duration
 from bids_synth.system.os_errors import REFUSALS, explained
 from bids_synth.system.signals import EX_TEMPFAIL, Preempted, obeying
 
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from bids_synth.core.settings import Settings
     from bids_synth.core.summary import RunSummary
 
+LOG = logging.getLogger("bids_synth")
 EX_SOFTWARE = 70
 CACHES: Mapping[str, str] = {
     "XDG_CACHE_HOME": "",
@@ -54,73 +59,112 @@ def run_command(arguments: Sequence[str]) -> int:
             from bids_synth.cli.run_file import with_run_file
 
             parsed = with_run_file(parser, arguments, parsed)
-        settings = resolve(parsed)
+        settings = resolve(parsed, parser.faults)
         for line in notes(parsed, settings.nprocs):
             _say(f"bids_synth: note: {line}")
         if parsed.clean_workdir:
             clean_work(settings.work)
+        run = _Run(settings, parsed, arguments)
         with obeying():
-            return _together(settings, parsed) if settings.distributed else _run(settings, parsed)
+            return _together(run) if settings.distributed else run.to_its_end()
     except BidsSynthError as error:
-        _say(f"bids_synth: {error}")
+        _refuse(str(error))
         return error.exit_code
     except Preempted:
         _end_children()
-        _say("bids_synth: asked to end by a signal; run the same command again to continue")
+        _refuse("asked to end by a signal; run the same command again to continue")
         return EX_TEMPFAIL
     except KeyboardInterrupt:
-        _say("bids_synth: interrupted; run the same command again to continue")
+        _refuse("interrupted; run the same command again to continue")
         return 130
     except BrokenPipeError:
         raise  # Whoever read what is printed has enough.
     except REFUSALS as error:
-        _say(f"bids_synth: {explained(error)}")
+        _refuse(explained(error))
         return 1
 
 
-def _together(settings: Settings, parsed: argparse.Namespace) -> int:
+def _together(run: _Run) -> int:
+    settings = run.settings
     contain_caches(settings.work)
     from bids_synth.learn.device import use_threads
     from bids_synth.learn.fit.follower import run_together
 
-    def lead() -> int:
-        return _run(settings, parsed)
-
     use_threads(settings.omp_nthreads, most=settings.nprocs)
-    return run_together(lead, environment=os.environ, device=settings.device)
+    return run_together(run.to_its_end, environment=os.environ, device=settings.device)
 
 
-def _run(settings: Settings, parsed: argparse.Namespace) -> int:
-    from bids_synth.cli.logs import start_log
+class _Run:
+    """One run of either level, from its settings to its exit code."""
 
-    # A dry run leaves nothing behind in the output, not even a log.
-    logs = Path(tempfile.gettempdir()) if settings.dry_run else settings.output / "logs"
-    log_file = start_log(logs, settings.run_id, verbose=parsed.verbose)
-    if not settings.dry_run:
-        contain_caches(settings.work)
+    def __init__(
+        self, settings: Settings, parsed: argparse.Namespace, arguments: Sequence[str]
+    ) -> None:
+        from bids_synth.cli.logs import RunLog
+
+        self.settings, self.parsed = settings, parsed
+        # A dry run leaves nothing behind in the output, not even a log.
+        logs = Path(tempfile.gettempdir()) if settings.dry_run else settings.output / "logs"
+        self.log = RunLog(
+            logs / f"bids_synth-{settings.run_id}.log",
+            verbose=parsed.verbose,
+            quiet=settings.quiet,
+        )
+        for line in long_banner(settings, arguments):
+            LOG.debug("%s", line)
+
+    def to_its_end(self) -> int:
+        """The exit code; the end is printed, and is the last of the log."""
+        began = time.monotonic()
+        if not self.settings.dry_run:
+            contain_caches(self.settings.work)
+        code: int | None = None
+        try:
+            code = self._code(began)
+        except BaseException as error:
+            LOG.debug("stopped by %s: %s", type(error).__name__, error)
+            raise
+        finally:
+            told = "no exit code" if code is None else f"exit code {code}"
+            LOG.debug("the end, after %s, with %s", duration(time.monotonic() - began), told)
+        return code
+
+    def begin(self) -> None:
+        """Called when nothing is in the way any more, before anything is written."""
         from bids_synth.cli.run_file import write_run_file
 
-        write_run_file(parsed, settings)
-        text = "planning with %s GB of memory and %d threads"
-        logging.getLogger("bids_synth").debug(text, settings.memory_gb, settings.nprocs)
-    try:
-        summary = _start(settings)
-    except KeyboardInterrupt:
-        raise
-    except BidsSynthError as error:
-        if settings.pdb and not isinstance(error, UsageError):
-            _post_mortem(error)
-        raise
-    except Exception as error:
-        logging.getLogger("bids_synth").exception("run %s failed", settings.run_id)
-        if settings.pdb:
+        self.settings.work.mkdir(parents=True, exist_ok=True)
+        self.log.keep()
+        write_run_file(self.parsed, self.settings)
+        LOG.info("%s", short_banner(self.settings))
+
+    def _code(self, began: float) -> int:
+        try:
+            summary = _start(self.settings, self.begin)
+        except KeyboardInterrupt:
+            raise
+        except BidsSynthError as error:
+            if self.settings.pdb and not isinstance(error, UsageError):
+                _post_mortem(error)
+            raise
+        except Exception as error:  # noqa: BLE001
+            return self._fault(error)
+        _say(summary.tables[0] if self.settings.as_json else summary.text(), to=sys.stdout)
+        if not (self.settings.dry_run or self.settings.quiet):
+            spent = duration(time.monotonic() - began)
+            _say(f"bids_synth: {summary.state} in {spent}; log: {self.log.path}")
+        return summary.exit_code
+
+    def _fault(self, error: Exception) -> int:
+        """What is no user's fault: its traceback goes to the log."""
+        self.log.keep()
+        LOG.exception("run %s failed", self.settings.run_id)
+        if self.settings.pdb:
             _post_mortem(error)
         if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.strerror):
-            raise
-        _say(f"bids_synth: internal fault ({type(error).__name__}: {error}); see {log_file}")
+            raise error
+        _refuse(f"internal fault ({type(error).__name__}: {error}); see {self.log.path}")
         return EX_SOFTWARE
-    _say(summary.tables[0] if settings.as_json else summary.text(), to=sys.stdout)
-    return summary.exit_code
 
 
 def _post_mortem(error: Exception) -> None:
@@ -130,14 +174,14 @@ def _post_mortem(error: Exception) -> None:
     pdb.post_mortem(error.__traceback__)
 
 
-def _start(settings: Settings) -> RunSummary:
+def _start(settings: Settings, begin: Callable[[], None]) -> RunSummary:
     if settings.level == "group":
         from bids_synth.pipeline.group import run_group
 
-        return run_group(settings)
+        return run_group(settings, begin)
     from bids_synth.pipeline.participant import run_participant
 
-    return run_participant(settings)
+    return run_participant(settings, begin)
 
 
 def _end_children() -> None:
@@ -155,7 +199,6 @@ def contain_caches(work: Path) -> None:
     Also set here, before any library reads it: threads that wait do not spin. Where another
     process takes one of the cores, spinning made a training step 25 times slower.
     """
-    work.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     cache = work / "cache"
     for variable, folder in CACHES.items():
@@ -163,5 +206,9 @@ def contain_caches(work: Path) -> None:
     os.environ.setdefault("NO_ET", "1")
 
 
-def _say(text: str, *, to: TextIO | None = None) -> None:
-    print(shown(text), file=to or sys.stderr, flush=True)
+def _refuse(text: str) -> None:
+    _say(f"{painted('bids_synth:', 'red', sys.stderr)} {shown(text)}", clean=True)
+
+
+def _say(text: str, *, to: TextIO | None = None, clean: bool = False) -> None:
+    print(text if clean else shown(text), file=to or sys.stderr, flush=True)

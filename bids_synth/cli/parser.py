@@ -3,24 +3,44 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 from bids_synth import __version__
+from bids_synth.cli.answers import SHELLS, ListModels, ListRecipes, PrintCompletion
 from bids_synth.cli.habits import MEGABYTES, Parser, Size
 
 AGGREGATED = 4
 """Sessions above which every one has a page of its own, as in fMRIPrep."""
 DEBUG = ("pdb", "all")
 SKULL_STRIP = ("auto", "network", "template", "synthstrip", "hd-bet", "skip")
+USAGE = "bids_synth bids_dir output_dir {participant,group} [options]"
+EXAMPLES = """\
+examples:
+  what would be made, and from what (nothing is written):
+    bids_synth bids out participant --dry-run
+  make what two participants lack, with the model that comes with bids_synth:
+    bids_synth bids out participant --participant-label 01 02
+  how long a fit on one's own scans would take here, then one of two hours:
+    bids_synth bids out group --dry-run
+    bids_synth bids out group --fit-minutes 120
+  how good the images are where the real ones exist:
+    bids_synth bids out participant --evaluate
+  a CT for every T1w, from one's own participants who have both:
+    bids_synth bids out group --recipe ct
+
+`group` fits a model; `participant` writes the missing images with it. A stopped run goes on
+when the same command is given again.
+"""
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of `bids_synth bids_dir output_dir {participant,group}`."""
     parser = Parser(
         prog="bids_synth",
+        usage=USAGE,
         description="Give a BIDS dataset the brain images it lacks, and say how far to trust them",
-        epilog="`group` fits a model; `participant` writes the missing images with it.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("bids_dir", type=Path, help="raw BIDS dataset; never written to")
     parser.add_argument("output_dir", type=Path, help="derivative dataset that the run writes")
@@ -33,14 +53,16 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"bids_synth v{__version__}")
     _add_selection(parser)
     _add_task(parser)
+    _add_looks(parser)
     _add_fit(parser)
     _add_resources(parser)
-    _add_other(parser)
+    _add_repetition(parser)
+    _add_messages(parser)
     return parser
 
 
 def _add_selection(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("Which visits and scans")
+    group = parser.add_argument_group("Choose participants, sessions and scans")
     group.add_argument(
         *("--participant-label", "--participant_label"),
         nargs="+",
@@ -75,7 +97,12 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=PATH",
         help="derivatives of other pipelines whose brain masks are used",
     )
-    group.add_argument("--bids-database-dir", type=Path, metavar="PATH", help="reuse or make")
+    group.add_argument(
+        "--bids-database-dir",
+        type=Path,
+        metavar="PATH",
+        help="keep the index of a large dataset here, and use it again",
+    )
     group.add_argument("--bids-database-wipe", action="store_true", help="index anew")
     group.add_argument(
         *("--skip-bids-validation", "--skip_bids_validation", "--skip_bids_validator"),
@@ -85,9 +112,12 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_task(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("What is made")
-    group.add_argument("--recipe", metavar="NAME|FILE.toml", help="task (default: impute)")
-    group.add_argument("--list-recipes", action=_ListRecipes, help="print the recipes and exit")
+    group = parser.add_argument_group("Choose what is made")
+    group.add_argument(
+        "--recipe",
+        metavar="NAME|FILE.toml",
+        help="task (default: impute); --list-recipes prints them",
+    )
     group.add_argument(
         "--set",
         action="append",
@@ -101,8 +131,12 @@ def _add_task(parser: argparse.ArgumentParser) -> None:
         help="model in output_dir/models, of --list-models, or a model folder (default: the "
         "recipe's own in output_dir, and where impute has none any-contrast)",
     )
-    group.add_argument("--list-models", action=_ListModels, help="print what comes with it, exit")
-    group.add_argument("--skull-strip", choices=SKULL_STRIP, default="auto")
+    group.add_argument(
+        "--skull-strip",
+        choices=SKULL_STRIP,
+        default="auto",
+        help="how the brain is found; skip: the scans come without skull (default: auto)",
+    )
     group.add_argument(
         "--output-spaces",
         nargs="+",
@@ -112,23 +146,15 @@ def _add_task(parser: argparse.ArgumentParser) -> None:
         "own grid, always written) and copies in a template by the visit's affine, e.g. "
         "MNI152NLin2009aSym:res-2, or a template in TEMPLATEFLOW_HOME (default: native)",
     )
-    group.add_argument("--dry-run", action="store_true", help="print the plan and exit")
-    group.add_argument("--json", action="store_true", help="print the plan of --dry-run as JSON")
-    only = group.add_mutually_exclusive_group()
-    only.add_argument("--preproc-only", action="store_true", help="prepare, synthesise nothing")
-    only.add_argument("--synth-only", action="store_true", help="use what is prepared already")
-    only.add_argument("--reports-only", action="store_true", help="write the HTML pages anew")
     group.add_argument(
         "--evaluate",
         action="store_true",
         help="also synthesise targets that exist, and score them against the real scans",
     )
-    group.add_argument("--overwrite", action="store_true", help="make again what is up to date")
-    group.add_argument(
-        *("--boilerplate-only", "--boilerplate_only"),
-        action="store_true",
-        help="write the methods text logs/CITATION.md and exit",
-    )
+    only = group.add_mutually_exclusive_group()
+    only.add_argument("--preproc-only", action="store_true", help="prepare, synthesise nothing")
+    only.add_argument("--synth-only", action="store_true", help="use what is prepared already")
+    only.add_argument("--reports-only", action="store_true", help="write the HTML pages anew")
     group.add_argument(
         "--aggregate-session-reports",
         type=int,
@@ -138,8 +164,47 @@ def _add_task(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_looks(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("Look before a run, and exit")
+    group.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print what would be done with every visit, and of group what a fit would cost: "
+        "time, memory and disk, from some steps on random images",
+    )
+    group.add_argument("--json", action="store_true", help="print the plan of --dry-run as JSON")
+    group.add_argument("--list-recipes", action=ListRecipes, help="print the recipes")
+    group.add_argument("--list-models", action=ListModels, help="print what comes with it")
+    group.add_argument(
+        *("--boilerplate-only", "--boilerplate_only"),
+        action="store_true",
+        help="write the methods text logs/CITATION.md",
+    )
+    group.add_argument(
+        "--print-completion",
+        action=PrintCompletion,
+        choices=SHELLS,
+        metavar="SHELL",
+        help="print what bash, zsh or fish needs to complete these options",
+    )
+
+
 def _add_fit(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("Fitting (group)")
+    group = parser.add_argument_group("Fit a model (group)")
+    group.add_argument(
+        "--fit-minutes",
+        type=float,
+        metavar="N",
+        help="fit in about N minutes on this machine, in place of the recipe's number of steps: "
+        "a short trial tells how many there can be, and the learning rate still ends its decay",
+    )
+    group.add_argument("--init-from", type=Path, metavar="MODEL", help="start from its weights")
+    group.add_argument(
+        "--resume",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="continue a stopped fit from the work directory (default: --resume)",
+    )
     group.add_argument("--folds", type=int, default=1, metavar="N", help="cross-validation folds")
     group.add_argument("--fold", type=int, metavar="K", help="fit only fold K, counted from 0")
     group.add_argument(
@@ -149,20 +214,6 @@ def _add_fit(parser: argparse.ArgumentParser) -> None:
         help="participant_id and part (training, validation, test)",
     )
     group.add_argument(
-        "--resume",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="continue a stopped fit from the work directory",
-    )
-    group.add_argument("--init-from", type=Path, metavar="MODEL", help="start from its weights")
-    group.add_argument(
-        "--fit-minutes",
-        type=float,
-        metavar="N",
-        help="fit in about N minutes on this machine, in place of the recipe's number of steps: "
-        "a short trial tells how many there can be, and the learning rate still ends its decay",
-    )
-    group.add_argument(
         "--tune",
         type=int,
         metavar="N",
@@ -170,17 +221,17 @@ def _add_fit(parser: argparse.ArgumentParser) -> None:
         "participants until N were tried, and write the best as a recipe; another call goes on "
         "where a stopped one was, several jobs may share the work directory",
     )
-
-
-def _add_resources(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("Resources")
-    group.add_argument(
-        "--device", default="auto", help="auto, cpu, cuda or cuda:N; cuda never falls back"
-    )
     group.add_argument(
         "--distributed",
         action="store_true",
         help="this is one of several processes, started by torchrun or srun, that fit one model",
+    )
+
+
+def _add_resources(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("Use this machine")
+    group.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda or cuda:N; cuda never falls back"
     )
     group.add_argument(
         *("--nprocs", "--nthreads", "--n_cpus", "--n-cpus", "--n-procs", "--n_procs"),
@@ -209,30 +260,53 @@ def _add_resources(parser: argparse.ArgumentParser) -> None:
         "least memory, slowest; same images",
     )
     group.add_argument(
-        "--resource-monitor",
-        action="store_true",
-        help="time and peak memory of each step of preparation, in logs/<run>/resources.tsv",
-    )
-    group.add_argument(
         *("--use-plugin", "--nipype-plugin-file"), type=Path, metavar="FILE", help="nipype YAML"
     )
     group.add_argument("--sloppy", action="store_true", help="coarse and fast, for TESTING ONLY")
 
 
-def _add_other(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("Other")
+def _add_repetition(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("Run again")
     group.add_argument(
-        *("-w", "--work-dir"), type=Path, default=Path("work"), help="caches (default: ./work)"
+        *("-w", "--work-dir"),
+        type=Path,
+        default=Path("work"),
+        help="caches, from which a stopped run goes on (default: ./work)",
     )
+    group.add_argument("--clean-workdir", action="store_true", help="empty the work directory")
+    group.add_argument("--overwrite", action="store_true", help="make again what is up to date")
     group.add_argument(
         "--config-file",
         type=Path,
         metavar="FILE.toml",
         help="options of a former run (its logs/<run>/bids_synth.toml); those given here win",
     )
-    group.add_argument("--clean-workdir", action="store_true", help="empty the work directory")
-    group.add_argument("--random-seed", type=int, default=1, metavar="N", help="default: 1")
-    group.add_argument("--stop-on-first-crash", action="store_true")
+    group.add_argument(
+        "--random-seed", type=int, default=1, metavar="N", help="default: %(default)s"
+    )
+
+
+def _add_messages(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("Messages and faults")
+    loud = group.add_mutually_exclusive_group()
+    loud.add_argument(
+        *("-v", "--verbose"),
+        action="count",
+        default=0,
+        help="-v: also what the log file has: every step, epoch and check, and tracebacks; -vv: "
+        "also what the libraries say",
+    )
+    loud.add_argument(
+        *("-q", "--quiet"), action="store_true", help="only warnings, faults and the end"
+    )
+    group.add_argument(
+        "--stop-on-first-crash", action="store_true", help="begin no step after one has failed"
+    )
+    group.add_argument(
+        "--resource-monitor",
+        action="store_true",
+        help="time and peak memory of each step of preparation, in logs/<run>/resources.tsv",
+    )
     group.add_argument(
         "--write-graph", action="store_true", help="draw the nipype workflow into logs/<run>"
     )
@@ -248,49 +322,3 @@ def _add_other(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--notrack", action="store_true", help="accepted and told: nothing is ever tracked"
     )
-    group.add_argument(
-        "-v",
-        "--verbose",
-        action="count",
-        default=0,
-        help="also what the log file has: details and tracebacks",
-    )
-
-
-class _ListRecipes(argparse.Action):
-    """Print the recipes as a table and exit, like --version."""
-
-    def __init__(self, option_strings: list[str], dest: str, help: str) -> None:  # noqa: A002
-        super().__init__(option_strings, dest, nargs=0, help=help)
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from bids_synth.recipe.recipe import load_recipe, recipe_names
-
-        for name in recipe_names():
-            recipe = load_recipe(name)
-            print(f"{name}: {recipe.task}")  # noqa: T201
-            print(f"  {recipe.dimension}, {recipe.objective.name}, {recipe.network.name}")  # noqa: T201
-            print(f"  sources: {', '.join(recipe.sources)}")  # noqa: T201
-            print(f"  targets: {', '.join(recipe.targets)}")  # noqa: T201
-            print(f"  follows: {recipe.source}")  # noqa: T201
-        parser.exit()
-
-
-class _ListModels(argparse.Action):
-    """Print the models that come with the package and exit, like --version."""
-
-    def __init__(self, option_strings: list[str], dest: str, help: str) -> None:  # noqa: A002
-        super().__init__(option_strings, dest, nargs=0, help=help)
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from bids_synth.recipe.embedded import embedded_models
-        from bids_synth.recipe.recipe import load_recipe
-
-        for name, folder in embedded_models().items():
-            recipe = load_recipe(folder / "recipe.toml")
-            card = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-            print(f"{name}: {recipe.task}")  # noqa: T201
-            print(f"  fitted on: {card['dataset']}")  # noqa: T201
-            print(f"  licence: {card['licence']}")  # noqa: T201
-            print(f"  {card['intended_use']}")  # noqa: T201
-        parser.exit()

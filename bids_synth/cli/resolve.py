@@ -15,7 +15,9 @@ from pathlib import Path
 import psutil
 
 from bids_synth import __version__
+from bids_synth.cli.checks import option_problems
 from bids_synth.cli.folders import link_problems, work_problems
+from bids_synth.cli.named import named_problems
 from bids_synth.cli.spaces import output_spaces
 from bids_synth.core.settings import Settings
 from bids_synth.errors import UsageError, raise_all
@@ -23,20 +25,22 @@ from bids_synth.errors import UsageError, raise_all
 _UNITS = {"K": 1e-6, "M": 1e-3, "G": 1.0, "T": 1e3}
 
 
-def resolve(arguments: argparse.Namespace) -> Settings:
-    """Check the arguments against one another and the disk; UsageError lists every fault."""
-    problems: list[str] = []
+def resolve(arguments: argparse.Namespace, faults: Sequence[str] = ()) -> Settings:
+    """Check the arguments against one another and the disk; UsageError lists every fault.
+
+    `faults` are those that the parser has found.
+    """
+    problems = [*faults]
     dataset, output, work = (
         Path(os.path.abspath(p))  # noqa: PTH100 (symlinked datasets keep their name)
         for p in (arguments.bids_dir, arguments.output_dir, arguments.work_dir)
     )
     problems += _folder_problems(dataset, output, work)
-    problems += _option_problems(arguments)
-    derivatives = _pairs(arguments.derivatives, "--derivatives", problems)
-    overrides = _pairs(arguments.set, "--set", problems)
+    problems += option_problems(arguments)
+    derivatives = _pairs(arguments.derivatives, "--derivatives NAME=PATH", problems)
+    overrides = _pairs(arguments.set, "--set KEY=VALUE", problems)
     memory = _memory(arguments.mem, problems)
     spaces = output_spaces(arguments.output_spaces, problems)
-    raise_all(UsageError, problems, intro="cannot start:")
     cores = arguments.nprocs or len(os.sched_getaffinity(0))
     names = {field.name for field in fields(Settings)}
     resolved = {
@@ -66,7 +70,9 @@ def resolve(arguments: argparse.Namespace) -> Settings:
         "version": __version__,
     }
     as_given = {name: value for name, value in vars(arguments).items() if name in names}
-    return Settings(**as_given | resolved)
+    settings = Settings(**as_given | resolved)
+    raise_all(UsageError, [*problems, *named_problems(settings)], intro="cannot start:")
+    return settings
 
 
 def clean_work(work: Path) -> None:
@@ -117,100 +123,16 @@ def _folder_problems(dataset: Path, output: Path, work: Path) -> list[str]:
     return [*problems, *work_problems(work, output), *link_problems(output)]
 
 
-def _option_problems(arguments: argparse.Namespace) -> list[str]:
-    problems = []
-    for option in ("nprocs", "omp_nthreads", "folds", "aggregate_session_reports", "tune"):
-        value = getattr(arguments, option)
-        if value is not None and value < 1:
-            problems.append(f"--{option.replace('_', '-')} {value}: must be at least 1")
-    problems += _fold_problems(arguments)
-    problems += _file_problems(arguments)
-    if arguments.json and not arguments.dry_run:
-        problems.append("--json: prints the plan of --dry-run; give both")
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", arguments.device):
-        problems.append(f"--device {arguments.device}: expected auto, cpu, cuda or cuda:N")
-    if arguments.analysis_level == "group":
-        flags = ("model", "evaluate", "synth_only", "reports_only")
-        misplaced = [f for f in flags if getattr(arguments, f)]
-        problems += [f"--{f.replace('_', '-')}: is for participant, not group" for f in misplaced]
-    else:
-        problems += _of_group(arguments)
-    if arguments.distributed:
-        others = ("tune", "clean_workdir", "dry_run", "preproc_only")
-        misplaced = [f" --{o.replace('_', '-')}" for o in others if getattr(arguments, o)]
-        if arguments.analysis_level != "group" or misplaced:
-            text = f"--distributed: is for the fit of group alone, without{''.join(misplaced)}"
-            problems.append(text.removesuffix(", without"))
-    if arguments.tune is not None and arguments.init_from is not None:
-        problems.append("--tune: tries networks from their start; remove --init-from")
-    return [*problems, *_minutes_problems(arguments)]
-
-
-def _minutes_problems(arguments: argparse.Namespace) -> list[str]:
-    if (minutes := arguments.fit_minutes) is None:
-        return []
-    problems = []
-    if not 0 < minutes < float("inf"):
-        problems.append(f"--fit-minutes {minutes:g}: must be above 0")
-    if any(text.partition("=")[0].strip() == "fit.steps" for text in arguments.set):
-        problems.append("--fit-minutes: chooses the steps; remove --set fit.steps")
-    others = [o for o in ("tune", "distributed") if getattr(arguments, o)]
-    text = "--fit-minutes: does not go with --{}; give --set fit.steps"
-    return [*problems, *map(text.format, others)]
-
-
-def _of_group(arguments: argparse.Namespace) -> list[str]:
-    names = [
-        n
-        for n in ("tune", "fit_minutes", "fold", "split_file", "init_from")
-        if getattr(arguments, n) is not None
-    ]
-    names += [
-        *(["folds"] if arguments.folds != 1 else []),
-        *([] if arguments.resume else ["no-resume"]),
-    ]
-    return [f"--{n.replace('_', '-')}: is for group, not participant" for n in names]
-
-
-def _file_problems(arguments: argparse.Namespace) -> list[str]:
-    problems = []
-    for option in ("bids_filter_file", "use_plugin", "split_file", "recipe"):
-        path = getattr(arguments, option)
-        if path is None or (option == "recipe" and not Path(path).is_file()):
-            continue  # Recipes have names too.
-        text = f"--{option.replace('_', '-')} {path}"
-        if not Path(path).is_file():
-            problems.append(f"{text}: no such file")
-        elif not _is_text(Path(path)):
-            problems.append(f"{text}: is no text file (UTF-8); give the right one, or convert it")
-    return problems
-
-
-def _is_text(path: Path) -> bool:
-    try:
-        path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        return False
-    except OSError:
-        return True  # Whoever reads it says better what is wrong.
-    return True
-
-
-def _fold_problems(arguments: argparse.Namespace) -> list[str]:
-    fold, last = arguments.fold, arguments.folds - 1
-    if fold is None or (fold >= 0 and arguments.split_file):
-        return []  # How many folds a split file has is known when it is read.
-    return [] if 0 <= fold <= last else [f"--fold {fold}: expected 0 to {last} (--folds)"]
-
-
-def _pairs(texts: Sequence[str], option: str, problems: list[str]) -> dict[str, str]:
+def _pairs(texts: Sequence[str], form: str, problems: list[str]) -> dict[str, str]:
+    """The words of an option that are a name, = and a value; a line for each that is not."""
+    option, expected = form.split()
     pairs = [text.partition("=") for text in texts]
     problems += [
-        f"{option} {text}: expected NAME=VALUE"
+        f"{option} {text}: expected {expected}"
         for text, (name, _, value) in zip(texts, pairs, strict=True)
         if not name or not value
     ]
-    return {name: value for name, _, value in pairs}
+    return {name: value for name, _, value in pairs if name and value}
 
 
 def _labels(labels: Sequence[str], prefix: str) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import tomli_w
 
+from bids_synth.cli.habits import Parser
 from bids_synth.core.settings import Settings
 from bids_synth.errors import UsageError, raise_all
 from bids_synth.spatial.volume import write_text
@@ -38,7 +39,7 @@ NEVER = (
     *("bids_dir", "output_dir", "analysis_level", "config_file", "dry_run", "json", "verbose"),
     *("boilerplate_only", "preproc_only", "synth_only", "reports_only", "overwrite", "debug"),
     *("bids_database_wipe", "clean_workdir", "write_graph", "list_recipes", "list_models", "tune"),
-    "distributed",
+    *("distributed", "quiet", "print_completion"),
 )
 """Options of one run alone: written below `run` where given, never taken over."""
 OF_LEVEL: Mapping[str, tuple[str, ...]] = {
@@ -77,7 +78,7 @@ def write_run_file(parsed: argparse.Namespace, settings: Settings) -> Path:
 
 
 def with_run_file(
-    parser: argparse.ArgumentParser, arguments: Sequence[str], parsed: argparse.Namespace
+    parser: Parser, arguments: Sequence[str], parsed: argparse.Namespace
 ) -> argparse.Namespace:
     """The arguments parsed anew over those of `--config-file`; the command line wins.
 
@@ -94,6 +95,7 @@ def with_run_file(
         raise UsageError(message) from error
     finally:
         parser.exit_on_error = True
+    raise_all(UsageError, parser.faults, intro=f"--config-file {path}:")
     return parser.parse_args(arguments, namespace=known)
 
 
@@ -136,8 +138,8 @@ def _option(where: str, key: str, value: Any, problems: list[str]) -> list[str]:
             return [option if value else "--no-resume"]
         return [option] if value else []
     values = value if isinstance(value, list) else [value]
-    if not all(isinstance(v, str | int) and not isinstance(v, bool) for v in values):
-        problems.append(f"{where}: expected text, a whole number, true, false or a list of texts")
+    if not all(isinstance(v, str | int | float) and not isinstance(v, bool) for v in values):
+        problems.append(f"{where}: expected text, a number, true, false or a list of texts")
         return []
     if odd := [v for v in values if str(v).startswith("-") and isinstance(v, str)]:
         problems.append(f"{where}: {odd[0]!r} looks like an option; expected a value")

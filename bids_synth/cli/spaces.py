@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bids_synth.core.settings import OutputSpace
+from bids_synth.errors import did_you_mean
 
 NATIVE = ("native", "anat", "T1w")
 """Names of the reference scan's own grid."""
@@ -83,7 +84,8 @@ def _what_is_there(name: str, resolution: str) -> str:
     }
     known = ["native", *(f"{EMBEDDED}:res-{n}" for n in RESOLUTIONS), *sorted(installed)]
     return (
-        f"is not on this machine, and nothing is downloaded; there is: {', '.join(known)}; put "
+        f"is not on this machine, and nothing is downloaded; there is: {', '.join(known)}"
+        f"{did_you_mean(name, [EMBEDDED, *(k.partition(':')[0] for k in installed)])}; put "
         f"tpl-{name}_res-{resolution.zfill(2)}_T1w.nii.gz and its brain mask into "
         f"{home}/tpl-{name} (TEMPLATEFLOW_HOME) to use it"
     )

@@ -91,6 +91,8 @@ class Settings:
     """Note time and peak memory of each step of preparation."""
     pdb: bool = False
     """Everything in one process; a fault opens the debugger."""
+    quiet: bool = False
+    """Nothing is shown of how far the work is."""
     preproc_only: bool = False
     synth_only: bool = False
     evaluate: bool = False

@@ -7,19 +7,35 @@ from pathlib import Path
 
 from bids_synth.errors import Problem
 
+RESULT = {"result": True}
+"""Of a log record that tells a result: it is printed as it is, and once."""
+
 
 @dataclass(frozen=True)
 class RunSummary:
     """The outcome of one run."""
 
     done: tuple[str, ...] = ()
-    """One line for everything that was made or found up to date."""
+    """What was made or found, counted."""
     problems: tuple[Problem, ...] = ()
     """What failed, by visit."""
     tables: tuple[str, ...] = ()
     """Plain-text tables to print: the plan, the scores."""
     reports: tuple[Path, ...] = ()
     """HTML pages that were written."""
+
+    results: tuple[str, ...] = ()
+    """One line for every image, each told when it was made."""
+
+    @property
+    def state(self) -> str:
+        """How the run ended, in a word or two.
+
+        >>> RunSummary(problems=(Problem("sub-01", "no T1w"),)).state
+        'done, but for 1 visit,'
+        """
+        count = len({problem.visit for problem in self.problems})
+        return f"done, but for {count} visit{'s' * (count > 1)}," if count else "done"
 
     @property
     def exit_code(self) -> int:

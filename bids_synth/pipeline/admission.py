@@ -1,4 +1,4 @@
-"""Admission: the headers of all scans looked at before anything is planned or prepared."""
+"""Admission: the machine and the headers of all scans, before anything is prepared."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 from bids_synth.bids.checks.faults import sidecar_notes
 from bids_synth.bids.raw.extent import slab_mm
 from bids_synth.bids.raw.query import Discovery
+from bids_synth.core.settings import Settings
 from bids_synth.core.visit import Scan, Visit
 from bids_synth.errors import Problem, VisitError
 from bids_synth.prepare.checks import admit_header
@@ -15,6 +16,14 @@ from bids_synth.spatial.volume import read_grid
 MOST = 2000
 """Scans of a dry run above which no header is read: about 5 ms each, and more
 on a network disk. A run that does the work always reads them."""
+
+
+def require_device(settings: Settings) -> None:
+    """UsageError where a card was asked for and is not there; `auto` takes what there is."""
+    if settings.device.startswith("cuda") and not (settings.preproc_only or settings.reports_only):
+        from bids_synth.learn.device import resolve_device
+
+        resolve_device(settings.device)
 
 
 def admitted(discovery: Discovery, *, planning: bool) -> Discovery:

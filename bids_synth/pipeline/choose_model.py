@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bids_synth.core.settings import Settings
 from bids_synth.errors import ModelError, RecipeError, UsageError, did_you_mean
-from bids_synth.pipeline.discover import chosen_recipe, limited
+from bids_synth.pipeline.choose_recipe import chosen_recipe, limited
 from bids_synth.recipe.embedded import DEFAULT, STANDS_FOR, embedded_models
 from bids_synth.recipe.recipe import Recipe, load_recipe
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,8 @@ from bids_synth.core.split import Split
 from bids_synth.core.summary import RunSummary
 from bids_synth.core.visit import Prepared
 from bids_synth.learn.split.folds import check_prepared
-from bids_synth.pipeline.discover import chosen_recipe, dataset_name, discover
+from bids_synth.pipeline.choose_recipe import chosen_recipe
+from bids_synth.pipeline.discover import dataset_name, discover
 from bids_synth.pipeline.learnable import checked_split, learnable, useful
 from bids_synth.pipeline.methods import write_methods
 from bids_synth.pipeline.prepare_visits import open_output_dataset, prepare_all
@@ -27,26 +28,33 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 
 
-def run_group(settings: Settings) -> RunSummary:
-    """Fit the recipe's model on a dataset and score it on participants it never saw."""
+def run_group(settings: Settings, begin: Callable[[], None] = lambda: None) -> RunSummary:
+    """Fit the recipe's model on a dataset and score it on participants it never saw.
+
+    `begin` is called when nothing is in the way any more, before the first file is written.
+    """
     asked = chosen_recipe(settings)
     if settings.boilerplate_only:
+        begin()
         return write_methods(asked, settings)
     dataset = discover(settings, asked)
     if settings.dry_run:
-        from bids_synth.pipeline.plans import planned_group
+        from bids_synth.pipeline.plans.group import planned_group
 
         return planned_group(asked, dataset, settings)
-    return _prepare_and_learn(asked, dataset, settings)
+    return _prepare_and_learn(asked, dataset, settings, begin)
 
 
-def _prepare_and_learn(asked: Recipe, dataset: Discovery, settings: Settings) -> RunSummary:
+def _prepare_and_learn(
+    asked: Recipe, dataset: Discovery, settings: Settings, begin: Callable[[], None]
+) -> RunSummary:
     """The path of the data: split, prepare, fit, score."""
     recipe = learnable(asked, dataset)
     visits = [visit for visit in dataset.visits if useful(visit, recipe)]
     fits = not settings.preproc_only
     split = checked_split(asked, recipe, dataset, visits, settings) if fits else None
     open_output_dataset(settings)
+    begin()
     write_methods(recipe, settings)
     prepared, problems = prepare_all(visits, recipe, settings)
     if split is None:

@@ -12,6 +12,7 @@ from bids_synth.core.split import Split, read_split
 from bids_synth.core.visit import Visit
 from bids_synth.errors import RecipeError, UsageError, raise_all
 from bids_synth.learn.split.folds import check_prepared, check_split, draw_split, shortages
+from bids_synth.pipeline.admission import require_device
 from bids_synth.recipe.recipe import Recipe
 
 LOG = logging.getLogger(__name__)
@@ -58,13 +59,11 @@ def checked_split(
     settings: Settings,
 ) -> Split:
     """The split; or UsageError, before hours of preparation, for what would stop the fit."""
-    if settings.device.startswith("cuda"):
-        from bids_synth.learn.device import resolve_device
-
-        resolve_device(settings.device)
-    from bids_synth.learn.model.size_limits import size_problems
+    require_device(settings)
+    from bids_synth.learn.model.size_limits import memory_problems, size_problems
 
     raise_all(RecipeError, size_problems(recipe), intro=f"recipe {recipe.name}:")
+    raise_all(UsageError, memory_problems(recipe, settings.memory_gb), intro="cannot start:")
     if settings.init_from is not None:
         from bids_synth.learn.model.model import load_model
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,10 +13,16 @@ from bids_synth.bids.raw.query import Discovery
 from bids_synth.core.settings import Settings
 from bids_synth.core.summary import RunSummary
 from bids_synth.errors import BidsSynthError, ModelError, Problem
+from bids_synth.pipeline.admission import require_device
 from bids_synth.pipeline.choose_model import model_folder, no_model, recipe_of
 from bids_synth.pipeline.discover import discover
 from bids_synth.pipeline.methods import write_methods
-from bids_synth.pipeline.prepare_visits import in_batches, open_output_dataset, prepare_all
+from bids_synth.pipeline.prepare_visits import (
+    in_batches,
+    open_output_dataset,
+    prepare_all,
+    timed,
+)
 from bids_synth.recipe.recipe import Recipe
 from bids_synth.system.os_errors import visit_fails
 
@@ -27,18 +34,24 @@ BATCH = 8
 """Visits prepared at a time: bounds the size of the workflow, fills the cores."""
 
 
-def run_participant(settings: Settings) -> RunSummary:
-    """Prepare the visits that were asked for and write the images that they lack."""
+def run_participant(settings: Settings, begin: Callable[[], None] = lambda: None) -> RunSummary:
+    """Prepare the visits that were asked for and write the images that they lack.
+
+    `begin` is called when nothing is in the way any more, before the first file is written.
+    """
     folder = model_folder(settings)
     recipe = recipe_of(settings, folder)
     if settings.boilerplate_only:
+        begin()
         return write_methods(recipe, settings)
     dataset = discover(settings, recipe)
     if settings.dry_run:
-        from bids_synth.pipeline.plans import planned_participant
+        from bids_synth.pipeline.plans.participant import planned_participant
 
         return planned_participant(dataset, recipe, settings)
+    require_device(settings)
     open_output_dataset(settings)
+    begin()
     write_methods(recipe, settings)
     if settings.preproc_only:
         return _prepare_only(dataset, recipe, settings)
@@ -60,17 +73,20 @@ def _synthesize(
     problems: list[Problem] = list(dataset.problems)
     results: list[VisitResult] = []
     wanted = [visit for visit in dataset.visits if synthesis.wants(visit)]
-    for batch in in_batches(wanted, BATCH):
+    for batch in timed(in_batches(wanted, BATCH), len(wanted)):
         prepared, failed = prepare_all(batch, synthesis.model.recipe, settings)
         problems += failed
         synthesis.withhold(prepared.values())
-        for label in sorted(prepared):
-            with _kept_among(problems, label, settings):
-                results.append(synthesis.synthesize(prepared[label]))
+        with synthesis.progress(prepared.values()) as line:
+            for label in sorted(prepared):
+                with _kept_among(problems, label, settings):
+                    results.append(synthesis.synthesize(prepared[label], made=line.update))
     pages, unreported = write_pages(results, problems, settings)
     problems += unreported
     tables = score_tables(results, synthesis.notes, recipe, settings)
-    return RunSummary(_done(dataset, results, problems), tuple(problems), tables, pages)
+    lines = tuple(line for result in results for line in result.lines)
+    done = _counts(dataset, results, problems)
+    return RunSummary(done, tuple(problems), tables, pages, lines)
 
 
 @contextmanager
@@ -86,16 +102,25 @@ def _kept_among(problems: list[Problem], label: str, settings: Settings) -> Iter
         problems.append(Problem(label, str(error)))
 
 
-def _done(
+def _counts(
     dataset: Discovery, results: Sequence[VisitResult], problems: Sequence[Problem]
 ) -> tuple[str, ...]:
-    """One line for every image, and for the visits that lack nothing."""
-    done = [line for result in results for line in result.lines]
+    """How many images there are now, by verdict, and how many visits lack nothing."""
+    verdicts = Counter(level for result in results for level in result.levels)
+    made, visits = sum(verdicts.values()), sum(bool(result.levels) for result in results)
+    each = ", ".join(f"{verdicts[n]} {n}" for n in ("pass", "review", "fail") if verdicts[n])
+    done = [f"{made} image{'s' * (made > 1)} of {_visits(visits)}: {each}"] if made else []
+    if current := sum(result.current for result in results):
+        done.append(f"{_visits(current)} up to date")
     failed_here = {p.visit for p in problems} & {v.label for v in dataset.visits}
     untouched = len(dataset.visits) - len(results) - len(failed_here)
     if untouched > 0:
         done.append(f"{untouched} of {len(dataset.visits)} visits lack nothing that can be made")
     return tuple(done)
+
+
+def _visits(count: int) -> str:
+    return f"{count} visit{'s' * (count != 1)}"
 
 
 def _rewrite_reports(dataset: Discovery, settings: Settings) -> RunSummary:
@@ -113,7 +138,7 @@ def _rewrite_reports(dataset: Discovery, settings: Settings) -> RunSummary:
 def _prepare_only(discovery: Discovery, recipe: Recipe, settings: Settings) -> RunSummary:
     problems: list[Problem] = list(discovery.problems)
     count = 0
-    for batch in in_batches(discovery.visits, BATCH):
+    for batch in timed(in_batches(discovery.visits, BATCH), len(discovery.visits)):
         prepared, failed = prepare_all(batch, recipe, settings)
         problems += failed
         count += len(prepared)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
@@ -12,6 +13,7 @@ from bids_synth.core.visit import Prepared, Visit
 from bids_synth.errors import Problem, VisitError
 from bids_synth.prepare.workflow.key import preparation_key
 from bids_synth.recipe.recipe import Recipe
+from bids_synth.system.durations import duration
 from bids_synth.system.os_errors import visit_fails
 
 LOG = logging.getLogger(__name__)
@@ -172,6 +174,7 @@ def _in_work(
         write_graph=settings.write_graph and folder == "prepare",
         crash_dir=settings.run_logs,
         alone=settings.low_mem,
+        quiet=settings.quiet,
         pdb=settings.pdb,
         resources=settings.run_logs / "resources.tsv" if settings.resource_monitor else None,
     )
@@ -181,3 +184,14 @@ def in_batches(visits: Sequence[Visit], size: int) -> Iterator[Sequence[Visit]]:
     """Consecutive visits, `size` at a time, so that memory and graphs stay bounded."""
     for start in range(0, len(visits), size):
         yield visits[start : start + size]
+
+
+def timed(batches: Iterable[Sequence[Visit]], count: int) -> Iterator[Sequence[Visit]]:
+    """Batches of `count` visits; between them it is told how many are done and the time left."""
+    began, done = time.monotonic(), 0
+    for batch in batches:
+        yield batch
+        done += len(batch)
+        if done < count:
+            left = (time.monotonic() - began) / done * (count - done)
+            LOG.info("%d of %d visits are done, about %s left", done, count, duration(left))

@@ -10,14 +10,15 @@ from collections.abc import Collection, Mapping, Sequence
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from bids_synth.core.modality import MODALITIES
 from bids_synth.core.scale import Scale, scale_of_unit
 from bids_synth.errors import RecipeError, did_you_mean, raise_all
+from bids_synth.recipe.explain import explained
 from bids_synth.recipe.overrides import override, place
 from bids_synth.recipe.sections.agreement import pointwise_problems, size_problems
 from bids_synth.recipe.sections.base import Line, Part
@@ -86,24 +87,28 @@ class Recipe(Part):
     def _consistent(self) -> Recipe:
         problems = []
         if unknown := [m for m in self.modalities if m not in MODALITIES]:
-            problems.append(f"modalities: unknown {unknown}; allowed: {', '.join(MODALITIES)}")
+            problems.append(
+                f"modalities: unknown {', '.join(unknown)}; allowed: {', '.join(MODALITIES)}"
+            )
         if not self.sources or not self.targets or len(self.modalities) < 2:
             problems.append("modalities: needs at least two, one a source and one a target")
         allowed = [m for m, role in self.modalities.items() if role != "target"]
         if stray := [m for m in self.preparation.reference if m not in allowed]:
             problems.append(
-                f"preparation.reference: {stray} are no sources of the recipe; "
+                f"preparation.reference: no sources of the recipe: {', '.join(stray)}; "
                 f"allowed: {', '.join(allowed)}"
             )
         if self.minimum > len(self.sources):
             problems.append(f"minimum: {self.minimum} exceeds the {len(self.sources)} sources")
         if odd := [m for m in self.preparation.log if not MODALITIES[m].window]:
-            problems.append(f"preparation.log: {odd} have no physical unit; take no logarithm")
+            problems.append(
+                f"preparation.log: no physical unit, so no logarithm: {', '.join(odd)}"
+            )
         for chosen in self.evaluation.ablate:
             left = len(set(self.sources) - set(chosen))
             if not chosen or set(chosen) - set(self.sources) or left < self.minimum:
                 problems.append(
-                    f"evaluation.ablate: {list(chosen)} must name sources "
+                    f"evaluation.ablate: [{', '.join(chosen)}] must name sources "
                     f"({', '.join(self.sources)}) and leave at least {self.minimum}"
                 )
         problems += self._network_problems() + self._objective_problems()
@@ -259,7 +264,9 @@ class Recipe(Part):
             for chosen in self.evaluation.ablate
             if set(chosen) <= set(modalities) and left - len(set(chosen)) >= data["minimum"]
         ]
-        return validate_recipe(data, origin=f"recipe {self.name} limited to {list(modalities)}")
+        return validate_recipe(
+            data, origin=f"recipe {self.name} limited to {', '.join(modalities)}"
+        )
 
     def preparation_parameters(self) -> str:
         """Canonical JSON of what decides a prepared image, but for the choice of reference."""
@@ -312,8 +319,9 @@ def validate_recipe(data: Mapping[str, Any], *, origin: str) -> Recipe:
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:
-        lines = "".join(f"\n  - {_explain(fault)}" for fault in error.errors())
-        message = f"{origin}: {error.error_count()} fault(s) in the recipe:{lines}"
+        faults = [explained(fault, Recipe) for fault in error.errors()]
+        lines = "".join(f"\n  - {fault}" for fault in faults)
+        message = f"{origin}: {faults[0]}" if len(faults) == 1 else f"{origin}:{lines}"
         raise RecipeError(message) from error
     except (RecursionError, OverflowError) as error:
         message = f"{origin}: its sections or its numbers are without end ({error})"
@@ -347,44 +355,5 @@ def _read(name: str) -> tuple[str, str]:
         raise RecipeError(message) from error
 
 
-def _explain(fault: Mapping[str, Any]) -> str:
-    where = [part for part in fault["loc"] if part not in _TAGS]
-    if fault["type"] == "extra_forbidden":
-        text = f"unknown key; allowed: {', '.join(_allowed(fault['loc']))}"
-        return f"{'.'.join(map(str, where))}: {text}"
-    if fault["type"].startswith("union_tag"):
-        where.append("name")
-    name = ".".join(map(str, where)) or "recipe"
-    text = f"{name}: {fault['msg'].removeprefix('Value error, ')}"
-    # What is wrong with the recipe as a whole is not told by showing the whole of it.
-    return f"{text}, got {fault['input']!r:.80}" if fault["loc"] else text.removeprefix("recipe: ")
-
-
 def _is_features(origin: str) -> bool:
     return origin == "thresholds" or origin.endswith((".safetensors", ".pth", ".pt"))
-
-
-_UNIONS = {"network": NetworkPart, "objective": ObjectivePart}
-_TAGS = {
-    str(kind.model_fields["name"].default): kind
-    for union in _UNIONS.values()
-    for kind in get_args(get_args(union)[0])
-}
-"""Name of every network and objective -> the part that holds its keys."""
-
-
-def _allowed(location: tuple[Any, ...]) -> list[str]:
-    if location[0] == "tune":
-        return list(SearchPart.model_fields)
-    part: type[BaseModel] = Recipe
-    for name in location[:-1]:
-        kind = _TAGS.get(name)
-        field = part.model_fields.get(str(name))
-        inner = field.annotation if field else None
-        if kind is not None:
-            part = kind
-        elif isinstance(inner, type) and issubclass(inner, BaseModel):
-            part = inner
-        elif name not in _UNIONS:
-            return []
-    return list(part.model_fields)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bids_synth.bids.checks.faults import is_folder
 from bids_synth.bids.raw.folders import locked
+from bids_synth.errors import did_you_mean
 
 _SHOWN = 10
 
@@ -61,4 +62,5 @@ def _labels_in(folder: Path, key: str) -> Iterator[str]:
 def _sentence(option: str, unknown: Sequence[str], existing: Sequence[str], where: str) -> str:
     shown = ", ".join(existing[:_SHOWN]) or "none"
     more = f" and {len(existing) - _SHOWN} more" if len(existing) > _SHOWN else ""
-    return f"{option}: {where} has no {', '.join(unknown)}; it has {shown}{more}"
+    meant = "".join(dict.fromkeys(did_you_mean(label, existing) for label in unknown))
+    return f"{option}: {where} has no {', '.join(unknown)}; it has {shown}{more}{meant}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +12,6 @@ from typing import Any
 import torch
 from lightning.fabric.loggers import TensorBoardLogger
 from torch import nn
-from tqdm import tqdm  # type: ignore[import-untyped]
 
 from bids_synth.learn.fit.distributed import agreed, rank
 from bids_synth.learn.fit.finite import is_finite
@@ -23,13 +21,13 @@ from bids_synth.learn.fit.selection import LatestSelection
 from bids_synth.learn.objectives.objective import Objective
 from bids_synth.learn.objectives.schedule import schedule_of
 from bids_synth.spatial.volume import write_text
+from bids_synth.system.progress import progress
 from bids_synth.system.signals import Preempted, released
 
 LOG = logging.getLogger(__name__)
 Row = dict[str, float | int | None]
 START = -1
 """The epoch of weights that no step has changed."""
-BAR = "{desc} |{bar:20}| {percentage:3.0f}% {postfix} [{elapsed}, {remaining} left]"
 COLUMNS = (
     "fold",
     "member",
@@ -93,21 +91,13 @@ class Record:
     @contextmanager
     def shown(self, done: int, *, quiet: bool) -> Iterator[None]:
         """Inside, figures go to TensorBoard and, unless `quiet`, one line to standard error."""
-        events, live = self.member.events, sys.stderr.isatty()
+        events = self.member.events
         if rank() == 0:
             place = {"root_dir": events.parent, "name": "", "version": events.name}
             self._logger = TensorBoardLogger(**place, purge_step=done)
-        self._bar = tqdm(
-            total=self.schedule.steps,
-            initial=done,
-            desc=f"fold {self.member.fold} member {self.member.number}",
-            bar_format=BAR,
-            file=sys.stderr,
-            mininterval=0.5 if live else 30.0,
-            maxinterval=60.0,
-            ascii=None if live else " #",
-            disable=quiet or rank() > 0,
-        )
+        what = f"fold {self.member.fold} member {self.member.number}"
+        silent = quiet or rank() > 0
+        self._bar = progress(self.schedule.steps, what, quiet=silent, done=done)
         try:
             with self._bar:
                 yield
@@ -155,6 +145,10 @@ class Record:
         row = self._row(objective.steps_done, score, due, health)
         self.rows, self.losses, self.due = [*self.rows, row], [], None
         self._show(row, health)
+        best = f"best {self.best_score:.4g} of epoch {self.best_epoch + 1}"
+        text = "%s: epoch %d of %d, step %d: loss %.4g, validation score %.4g, %s"
+        place = (epoch + 1, self.schedule.epochs, objective.steps_done)
+        LOG.debug(text, self.member, *place, float(row["loss"] or nan), score, best)
         write_text(rows_to_tsv(self.rows), self.member.place / "training.tsv")
         if look := getattr(self.judge, "look", None):
             add_preview(look, self.member.place / FILE, epoch, score)

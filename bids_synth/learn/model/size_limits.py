@@ -22,6 +22,11 @@ MOST_KEPT = 2**31
 MOST_MAPS = 2**33
 """Numbers of all the maps that one pass may make: 32 GiB, of which few live at once."""
 
+PROGRAM_GB = 0.5
+"""What a process has in memory once its libraries are loaded."""
+OF_A_WEIGHT = 5
+"""Numbers kept of each while it is fitted: itself, its gradient, two moments, its average."""
+
 Tensors = dict[str, tuple[list[int], str]]
 """Name -> shape and type as safetensors spells it."""
 _TYPES = {torch.float32: "F32", torch.int64: "I64"}
@@ -57,6 +62,19 @@ def size_problems(recipe: Recipe, *, networks: int = 1) -> list[str]:
     if maps > MOST_MAPS:
         return [_sentence(f"{windows} patch(es) at a time would make", maps, MOST_MAPS)]
     return []
+
+
+def memory_problems(recipe: Recipe, gigabytes: float) -> list[str]:
+    """Why a fit can in no case run in so much memory; nothing where it may.
+
+    Counted are the program itself and of every weight what Adam and the average keep of it.
+    """
+    weights = sum(tensor.numel() for tensor in empty_network(recipe).state_dict().values())
+    least = PROGRAM_GB + OF_A_WEIGHT * 4 * weights / 1e9
+    if gigabytes >= least:
+        return []
+    text = f"--mem {gigabytes:g}G: a fit of recipe {recipe.name} takes more than {least:.1f} GB"
+    return [f"{text}; give the job more memory, or take fewer filters, levels or blocks"]
 
 
 def _sentence(what: str, numbers: int, most: int) -> str:

@@ -33,6 +33,10 @@ class VisitResult:
     """Scores, where a target was real and `--evaluate` was given."""
     seen: tuple[Seen, ...] = ()
     """Feature vectors of the same, where the recipe gives a network for them."""
+    levels: tuple[str, ...] = ()
+    """The verdict of every image that was made."""
+    current: bool = False
+    """True where all was up to date."""
 
 
 def draw_visit(

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
+from tqdm import tqdm  # type: ignore[import-untyped]
 
 from bids_synth.bids.derivatives.closed_forms import computed_of
 from bids_synth.core.catalogue import CATALOGUE
 from bids_synth.core.scale import Scale
 from bids_synth.core.settings import Settings
+from bids_synth.core.summary import RESULT
 from bids_synth.core.synthetic import Synthetic, Verdict
 from bids_synth.core.visit import Prepared, Visit
 from bids_synth.evaluate.calibrated import calibrated
@@ -35,6 +37,7 @@ from bids_synth.pipeline.visit.write import VisitWriter
 from bids_synth.recipe.recipe import Recipe
 from bids_synth.recipe.tasks import Task
 from bids_synth.report.pages.visit import visit_is_drawn, withdraw_figures
+from bids_synth.system.progress import progress
 
 LOG = logging.getLogger(__name__)
 
@@ -112,17 +115,27 @@ class VisitSynthesis:
             (item, task) for item in prepared for task in self.tasks(item.visit) if task.real
         )
 
-    def synthesize(self, prepared: Prepared) -> VisitResult:
-        """Make, judge, write, score and draw every target of a visit."""
+    def progress(self, prepared: Iterable[Prepared]) -> tqdm:
+        """The line that is shown while the images of these visits are made."""
+        count = sum(len(self.tasks(item.visit)) for item in prepared)
+        return progress(count, "synthesising", quiet=self.settings.quiet, leave=False)
+
+    def synthesize(
+        self, prepared: Prepared, made: Callable[[], object] = lambda: None
+    ) -> VisitResult:
+        """Make, judge, write, score and draw every target of a visit; `made` hears of each."""
         visit, tasks = prepared.visit, self.tasks(prepared.visit)
         lines = self.writer.compute(prepared)
         if self._all_current(prepared, tasks) and (tasks or not lines):
             named = [task.target for task in tasks] or computed_of(visit, self.recipe)
-            return VisitResult(visit, (*lines, f"{visit.label}: {', '.join(named)} up to date"))
+            lines = [*lines, f"{visit.label}: {', '.join(named)} up to date"]
+            _tell(lines)
+            return VisitResult(visit, tuple(lines), current=True)
         withdraw_figures(self.settings.output, prepared)
         album = _Album()
         for task in tasks:
             lines += self._one(task, prepared, album)
+            made()
         draw_visit(
             self.model,
             self.settings,
@@ -132,9 +145,10 @@ class VisitSynthesis:
             album.reduced,
             self._leak(prepared) if album.images else None,
         )
-        for line in lines:
-            LOG.info("%s", line)
-        return VisitResult(visit, (*lines, *album.unscored), album.scores, tuple(album.seen))
+        _tell(lines)
+        levels = tuple(image.verdict.level for image in album.images if image.verdict)
+        told = (*lines, *album.unscored)
+        return VisitResult(visit, told, album.scores, tuple(album.seen), levels)
 
     def _one(self, task: Task, full: Prepared, album: _Album) -> list[str]:
         """The path of one image; the line that tells of it, none where it cannot be made."""
@@ -147,6 +161,7 @@ class VisitSynthesis:
         image = with_interval(image, prepared, self.model.card.intervals)
         predicted = self.predictor.of(prepared, task.sources)
         image = with_scores_of(judged(image, prepared, self.model, predicted), self.model.card)
+        _note_checks(full.label, image)
         site = self.site.of(task.target, full.visit.participant)
         if site is not None:
             image = calibrated(image, prepared, site)
@@ -208,6 +223,19 @@ class VisitSynthesis:
             return False
         drawn = visit_is_drawn(self.settings.output, prepared)
         return drawn and all(self.writer.is_current(prepared, task) for task in tasks)
+
+
+def _tell(lines: Iterable[str]) -> None:
+    for line in lines:
+        LOG.info("%s", line, extra=RESULT)
+
+
+def _note_checks(label: str, image: Synthetic) -> None:
+    """Everything that the verdict looked at, for the log."""
+    for check in image.verdict.checks if image.verdict else ():
+        wanted = f", expected {check.expected}" if check.expected else ""
+        text = "%s: %s: %s: %s%s: %s"
+        LOG.debug(text, label, image.modality, check.words, check.value, wanted, check.level)
 
 
 def _line(visit: Visit, synthetic: Synthetic, scored: Scored | None) -> str:

@@ -37,7 +37,7 @@ from bids_synth.prepare.workflow.interfaces import (
     ResampleScan,
 )
 from bids_synth.prepare.workflow.key import PREPARATION_VERSION, preparation_key
-from bids_synth.prepare.workflow.monitor import ResourceLog
+from bids_synth.prepare.workflow.monitor import ResourceLog, StepLog
 from bids_synth.prepare.workflow.outcome import failure_of, read_outcome
 from bids_synth.prepare.workflow.plugin import SurvivingMultiProcPlugin
 from bids_synth.recipe.recipe import Recipe
@@ -148,6 +148,7 @@ def prepare_visits(
     alone: bool = False,
     pdb: bool = False,
     resources: Path | None = None,
+    quiet: bool = True,
 ) -> tuple[dict[str, Prepared], tuple[Problem, ...]]:
     """Prepare visits side by side; what is in the work directory already is not made again.
 
@@ -157,16 +158,16 @@ def prepare_visits(
 
     With `alone`, steps follow one another in one process that ends with the visits. With `pdb`
     they run here and the first fault is raised as it is. `resources` is a table of time and
-    memory to write.
+    memory to write, `quiet` shows no line of progress.
     """
     check_skull_strip(skull_strip)
-    log = ResourceLog(resources) if resources is not None else None
+    log = StepLog(ResourceLog(resources) if resources is not None else None, quiet=quiet)
     work.mkdir(parents=True, exist_ok=True)
     plugin_path = plugin_file.absolute() if plugin_file is not None else None
     # nipype's monitor leaves files in the folder that its workers start in.
     with chdir(work):
         plugin = (
-            {"plugin": "Linear"}
+            {"plugin": "Linear", "plugin_args": {"status_callback": log}}
             if pdb
             else _plugin(plugin_path, nprocs, memory_gb, alone=alone, log=log)
         )
@@ -194,7 +195,8 @@ def prepare_visits(
         LOG.info("preparing %d visit(s): %s", len(keys), ", ".join(keys))
         graph = crashes / "graph.dot" if write_graph else None
         debugging = faults_as_raised() if pdb else nullcontext()
-        with exclusive(keys, base / "turns", does="prepares"), chdir(work), debugging:
+        turn = exclusive(keys, base / "turns", does="prepares")
+        with turn, chdir(work), debugging, log.over(len(workflow.list_node_names())):
             refused = _run(workflow, plugin, graph=graph, raising=pdb)
     fresh = [path for path in crashes.iterdir() if path not in before]
     prepared = {}
@@ -251,7 +253,7 @@ def _voxels(scan: Path) -> float:
 
 
 def _plugin(
-    path: Path | None, nprocs: int, memory_gb: float, *, alone: bool, log: ResourceLog | None
+    path: Path | None, nprocs: int, memory_gb: float, *, alone: bool, log: StepLog
 ) -> dict[str, Any]:
     if path is not None:
         try:
@@ -267,7 +269,7 @@ def _plugin(
         limits = {"n_procs": cores, "memory_gb": memory_gb, "raise_insufficient": False}
         apart = alone or nprocs > 1
         choice = {"plugin": "MultiProc" if apart else "Linear", "plugin_args": limits}
-    options = dict(choice.get("plugin_args") or {}) | ({"status_callback": log} if log else {})
+    options = dict(choice.get("plugin_args") or {}) | {"status_callback": log}
     if choice["plugin"] == "MultiProc":
         return {"plugin": SurvivingMultiProcPlugin(options)}
     return {"plugin": choice["plugin"], "plugin_args": options}

@@ -1,4 +1,4 @@
-"""Plans: what a run of either level would do, as a table or for programs (`--dry-run`)."""
+"""What the group level would do: visits, split and cost of the fit."""
 
 from __future__ import annotations
 
@@ -15,21 +15,6 @@ from bids_synth.errors import UsageError
 from bids_synth.learn.split.folds import check_prepared
 from bids_synth.pipeline.learnable import dataset_split, learnable, useful
 from bids_synth.recipe.recipe import Recipe
-
-
-def planned_participant(discovery: Discovery, recipe: Recipe, settings: Settings) -> RunSummary:
-    """What the participant level would prepare and make."""
-    if settings.as_json:
-        text = plan_json(
-            discovery,
-            recipe,
-            settings.dataset,
-            evaluate=settings.evaluate,
-            wanted=(lambda _: True) if settings.preproc_only else None,
-        )
-        return RunSummary(tables=(text,), problems=incurable(discovery))
-    rows = plan(discovery.visits, recipe, evaluate=settings.evaluate)
-    return RunSummary(tables=(format_plan(rows),), problems=discovery.problems)
 
 
 def planned_group(asked: Recipe, discovery: Discovery, settings: Settings) -> RunSummary:

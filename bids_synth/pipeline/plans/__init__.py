@@ -1,0 +1,1 @@
+"""Plans: what a run of either level would do, make and cost, before it does (`--dry-run`)."""
