@@ -94,7 +94,7 @@ def _flag(action: argparse.Action) -> str:
 def _type(action: argparse.Action) -> str:
     if action.nargs == 0:
         return "Flag"
-    if action.type is int:
+    if action.type in (int, float):
         return "Number"
     return "File" if action.type is Path and action.dest not in MADE_BY_THE_RUN else "String"
 

@@ -56,7 +56,7 @@ def test_list_recipes(capsys: pytest.CaptureFixture[str]) -> None:
         (["{bids}", "{bids}", "group"], "is the dataset; use"),
         (["{bids}", "out", "group", "-w", "{bids}/work"], "lies inside the dataset"),
         (["{bids}", "out", "group", "--mem", "16"], "expected a number with a unit"),
-        (["{bids}", "out", "group", "--set", "fit.steps"], "expected NAME=VALUE"),
+        (["{bids}", "out", "group", "--set", "fit.steps"], "expected KEY=VALUE"),
         (["{bids}", "out", "group", "--set", "fit.stepz=1"], "fit.stepz: unknown key"),
         (["{bids}", "out", "group", "--recipe", "none"], "no such recipe; known: "),
         (["{bids}", "out", "group", "--fold", "3"], "--fold 3: expected 0 to 0"),
@@ -69,7 +69,7 @@ def test_list_recipes(capsys: pytest.CaptureFixture[str]) -> None:
         (["{bids}", "out", "participant", "--recipe", "ct"], "run the group level first"),
         (["{bids}", "out", "participant", "--model", "gone"], "gone"),
         (["{bids}", "out", "group", "--participant-label", "99"], "99"),
-        (["{bids}", "out", "nothing"], "invalid choice"),
+        (["{bids}", "out", "nothing"], "expected participant or group"),
     ],
 )
 def test_a_user_error_is_one_clear_message_and_code_2(
@@ -95,6 +95,8 @@ def test_all_faults_are_told_at_once(dataset: Path) -> None:
 
 
 def test_both_spellings_and_prefixes(dataset: Path) -> None:
+    for label in ("01", "02"):
+        (dataset / f"sub-{label}").mkdir()
     parse = build_parser().parse_args
     one = resolve(parse([str(dataset), "o", "group", "--participant-label", "sub-01", "02"]))
     other = resolve(parse([str(dataset), "o", "group", "--participant_label", "01", "sub-02"]))
@@ -121,7 +123,7 @@ def test_a_fault_of_ours_is_code_70_with_the_traceback_in_the_log(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def fault(_: object) -> None:
+    def fault(*_: object) -> None:
         message = "planted"
         raise ZeroDivisionError(message)
 

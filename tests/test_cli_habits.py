@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from bids_fixtures import make_dataset
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -76,7 +77,10 @@ def test_anothers_option_is_refused_with_what_to_use(
     assert option not in OURS
 
 
-def test_an_option_of_nobody_is_refused_as_ever(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_option_of_nobody_is_refused_as_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(make_dataset(tmp_path / "bids", "sub-01/anat/sub-01_T1w.nii.gz").parent)
     assert run_command([*PLACES, "--colour", "blue"]) == 2
     assert capsys.readouterr().err.endswith("unrecognized arguments: --colour blue\n")
 
@@ -90,8 +94,13 @@ def test_an_option_of_nobody_is_refused_as_ever(capsys: pytest.CaptureFixture[st
     ],
 )
 def test_a_slip_is_asked_about_in_one_line(
-    words: tuple[str, str], meant: str, capsys: pytest.CaptureFixture[str]
+    words: tuple[str, str],
+    meant: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.chdir(make_dataset(tmp_path / "bids", "sub-01/anat/sub-01_T1w.nii.gz").parent)
     assert run_command([*PLACES, *words]) == 2
     told = capsys.readouterr().err
     assert told.count("\n") == 1, "no list of all options"

@@ -24,7 +24,8 @@ OPTIONS = (
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    make_dataset(tmp_path / "bids", "sub-01/anat/sub-01_T1w.nii.gz")
+    people = ("01", "02", "03")
+    make_dataset(tmp_path / "bids", *(f"sub-{p}/anat/sub-{p}_T1w.nii.gz" for p in people))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

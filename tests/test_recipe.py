@@ -24,9 +24,9 @@ def test_a_shipped_recipe_survives_its_own_toml(name: str, tmp_path: Path) -> No
     [
         ({"fit.stepz": "10"}, r"fit\.stepz: unknown key; allowed: .*steps"),
         ({"colour": "1"}, "colour: unknown key; allowed: version, name"),
-        ({"fit.steps": "0"}, r"fit\.steps: .*greater than or equal to 1"),
-        ({"network.name": "transformer"}, r"network\.name: .*'residual-unet'"),
-        ({"modalities.T9w": "either"}, r"unknown \['T9w'\]; allowed: T1w"),
+        ({"fit.steps": "0"}, r"fit\.steps: .*at least 1"),
+        ({"network.name": "transformer"}, r"network\.name: .*residual-unet"),
+        ({"modalities.T9w": "either"}, r"unknown T9w; allowed: T1w"),
         ({"modalities.T1w": "both"}, "'either', 'source', 'target' or 'reference'"),
         ({"fit.patch": "[60, 64, 64]"}, "multiple of 8"),
         ({f"objective.{k}": "0" for k in ("l1", "l2", "ssim")}, "at least one must be positive"),
@@ -50,7 +50,7 @@ def test_a_patch_that_the_levels_cannot_halve_is_refused() -> None:
 
 
 def test_all_faults_are_told_at_once() -> None:
-    with pytest.raises(RecipeError, match="3 fault"):
+    with pytest.raises(RecipeError, match=r"(?s)(\n  - .*){3}"):
         load_recipe("impute", {"fit.stepz": "1", "fit.steps": "-1", "missing.ramp": "7"})
 
 

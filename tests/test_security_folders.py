@@ -13,8 +13,8 @@ from bids_synth.bids.derivatives.prepared import MANIFEST, find_prepared, write_
 from bids_synth.bids.derivatives.sidecars import refuse_shadow
 from bids_synth.bids.derivatives.synthetic import write_synthetic
 from bids_synth.cli.folders import link_problems, work_problems
-from bids_synth.cli.logs import shown
 from bids_synth.cli.main import run_command
+from bids_synth.cli.terminal.logs import shown
 from bids_synth.core.visit import Visit
 from bids_synth.errors import VisitError
 from bids_synth.pipeline.discover import dataset_name

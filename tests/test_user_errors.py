@@ -109,7 +109,7 @@ WRONG_USAGE: list[tuple[str, Setting, tuple[str, ...], tuple[str, ...]]] = [
      ("f.json", "is no text file")),
     ("unknown filter key", text("f.json", '{"t1w": {"acquisitoin": "x"}}'),
      (*GROUP, "--bids-filter-file", "f.json"), ("f.json", "acquisitoin", "allowed")),
-    ("derivatives without a name", nothing, (*GROUP, "-d", "fmriprep"), ("NAME=VALUE",)),
+    ("derivatives without a name", nothing, (*GROUP, "-d", "fmriprep"), ("NAME=PATH",)),
     ("no such derivatives", nothing, (*GROUP, "-d", "fmriprep=gone"), ("fmriprep", "gone")),
     ("no visit", nothing, (*GROUP, "--modalities", "PDw", "FLAIR"), ("no visit has any of",)),
     # resources
@@ -296,7 +296,7 @@ def test_an_output_that_cannot_be_written_is_told(
     [
         (("bids", "out", "group", "--mem", "16"), 2, "16G or 500M"),
         (("bids", "out", "participant", "--recipe", "ct"), 2, "run the group level first"),
-        (("bids", "out", "nothing"), 2, "invalid choice"),
+        (("bids", "out", "nothing"), 2, "expected participant or group"),
         ((), 2, "required"),
     ],
 )

@@ -512,7 +512,7 @@ def debugged(place: Place) -> Pair:
 
 
 def more_words(place: Place) -> Pair:
-    def planted(_: object) -> None:
+    def planted(*_: object) -> None:
         message = "planted"
         raise ZeroDivisionError(message)
 
@@ -520,6 +520,13 @@ def more_words(place: Place) -> Pair:
     place.patch.setattr("bids_synth.cli.main._start", planted)
     line = ("bids", "out", "participant", "-w", "work")
     return tuple("Traceback" in place.run(*line, *words).err for words in ((), ("-v",)))
+
+
+def fewer_words(place: Place) -> Pair:
+    house = place.house()
+    seen = [place.fill(house, "--overwrite", *words) for words in ((), ("--quiet",))]
+    assert [ended.code for ended in seen] == [0, 0]
+    return seen[0].err, seen[1].err
 
 
 def levels(place: Place) -> Pair:
@@ -582,6 +589,8 @@ SHOWN: dict[str, Callable[[Place], Pair]] = {
     "write_graph": drawn,
     "debug": debugged,
     "verbose": more_words,
+    "quiet": fewer_words,
+    "print_completion": lambda place: ("", place.run("--print-completion", "bash").out),
 }
 """Destination of an option -> what is seen without it and with it."""
 

@@ -16,11 +16,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from bids_synth.cli.banner import long_banner, short_banner
-from bids_synth.cli.colours import painted
 from bids_synth.cli.habits import notes
-from bids_synth.cli.logs import shown, write_anything
 from bids_synth.cli.parser import build_parser
+from bids_synth.cli.terminal.banner import long_banner, short_banner
+from bids_synth.cli.terminal.colours import painted
+from bids_synth.cli.terminal.logs import shown, write_anything
 from bids_synth.errors import BidsSynthError, UsageError
 from bids_synth.system.durations import duration
 from bids_synth.system.os_errors import REFUSALS, explained
@@ -100,7 +100,7 @@ class _Run:
     def __init__(
         self, settings: Settings, parsed: argparse.Namespace, arguments: Sequence[str]
     ) -> None:
-        from bids_synth.cli.logs import RunLog
+        from bids_synth.cli.terminal.logs import RunLog
 
         self.settings, self.parsed = settings, parsed
         # A dry run leaves nothing behind in the output, not even a log.

@@ -28,6 +28,8 @@ _PLAIN = (
     (r"^Input should be a valid boolean\b.*", "expected true or false"),
     (r"^Input should be a valid string\b.*", "expected text"),
     (r"^Input should be a valid (tuple|list)\b.*", "expected a list in brackets"),
+    (r"^Input should be greater than or equal to ", "expected at least "),
+    (r"^Input should be less than or equal to ", "expected at most "),
     (r"^Input should be ", "expected "),
 )
 """What the library says -> what a user of a recipe is told."""

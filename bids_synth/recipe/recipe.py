@@ -101,9 +101,7 @@ class Recipe(Part):
         if self.minimum > len(self.sources):
             problems.append(f"minimum: {self.minimum} exceeds the {len(self.sources)} sources")
         if odd := [m for m in self.preparation.log if not MODALITIES[m].window]:
-            problems.append(
-                f"preparation.log: no physical unit, so no logarithm: {', '.join(odd)}"
-            )
+            problems.append(f"preparation.log: have no physical unit: {', '.join(odd)}")
         for chosen in self.evaluation.ablate:
             left = len(set(self.sources) - set(chosen))
             if not chosen or set(chosen) - set(self.sources) or left < self.minimum:

@@ -8,7 +8,7 @@ import sys
 from logging.handlers import MemoryHandler
 from pathlib import Path
 
-from bids_synth.cli.colours import painted, verdict_painted
+from bids_synth.cli.terminal.colours import painted, verdict_painted
 from bids_synth.system.os_errors import explained
 from bids_synth.system.progress import lines_aside
 

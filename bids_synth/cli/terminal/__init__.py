@@ -1,0 +1,1 @@
+"""Terminal: what a run says there and in its log."""
