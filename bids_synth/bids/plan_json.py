@@ -41,6 +41,7 @@ def plan_json(
     *,
     evaluate: bool,
     wanted: Callable[[Visit], bool] | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> str:
     """The plan for programs: of each visit what would be done, its files and those not there.
 
@@ -49,7 +50,7 @@ def plan_json(
     refused, the action is `blocked` and the reason says what to do; `then` is the action
     once nothing is in the way. `participants` are those for whom this run does something
     after the files of `fetch` are there: whose visits are `wanted`, or, without it, those
-    of whom anything is made or scored.
+    of whom anything is made or scored. `more` is put beside.
     """
     entries = list(_entries(discovery, recipe, evaluate=evaluate))
     chosen = [
@@ -66,6 +67,7 @@ def plan_json(
         "fetch_bytes": sum(map(size_away, fetch)),
         "visits": [_visit_entry(entry, recipe, dataset) for entry in entries],
         "notes": discovery.notes,
+        **(more or {}),
     }
     return json_text(content, ascii_only=True)  # It can be written to any terminal.
 

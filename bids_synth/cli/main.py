@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -102,7 +103,7 @@ class _Run:
     ) -> None:
         from bids_synth.cli.terminal.logs import RunLog
 
-        self.settings, self.parsed = settings, parsed
+        self.settings, self.parsed, self._begun = settings, parsed, False
         # A dry run leaves nothing behind in the output, not even a log.
         logs = Path(tempfile.gettempdir()) if settings.dry_run else settings.output / "logs"
         self.log = RunLog(
@@ -110,6 +111,8 @@ class _Run:
             verbose=parsed.verbose,
             quiet=settings.quiet,
         )
+        cache = settings.work / "cache"
+        self._absent = [f for f in (cache, *cache.parents) if not f.exists()]
         for line in long_banner(settings, arguments):
             LOG.debug("%s", line)
 
@@ -126,6 +129,8 @@ class _Run:
             raise
         finally:
             told = "no exit code" if code is None else f"exit code {code}"
+            if not self._begun:
+                self._leave_nothing()
             LOG.debug("the end, after %s, with %s", duration(time.monotonic() - began), told)
         return code
 
@@ -133,10 +138,20 @@ class _Run:
         """Called when nothing is in the way any more, before anything is written."""
         from bids_synth.cli.run_file import write_run_file
 
+        self._begun = True
         self.settings.work.mkdir(parents=True, exist_ok=True)
         self.log.keep()
         write_run_file(self.parsed, self.settings)
         LOG.info("%s", short_banner(self.settings))
+
+    def _leave_nothing(self) -> None:
+        """Remove the caches that libraries have made for a run that was refused."""
+        if not self._absent:
+            return
+        shutil.rmtree(self._absent[0], ignore_errors=True)
+        for folder in self._absent[1:]:
+            with suppress(OSError):  # Another job may have put something there meanwhile.
+                folder.rmdir()
 
     def _code(self, began: float) -> int:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from bids_synth.errors import Problem
+from bids_synth.errors import Problem, UsageError
 
 RESULT = {"result": True}
 """Of a log record that tells a result: it is printed as it is, and once."""
@@ -27,6 +27,9 @@ class RunSummary:
     results: tuple[str, ...] = ()
     """One line for every image, each told when it was made."""
 
+    refused: str = ""
+    """Why the run of a plan would not start; empty where it would."""
+
     @property
     def state(self) -> str:
         """How the run ended, in a word or two.
@@ -39,7 +42,9 @@ class RunSummary:
 
     @property
     def exit_code(self) -> int:
-        """0 when nothing failed, else 1."""
+        """2 for the plan of a run that would be refused; else 0 when nothing failed, or 1."""
+        if self.refused:
+            return UsageError.exit_code
         return 1 if self.problems else 0
 
     def text(self) -> str:
@@ -59,4 +64,6 @@ class RunSummary:
             count = len({problem.visit for problem in self.problems})
             lines = "\n".join(f"  {problem}" for problem in self.problems)
             blocks.append(f"{count} visit{'s' * (count > 1)} failed:\n{lines}")
+        if self.refused:
+            blocks.append(f"the run would not start: {self.refused}")
         return "\n\n".join(blocks)

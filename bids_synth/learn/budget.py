@@ -101,10 +101,12 @@ def steps_within(seconds: float, networks: int, step: float, look: float) -> int
     return steps
 
 
-def trial(member: Member, own: FoldInputs, *, seconds: float) -> tuple[float, float]:
+def trial(
+    member: Member, own: FoldInputs, *, seconds: float, warm: int = WARM, fewest: int = FEWEST
+) -> tuple[float, float]:
     """Seconds of a step, the reading of its patches included, and of a look.
 
-    Steps are taken for so many `seconds`, and at least a few.
+    Steps are taken for so many `seconds`, and at least the `fewest` after the `warm` ones.
     """
     device = own.selection.device
     with calm(device):
@@ -118,12 +120,12 @@ def trial(member: Member, own: FoldInputs, *, seconds: float) -> tuple[float, fl
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
             times.append(time.perf_counter() - ended)
-            counted = times[WARM:]
-            if len(counted) >= FEWEST and sum(counted) > seconds:
+            counted = times[warm:]
+            if len(counted) >= fewest and sum(counted) > seconds:
                 break
             ended = time.perf_counter()
         began = time.perf_counter()
         own.selection(objective.average)
         look = time.perf_counter() - began
-    counted = times[WARM:] or times
+    counted = times[warm:] or times
     return sum(counted) / len(counted), look

@@ -59,6 +59,24 @@ def checked_split(
     settings: Settings,
 ) -> Split:
     """The split; or UsageError, before hours of preparation, for what would stop the fit."""
+    require_fit(recipe, settings)
+    split, notes = dataset_split(asked, discovery, settings)
+    require_parts(split, visits, settings)
+    for note in notes:
+        LOG.warning("%s", note)
+    return split
+
+
+def require_parts(split: Split, visits: Sequence[Visit], settings: Settings) -> None:
+    """UsageError where the visits leave a part empty, or the fold asked for is not there."""
+    check_prepared(split, [visit.participant for visit in visits])
+    if settings.fold is not None and settings.fold >= len(split.folds):
+        message = f"--fold {settings.fold}: expected 0 to {len(split.folds) - 1} (--split-file)"
+        raise UsageError(message)
+
+
+def require_fit(recipe: Recipe, settings: Settings) -> None:
+    """UsageError where the machine, a model to start from or the recipe stands in the way."""
     require_device(settings)
     from bids_synth.learn.model.size_limits import memory_problems, size_problems
 
@@ -77,14 +95,6 @@ def checked_split(
         raise UsageError(message)
     if settings.tune:
         recipe.check_search()
-    split, notes = dataset_split(asked, discovery, settings)
-    check_prepared(split, [visit.participant for visit in visits])
-    for note in notes:
-        LOG.warning("%s", note)
-    if settings.fold is not None and settings.fold >= len(split.folds):
-        message = f"--fold {settings.fold}: expected 0 to {len(split.folds) - 1} (--split-file)"
-        raise UsageError(message)
-    return split
 
 
 def dataset_split(

@@ -48,7 +48,7 @@ def run_participant(settings: Settings, begin: Callable[[], None] = lambda: None
     if settings.dry_run:
         from bids_synth.pipeline.plans.participant import planned_participant
 
-        return planned_participant(dataset, recipe, settings)
+        return planned_participant(dataset, recipe, folder, settings)
     require_device(settings)
     open_output_dataset(settings)
     begin()

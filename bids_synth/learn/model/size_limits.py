@@ -84,6 +84,11 @@ def _sentence(what: str, numbers: int, most: int) -> str:
     )
 
 
+def map_numbers(recipe: Recipe) -> int:
+    """Numbers of all maps that the recipe's network makes of one patch."""
+    return _map_numbers(empty_network(recipe).eval(), recipe)
+
+
 def _map_numbers(network: nn.Module, recipe: Recipe) -> int:
     """Numbers of all maps of one patch, by a pass that computes shapes alone."""
     total = 0

@@ -3,54 +3,128 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 from bids_synth.bids.plan import format_plan, plan
 from bids_synth.bids.plan_json import incurable, plan_json
 from bids_synth.bids.raw.query import Discovery
 from bids_synth.core.settings import Settings
+from bids_synth.core.split import Split
 from bids_synth.core.summary import RunSummary
 from bids_synth.core.visit import Visit
 from bids_synth.errors import UsageError
-from bids_synth.learn.split.folds import check_prepared
-from bids_synth.pipeline.learnable import dataset_split, learnable, useful
+from bids_synth.pipeline.learnable import (
+    dataset_split,
+    learnable,
+    require_fit,
+    require_parts,
+    useful,
+)
+from bids_synth.pipeline.plans.cost import Estimate, estimate_json, estimate_lines, estimated
 from bids_synth.recipe.recipe import Recipe
 
 
+@dataclass(frozen=True)
+class _Fit:
+    """The fit as it would be, as far as it is known."""
+
+    refused: str = ""
+    split: Split | None = None
+    notes: tuple[str, ...] = ()
+    estimate: Estimate | None = None
+
+
 def planned_group(asked: Recipe, discovery: Discovery, settings: Settings) -> RunSummary:
-    """What the group level would prepare and fit, and how it would split the participants."""
+    """What the group level would prepare and fit, how it would split, and what it would cost.
+
+    Refused where the run would be, for the same reasons.
+    """
     if settings.as_json:
         return _planned_json(discovery, asked, settings)
     recipe = learnable(asked, discovery)
     visits = [visit for visit in discovery.visits if useful(visit, recipe)]
     table = format_plan(plan(discovery.visits, recipe, evaluate=False))
     line = f"group would prepare and fit {recipe.name} on {len(visits)} visits"
-    lines = [] if settings.preproc_only else _planned_split(asked, discovery, visits, settings)
-    return RunSummary(done=(line, *lines), tables=(table,), problems=discovery.problems)
+    if settings.preproc_only:
+        return RunSummary((line,), discovery.problems, (table,))
+    fit = _planned_fit(asked, recipe, discovery, visits, settings)
+    lines = [line]
+    if fit.split is not None:
+        lines += [_split_line(fit.split), *fit.notes, *_few(fit.split)]
+        lines += estimate_lines(fit.estimate, visits, settings) if not fit.refused else []
+    return RunSummary(tuple(lines), discovery.problems, (table,), refused=fit.refused)
 
 
 def _planned_json(discovery: Discovery, asked: Recipe, settings: Settings) -> RunSummary:
     """The plan for programs; content that was not fetched counts, since it can be."""
     listed = replace(discovery, visits=(*discovery.visits, *discovery.unusable))
     recipe = learnable(asked, listed)
+    fit = _Fit()
+    if not settings.preproc_only:
+        visits = [visit for visit in listed.visits if useful(visit, recipe)]
+        fit = _planned_fit(asked, recipe, discovery, visits, settings)
     text = plan_json(
         discovery,
         recipe,
         settings.dataset,
         evaluate=False,
         wanted=lambda visit: useful(visit, recipe),
+        more={
+            "split": _split_json(fit.split),
+            "notes_split": [*fit.notes, *(_few(fit.split) if fit.split else ())],
+            "cost": estimate_json(fit.estimate),
+            "refused": fit.refused,
+        },
     )
-    return RunSummary(tables=(text,), problems=incurable(discovery))
+    return RunSummary((), incurable(discovery), (text,), refused=fit.refused)
 
 
-def _planned_split(
-    asked: Recipe, discovery: Discovery, visits: Sequence[Visit], settings: Settings
-) -> list[str]:
-    """How many participants each part gets, and what would stop or weaken the fit."""
+def _planned_fit(
+    asked: Recipe,
+    recipe: Recipe,
+    discovery: Discovery,
+    visits: Sequence[Visit],
+    settings: Settings,
+) -> _Fit:
+    """The split and the cost; what would stop the fit in place of what it hides."""
+    fit = _Fit()
     try:
         split, notes = dataset_split(asked, discovery, settings)
-        check_prepared(split, [visit.participant for visit in visits])
+        fit = replace(fit, split=split, notes=notes)
+        require_fit(recipe, settings)
+        require_parts(split, visits, settings)
+        return replace(fit, estimate=estimated(recipe, split, visits, settings))
     except UsageError as error:
-        return [f"the fit would not start: {error}"]
+        return replace(fit, refused=str(error).removeprefix("cannot start: "))
+
+
+def _split_line(split: Split) -> str:
     folds = [f"{len(f.training)} training, {len(f.validation)} validation" for f in split.folds]
-    return [f"split: {len(split.test)} test; {'; '.join(folds)} participants", *notes]
+    return f"split: {len(split.test)} test; {'; '.join(folds)} participants"
+
+
+def _split_json(split: Split | None) -> Any:
+    if split is None:
+        return None
+    folds = [
+        {"training": sorted(fold.training), "validation": sorted(fold.validation)}
+        for fold in split.folds
+    ]
+    return {"test": sorted(split.test), "folds": folds}
+
+
+def _few(split: Split) -> list[str]:
+    """What cannot be said from so few participants."""
+    lines = []
+    if len(split.test) < 2:
+        count = "one test participant" if split.test else "no test participant"
+        lacking = "no interval of the scores" if split.test else "no scores"
+        lines.append(f"{lacking} from {count}; fit.test chooses more")
+    validating = {len(fold.validation) for fold in split.folds}
+    if max(validating) == 1:
+        lines.append(
+            "one validation participant tells how wide intervals must be and where verdicts end: "
+            "little; fit.validation chooses more"
+        )
+    return lines
