@@ -19,6 +19,7 @@ from bids_synth.cli.habits import notes
 from bids_synth.cli.logs import shown, write_anything
 from bids_synth.cli.parser import build_parser
 from bids_synth.errors import BidsSynthError, UsageError
+from bids_synth.system.extras import require_extra
 from bids_synth.system.os_errors import REFUSALS, explained
 from bids_synth.system.signals import EX_TEMPFAIL, Preempted, obeying
 
@@ -57,6 +58,8 @@ def run_command(arguments: Sequence[str]) -> int:
         settings = resolve(parsed)
         for line in notes(parsed, settings.nprocs):
             _say(f"bids_synth: note: {line}")
+        if settings.level == "group" and not (settings.preproc_only or settings.boilerplate_only):
+            require_extra("fit", what="group")
         if parsed.clean_workdir:
             clean_work(settings.work)
         with obeying():
