@@ -1,4 +1,4 @@
-"""The extras: what needs no fit runs without the packages of a fit, and a fit says what it lacks."""
+"""Extras: what needs no fit runs without the packages of one; a fit says what it lacks."""
 
 from __future__ import annotations
 

@@ -58,8 +58,7 @@ def run_command(arguments: Sequence[str]) -> int:
         settings = resolve(parsed)
         for line in notes(parsed, settings.nprocs):
             _say(f"bids_synth: note: {line}")
-        if settings.level == "group" and not (settings.preproc_only or settings.boilerplate_only):
-            require_extra("fit", what="group")
+        _require_fit(settings)
         if parsed.clean_workdir:
             clean_work(settings.work)
         with obeying():
@@ -79,6 +78,11 @@ def run_command(arguments: Sequence[str]) -> int:
     except REFUSALS as error:
         _say(f"bids_synth: {explained(error)}")
         return 1
+
+
+def _require_fit(settings: Settings) -> None:
+    if settings.level == "group" and not (settings.preproc_only or settings.boilerplate_only):
+        require_extra("fit", what="group")
 
 
 def _together(settings: Settings, parsed: argparse.Namespace) -> int:
