@@ -53,9 +53,8 @@ def _usage(parser: argparse.ArgumentParser) -> str:
 def _option(action: argparse.Action, parser: argparse.ArgumentParser) -> str:
     formatter = parser._get_formatter()  # noqa: SLF001
     first = _longest_first(action)[0] if action.option_strings else action.dest
-    value = "" if action.nargs == 0 else formatter._format_args(action, action.dest.upper())  # noqa: SLF001
-    if not action.option_strings:
-        value = ""
+    valued = action.option_strings and action.nargs != 0
+    value = formatter._format_args(action, action.dest.upper()) if valued else ""  # noqa: SLF001
     head = f"### `{first}{' ' + value if value else ''}` {{ #{_anchor(first)} }}"
     words = [formatter._expand_help(action) + "." if action.help else ""]  # noqa: SLF001
     if action.choices:
