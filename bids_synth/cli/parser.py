@@ -127,7 +127,7 @@ def _add_task(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         *("--boilerplate-only", "--boilerplate_only"),
         action="store_true",
-        help="write the methods text logs/CITATION.md and exit",
+        help="write the methods text logs/CITATION.{md,html,tex,bib} and exit",
     )
     group.add_argument(
         "--aggregate-session-reports",
