@@ -27,14 +27,14 @@ def on_files(files: Files, config: Any) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, page: Page, config: Any, files: Files) -> str:
+def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     """Links into docs/ become the site's own, those to other files lead to the repository."""
     if page.file.src_uri in COPIED:
         markdown = markdown.replace("](docs/", "](")
-    return OUTSIDE.sub(lambda link: _link(link, page, files), markdown)
+    return OUTSIDE.sub(lambda link: _link(link, page), markdown)
 
 
-def _link(link: re.Match[str], page: Page, files: Files) -> str:
+def _link(link: re.Match[str], page: Page) -> str:
     path = (ROOT / "docs" / page.file.src_uri).parent / link.group(0)[2:-1]
     inside = path.resolve()
     if inside.is_relative_to(ROOT / "docs"):

@@ -60,6 +60,11 @@ def pages(site: Path) -> dict[Path, Page]:
     return {path: Page(path) for path in site.rglob("*.html")}
 
 
+def anchors(path: Path, pages: dict[Path, Page]) -> set[str]:
+    """What a page can be entered at."""
+    return pages[path].anchors if path in pages else set()
+
+
 def broken(path: Path, page: Page, pages: dict[Path, Page]) -> Iterator[str]:
     """Links of a page whose file or anchor is not there."""
     for address in (*page.links, *page.loaded):
@@ -70,9 +75,8 @@ def broken(path: Path, page: Page, pages: dict[Path, Page]) -> Iterator[str]:
         target = target / "index.html" if target.is_dir() else target
         if not target.is_file():
             yield f"{path.name}: {address}"
-        elif parts.fragment and target in pages and target.suffix == ".html":
-            if unquote(parts.fragment) not in pages[target].anchors:
-                yield f"{path.name}: {address}: no such anchor"
+        elif parts.fragment and unquote(parts.fragment) not in anchors(target, pages):
+            yield f"{path.name}: {address}: no such anchor"
 
 
 @pytest.mark.slow

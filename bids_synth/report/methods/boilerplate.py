@@ -57,8 +57,9 @@ def boilerplate(recipe: Recipe, *, skull_strip: str, spaces: Sequence[str] = ())
 def _what(recipe: Recipe) -> str:
     source = f" It follows: {recipe.source.rstrip('.')}." if recipe.source else ""
     return (
-        f"Missing brain images of a BIDS dataset [@gorgolewski2016] were synthesised with "
-        f"*bids_synth* {bids_synth.__version__} [@bids_synth], recipe *{recipe.name}* ({recipe.task.rstrip('.')}). Sources: "
+        "Missing brain images of a BIDS dataset [@gorgolewski2016] were synthesised with "
+        f"*bids_synth* {bids_synth.__version__} [@bids_synth], recipe *{recipe.name}* "
+        f"({recipe.task.rstrip('.')}). Sources: "
         f"{', '.join(recipe.sources)}. Targets: {', '.join(recipe.targets)}.{source}"
     )
 

@@ -93,8 +93,8 @@ REFERENCES: Mapping[str, Reference] = MappingProxyType(
         ),
         "tustison2010": Reference(
             "article",
-            "Tustison, Nicholas J. and Avants, Brian B. and Cook, Philip A. and Zheng, Yuanjie and "
-            "Egan, Alexander and Yushkevich, Paul A. and Gee, James C.",
+            "Tustison, Nicholas J. and Avants, Brian B. and Cook, Philip A. and Zheng, Yuanjie "
+            "and Egan, Alexander and Yushkevich, Paul A. and Gee, James C.",
             "N4ITK: improved N3 bias correction",
             "2010",
             "IEEE Transactions on Medical Imaging 29:1310-1320",
