@@ -5,15 +5,15 @@ DEMO ?= demo
 STRIPPED ?= stripped
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint setup benchmark quality quality-stripped quality-real picture clean
+.PHONY: demo test lint setup site ranges benchmark quality quality-stripped quality-real picture clean
 
 setup: $(VENV)/.ready
 
 # torch goes first and alone: every platform takes its own build of it, with what that needs.
-$(VENV)/.ready: requirements.lock requirements-test.lock pyproject.toml
+$(VENV)/.ready: requirements.lock requirements-test.lock requirements-torch-cpu.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet "$$(grep -o 'torch==[0-9.]*' pyproject.toml)"
+	$(BIN)/pip install --quiet "$$(grep -o 'torch==[0-9.]*' requirements-torch-cpu.lock)"
 	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements.lock -r requirements-test.lock
 	$(BIN)/pip install --quiet --no-deps --editable .
 	touch $@
@@ -29,6 +29,18 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The documentation, links checked: open work/site/index.html.
+site: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+# The tests with the lowest or the newest versions that pyproject.toml allows; needs uv.
+RESOLUTION ?= lowest-direct
+ranges:
+	uv venv --clear --python $(PYTHON) .venv-ranges
+	uv pip install --python .venv-ranges/bin/python --resolution $(RESOLUTION) '.[fit]'
+	uv pip install --python .venv-ranges/bin/python pytest pytest-xdist hypothesis bids-validator-deno==3.0.2
+	.venv-ranges/bin/python -m pytest -n 2 --dist loadfile -m "not slow and not container"
 
 benchmark: setup
 	$(BIN)/python -m benchmarks

@@ -24,7 +24,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "bids_synth"
 HEADER = "# Written by `python scripts/lock.py`; do not edit.\n"
-BUILD = ("hatchling==1.33.0",)
+BUILD = ("hatchling==1.33.0", "hatch-fancy-pypi-readme==25.1.0")
 """The build backend of pyproject.toml."""
 PLATFORM = ("--python-version", "3.11", "--python-platform", "x86_64-manylinux_2_28")
 
@@ -107,8 +107,8 @@ def main() -> None:
     parser.add_argument("--cpu-wheels", required=True, help="index or folder of torch for CPU")
     wheels = parser.parse_args().cpu_wheels
     declared = [Requirement(text) for text in distribution(PACKAGE).requires or []]
-    runtime = closure(declared, frozenset())
-    everything = closure(declared, frozenset({"test"}))
+    runtime = closure(declared, frozenset({"fit"}))
+    everything = closure(declared, frozenset({"fit", "test", "docs"}))
     extra = {name: version for name, version in everything.items() if name not in runtime}
     torch = runtime.pop("torch")
     write("requirements.lock", resolve(pinned(runtime), "--no-deps"))

@@ -46,7 +46,7 @@ from bids_synth.recipe.recipe import Recipe, load_recipe, validate_recipe
 from bids_synth.recipe.sections.network import NetworkPart
 from bids_synth.recipe.sections.objective import ObjectivePart
 from bids_synth.recipe.sections.tune import SearchPart
-from bids_synth.report.pages.boilerplate import boilerplate
+from bids_synth.report.methods.boilerplate import boilerplate
 from bids_synth.spatial.itk import write_itk
 from bids_synth.spatial.volume import read_mask, read_volume, write_volume
 

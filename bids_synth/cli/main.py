@@ -24,6 +24,7 @@ from bids_synth.cli.terminal.colours import painted
 from bids_synth.cli.terminal.logs import shown, write_anything
 from bids_synth.errors import BidsSynthError, UsageError
 from bids_synth.system.durations import duration
+from bids_synth.system.extras import require_extra
 from bids_synth.system.os_errors import REFUSALS, explained
 from bids_synth.system.signals import EX_TEMPFAIL, Preempted, obeying
 
@@ -63,6 +64,7 @@ def run_command(arguments: Sequence[str]) -> int:
         settings = resolve(parsed, parser.faults)
         for line in notes(parsed, settings.nprocs):
             _say(f"bids_synth: note: {line}")
+        _require_fit(settings)
         if parsed.clean_workdir:
             clean_work(settings.work)
         run = _Run(settings, parsed, arguments)
@@ -83,6 +85,11 @@ def run_command(arguments: Sequence[str]) -> int:
     except REFUSALS as error:
         _refuse(explained(error))
         return 1
+
+
+def _require_fit(settings: Settings) -> None:
+    if settings.level == "group" and not (settings.preproc_only or settings.boilerplate_only):
+        require_extra("fit", what="group")
 
 
 def _together(run: _Run) -> int:

@@ -178,7 +178,7 @@ def _add_looks(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         *("--boilerplate-only", "--boilerplate_only"),
         action="store_true",
-        help="write the methods text logs/CITATION.md",
+        help="write the methods text logs/CITATION.{md,html,tex,bib} and exit",
     )
     group.add_argument(
         "--print-completion",

@@ -31,7 +31,7 @@ def public(address: str) -> str:
 def move_logs(output: Path, log: Path) -> None:
     """Take run files and logs out of an output; the methods text stays."""
     for entry in sorted((output / "logs").glob("*")):
-        if entry.name != "CITATION.md":
+        if entry.stem != "CITATION":
             shutil.move(entry, log / entry.name)
 
 

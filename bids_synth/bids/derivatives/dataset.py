@@ -127,11 +127,14 @@ def _description(
 
 
 def _code_url() -> dict[str, str]:
+    """The address of the code, as pyproject.toml has it; nothing where that is a placeholder."""
     try:
-        urls = metadata("bids_synth").get_all("Project-URL") or []
+        lines = metadata("bids_synth").get_all("Project-URL") or []
     except PackageNotFoundError:
-        urls = []
-    return {"CodeURL": urls[0].split(", ", 1)[-1]} if urls else {}
+        lines = []
+    urls = dict(line.split(", ", 1) for line in lines)
+    code = urls.get("Repository", "")
+    return {} if not code or "//example.org/" in code else {"CodeURL": code}
 
 
 def _warn_of_other_version(existing: Mapping[str, Any], version: str, output: Path) -> None:

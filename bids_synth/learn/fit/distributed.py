@@ -14,7 +14,6 @@ from datetime import timedelta
 from typing import Any
 
 import torch
-from lightning.pytorch.plugins.environments import SLURMEnvironment
 from torch import distributed, nn
 from torch.distributed.rendezvous import rendezvous
 
@@ -56,9 +55,7 @@ def place_of(environment: Mapping[str, str]) -> Place:
             port=_number(variables, "MASTER_PORT"),
         )
     if "SLURM_STEP_NUM_TASKS" in variables and "SLURM_PROCID" in variables:
-        first = SLURMEnvironment.resolve_root_node_address(
-            variables.get("SLURM_STEP_NODELIST", "")
-        )
+        first = _first_node(variables.get("SLURM_STEP_NODELIST", ""))
         variables.setdefault("MASTER_PORT", str(15000 + _number(variables, "SLURM_JOB_ID") % 5000))
         return Place(
             rank=_number(variables, "SLURM_PROCID"),
@@ -184,6 +181,14 @@ def listen() -> Any:
     orders: list[Any] = [None]
     distributed.broadcast_object_list(orders, device=torch.device("cpu"))
     return orders[0]
+
+
+def _first_node(nodes: str) -> str:
+    """Name of the first node of SLURM's short list."""
+    # Here, as synthesis imports this module and must do without Lightning.
+    from lightning.pytorch.plugins.environments import SLURMEnvironment
+
+    return str(SLURMEnvironment.resolve_root_node_address(nodes))
 
 
 def _number(variables: Mapping[str, str], name: str) -> int:

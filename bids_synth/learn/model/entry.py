@@ -13,4 +13,4 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 class Entry(BaseModel):
     """Unknown keys are refused, values are frozen."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)

@@ -24,4 +24,6 @@ MOST_NAMES = 32
 class Part(BaseModel):
     """Base of every section of a recipe: unknown keys are refused, values are frozen."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )

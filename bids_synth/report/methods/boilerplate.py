@@ -13,25 +13,25 @@ from bids_synth.recipe.sections.network import ContextPart
 from bids_synth.recipe.sections.preparation import PreparationPart
 
 _LIBRARIES = {
-    "antspyx": "Registration (Avants et al., 2011, NeuroImage 54:2033)",
-    "nipype": "Workflow (Gorgolewski et al., 2011, Front Neuroinform 5:13)",
-    "pybids": "Queries (Yarkoni et al., 2019, JOSS 4:1294)",
-    "torch": "Networks (Paszke et al., 2019, NeurIPS 32)",
-    "monai": "Network blocks (Cardoso et al., 2022, arXiv 2211.02701)",
-    "nibabel": "Images (Brett et al., doi:10.5281/zenodo.591597)",
-    "nilearn": "The MNI152 template (Fonov et al., 2011, NeuroImage 54:313)",
+    "antspyx": "Registration [@avants2011]",
+    "nipype": "Workflow [@gorgolewski2011]",
+    "pybids": "Queries [@yarkoni2019]",
+    "torch": "Networks [@paszke2019]",
+    "monai": "Network blocks [@cardoso2022]",
+    "nibabel": "Images [@brett]",
+    "nilearn": "The MNI152 template [@fonov2011]",
 }
 _NETWORK = (
-    "found by the tissue network of bids_synth, fitted on heads drawn from label maps (after "
-    "Billot et al., 2023, Med Image Anal 86:102789)"
+    "found by the tissue network of bids_synth, fitted on heads drawn from label maps, as "
+    "SynthSeg is [@billot2023]"
 )
 _MASKS = {
     "auto": "taken from existing derivatives or from images without skull where there were such, "
     "and otherwise found with the MNI152 template",
     "network": _NETWORK,
     "template": "found with the MNI152 template",
-    "synthstrip": "found by SynthStrip (Hoopes et al., 2022, NeuroImage 260:119474)",
-    "hd-bet": "found by HD-BET (Isensee et al., 2019, Hum Brain Mapp 40:4952)",
+    "synthstrip": "found by SynthStrip [@hoopes2022]",
+    "hd-bet": "found by HD-BET [@isensee2019]",
     "skip": "the whole field of view of images without skull",
 }
 
@@ -42,12 +42,13 @@ _CAUTION = (
 
 
 def boilerplate(recipe: Recipe, *, skull_strip: str, spaces: Sequence[str] = ()) -> str:
-    """Markdown that says what was done, in words that may go into a paper.
+    """Markdown that says what was done, in words that may go into a paper, citations as `[@key]`.
 
-    The same recipe, options and versions give the same text.
+    The same recipe, options and versions give the same text; `methods.formats` finishes it.
     """
     rows = [f"- {name} {_version(name)}. {why}." for name, why in _LIBRARIES.items()]
-    software = "\n".join([f"- bids_synth {bids_synth.__version__}.", *rows])
+    own = f"- bids_synth {bids_synth.__version__} [@bids_synth]."
+    software = "\n".join([own, *rows])
     blocks = ["# Methods", _what(recipe), _preparation(recipe, skull_strip), _model(recipe)]
     blocks += [_outputs(spaces), _CAUTION, "# Software", software]
     return "\n\n".join(blocks) + "\n"
@@ -56,15 +57,16 @@ def boilerplate(recipe: Recipe, *, skull_strip: str, spaces: Sequence[str] = ())
 def _what(recipe: Recipe) -> str:
     source = f" It follows: {recipe.source.rstrip('.')}." if recipe.source else ""
     return (
-        f"Missing brain images were synthesised with *bids_synth* {bids_synth.__version__}, "
-        f"recipe *{recipe.name}* ({recipe.task.rstrip('.')}). Sources: "
+        "Missing brain images of a BIDS dataset [@gorgolewski2016] were synthesised with "
+        f"*bids_synth* {bids_synth.__version__} [@bids_synth], recipe *{recipe.name}* "
+        f"({recipe.task.rstrip('.')}). Sources: "
         f"{', '.join(recipe.sources)}. Targets: {', '.join(recipe.targets)}.{source}"
     )
 
 
 def _preparation(recipe: Recipe, skull_strip: str) -> str:
     part = recipe.preparation
-    bias = " after N4 bias correction (Tustison et al., 2010)" if part.bias_correction else ""
+    bias = " after N4 bias correction [@tustison2010]" if part.bias_correction else ""
     return (
         f"The images of each visit were registered to a reference, the first available of "
         f"{', '.join(recipe.reference)}, by a rigid transform that maximises mutual information "
@@ -120,7 +122,9 @@ def _outputs(spaces: Sequence[str]) -> str:
     )
     return (
         "Synthetic images were blended from overlapping patches and returned to the reference's "
-        f"native grid and the unit of the target; the spread over networks was kept.{copies}"
+        "native grid and the unit of the target. Around each voxel an interval meant to hold 90 % "
+        "of the real values was calibrated on validation participants by split conformal scaling "
+        f"[@lei2018], where there were any; else the spread over networks was kept.{copies}"
     )
 
 

@@ -1,0 +1,1 @@
+"""The methods text of a run: its words, the papers behind it, and its formats."""
