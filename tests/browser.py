@@ -20,8 +20,14 @@ import pytest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 KEYS = {
-    **{f"Arrow{way}": code for way, code in (("Left", 37), ("Up", 38), ("Right", 39), ("Down", 40))},
-    **{"PageUp": 33, "PageDown": 34, "Tab": 9, "Enter": 13},
+    **{
+        f"Arrow{way}": code
+        for way, code in (("Left", 37), ("Up", 38), ("Right", 39), ("Down", 40))
+    },
+    "PageUp": 33,
+    "PageDown": 34,
+    "Tab": 9,
+    "Enter": 13,
 }
 
 
@@ -47,9 +53,7 @@ class Browser:
 
     async def _send(self, method: str, parameters: dict[str, Any]) -> dict[str, Any]:
         self._count += 1
-        await self._socket.send_json(
-            {"id": self._count, "method": method, "params": parameters}
-        )
+        await self._socket.send_json({"id": self._count, "method": method, "params": parameters})
         while True:
             answer = json.loads((await asyncio.wait_for(self._socket.receive(), 60)).data)
             if answer.get("id") == self._count:
@@ -91,7 +95,7 @@ class Browser:
     def wait(self, script: str, seconds: float = 30) -> None:
         """Until an expression is true."""
         end = time.monotonic() + seconds
-        while not self.value(script):
+        while not self.value(f"Boolean({script})"):
             assert time.monotonic() < end, f"never true: {script}; console: {self.messages}"
             time.sleep(0.05)
 
@@ -106,9 +110,7 @@ class Browser:
     def click(self, x: float, y: float) -> None:
         """Press the left button at a place of the window."""
         for kind in ("mousePressed", "mouseReleased"):
-            self.send(
-                "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1
-            )
+            self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def wheel(self, x: float, y: float, amount: float) -> None:
         """Turn the wheel at a place of the window; positive is towards the reader."""
@@ -123,7 +125,9 @@ class Browser:
 
     def pdf(self, path: Path) -> Path:
         """The page as it is printed."""
-        path.write_bytes(base64.b64decode(self.send("Page.printToPDF", printBackground=True)["data"]))
+        path.write_bytes(
+            base64.b64decode(self.send("Page.printToPDF", printBackground=True)["data"])
+        )
         return path
 
 

@@ -139,7 +139,7 @@ def _add_task(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--report-embed",
         action="store_true",
-        help="participant pages hold their figures and the viewer's volumes: one file each, to mail",
+        help="participant pages hold their figures and volumes: one file each, to mail",
     )
 
 

@@ -95,7 +95,9 @@ def _smaller(picture: str) -> str:
             return f"{_PNG}{picture}"
         plain = image.convert("RGB")
         grey = all(r == g == b for _, (r, g, b, _) in colours)
-        one = plain.convert("L") if grey else plain.quantize(len(colours), dither=Image.Dither.NONE)
+        one = (
+            plain.convert("L") if grey else plain.quantize(len(colours), dither=Image.Dither.NONE)
+        )
     if list(one.convert("RGB").getdata()) != list(plain.getdata()):
         return f"{_PNG}{picture}"
     buffer = io.BytesIO()

@@ -183,4 +183,3 @@ def _packed(
 def _text(array: Levels) -> str:
     """Bytes, the first index fastest, compressed, as text."""
     return base64.b64encode(gzip.compress(array.tobytes(order="F"), 6, mtime=0)).decode("ascii")
-
