@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -10,12 +12,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
 
 from bids_synth.core.scale import Scale
 from bids_synth.core.synthetic import Interval, Synthetic
+from bids_synth.report.figures.canvas import svg_text
+from bids_synth.report.figures.mosaic import draw_mosaic
 from bids_synth.report.figures.planes import choose_planes, limits, sample
-from bids_synth.report.figures.scan import draw_flicker, draw_scans
+from bids_synth.report.figures.scan import SLICES, draw_flicker, draw_slices
 from bids_synth.report.figures.synthetic import (
     Shown,
     comparison,
@@ -140,13 +148,88 @@ def assert_sound(path) -> None:
     assert path.stat().st_size < 1_500_000
 
 
-def test_scans_show_every_modality_with_the_outline_of_the_mask(tmp_path):
-    path = draw_scans({"T1w": IMAGE, "FLAIR": IMAGE}, MASK, tmp_path / "scans.svg")
+def test_a_mosaic_has_seven_slices_of_each_plane_and_the_outline_of_the_mask(tmp_path):
+    path = draw_slices("T1w", IMAGE, MASK, tmp_path / "scans.svg")
     assert_sound(path)
     svg = path.read_text()
-    assert svg.count("<image") == 10
-    assert svg.count("#ffd166") == 10
-    assert {"T1w", "FLAIR", "axial", "R", "L", "A", "P"} <= set(text_of(path).split())
+    assert svg.count("<image") == 3 * SLICES == 21
+    assert svg.count("#ffd166") == 21
+    assert {"T1w", "axial", "coronal", "sagittal", *"RLAPSI"} <= set(text_of(path).split())
+    bare = draw_slices("T1w", IMAGE, MASK, tmp_path / "bare.svg", outline=False)
+    assert "#ffd166" not in bare.read_text()
+
+
+def test_every_letter_is_outside_of_all_pictures_and_clear_of_the_others():
+    planes = choose_planes(MASK, axial=(0.5,), coronal=(0.5,), sagittal=(0.5,))
+    figure = draw_mosaic(comparison(shown(real=IMAGE), planes))
+    FigureCanvasAgg(figure).draw()
+    pictures = [axes.get_images()[0] for axes in figure.axes if axes.get_images()]
+    letters = [
+        t for axes in figure.axes for t in axes.texts if (t.get_gid() or "").startswith("end-")
+    ]
+    assert len(pictures) == 4 * 3
+    assert len(letters) == 4 * len(pictures)
+    boxes = [box.get_window_extent() for box in (*letters, *pictures)]
+    for number, letter in enumerate(boxes[: len(letters)]):
+        assert not [
+            other for n, other in enumerate(boxes) if n != number and letter.overlaps(other)
+        ]
+
+
+def test_the_window_is_of_the_tissue_inside_the_mask_whatever_the_grids():
+    """A bright skull around a brain, on another grid than the mask: it does not set the window."""
+    fine = Grid((40, 52, 44), UPRIGHT.with_spacing(1.0).affine)
+    skull = ball(fine, radius=20).array - ball(fine, radius=17).array
+    head = Volume(100 * ball(fine).array + 5000 * skull, fine)
+    low, high = limits(head, MASK)
+    assert high == pytest.approx(100)
+    assert low >= 0
+    aside = Grid(SHAPE, UPRIGHT.affine + np.array([[0, 0, 0, 500]] * 3 + [[0, 0, 0, 0]]))
+    assert limits(IMAGE, Volume(MASK.array, aside)) == limits(
+        IMAGE, IMAGE.with_array(IMAGE.array * 0 + 1)
+    )
+
+
+@pytest.mark.parametrize("name", ["scans", "flicker", "synth", "spread", "histogram"])
+def test_every_figure_says_in_words_what_is_seen(tmp_path, name):
+    path = tmp_path / f"{name}.svg"
+    image = shown(real=IMAGE, spread=IMAGE)
+    draw = {
+        "scans": lambda: draw_slices("T1w", IMAGE, MASK, path),
+        "flicker": lambda: draw_flicker(("T1w", IMAGE), ("T2w", IMAGE), MASK, path),
+        "synth": lambda: draw_synthetic(image, path),
+        "spread": lambda: draw_uncertainty(image, path),
+        "histogram": lambda: draw_histogram(image, path),
+    }
+    draw[name]()
+    words = ET.fromstring(path.read_text()).get("aria-label")
+    assert len(words) > 30
+    assert "T1w" in words or "T2w" in words
+
+
+def test_embedded_pictures_keep_every_pixel(tmp_path):
+    """A figure as it is written against what matplotlib wrote, decoded by PIL."""
+    figure = Figure(figsize=(3, 2))
+    axes = figure.add_subplot()
+    axes.imshow(np.arange(64.0).reshape(8, 8), cmap="inferno", interpolation="none")
+    axes.imshow(
+        np.arange(64.0).reshape(8, 8), cmap="gray", interpolation="none", extent=(9, 12, 0, 3)
+    )
+    plain = io.StringIO()
+    with rc_context({"image.composite_image": False}):
+        figure.savefig(plain, format="svg", dpi=100)
+        written = svg_text(figure)
+
+    def pixels(svg):
+        data = [re.sub(r"\s", "", d) for d in re.findall(r"image/png;base64,\s*([^\"]+)", svg)]
+        return [Image.open(io.BytesIO(base64.b64decode(d))) for d in data]
+
+    before, after = pixels(plain.getvalue()), pixels(written)
+    assert len(before) == len(after) == 2
+    for one, other in zip(before, after, strict=True):
+        assert other.mode in "LP"
+        np.testing.assert_array_equal(one.convert("RGB"), other.convert("RGB"))
+    assert len(written) < len(plain.getvalue())
 
 
 def test_the_flicker_has_both_images_and_alternates_them(tmp_path):
@@ -243,7 +326,7 @@ def test_figures_of_a_real_head_are_small_enough_for_a_page(tmp_path):
     t1w, t2w = (read_volume(folder / "anat" / f"{folder.name}_{m}.nii.gz") for m in ("T1w", "T2w"))
     mask = t1w.with_array((t1w.array > 0).astype(np.uint8))
     real = Shown(Synthetic("T2w", ("T1w",), t2w, t2w, real=t2w), {"T1w": t1w}, mask)
-    assert_sound(draw_scans({"T1w": t1w, "T2w": t2w}, mask, tmp_path / "scans.svg"))
+    assert_sound(draw_slices("T1w", t1w, mask, tmp_path / "scans.svg"))
     assert_sound(draw_flicker(("T1w", t1w), ("T2w", t2w), mask, tmp_path / "flicker.svg"))
     assert_sound(draw_synthetic(real, tmp_path / "synth.svg"))
     assert_sound(draw_uncertainty(real, tmp_path / "spread.svg"))

@@ -21,6 +21,7 @@ from bids_synth.report.figures.group import draw_curves, draw_scores
 from bids_synth.report.figures.synthetic import Shown
 from bids_synth.report.pages.group import Example, write_group_report
 from bids_synth.report.pages.participant import write_participant_report
+from bids_synth.report.pages.templates import viewer_script
 from bids_synth.report.pages.visit import VisitReport, write_visit_figures
 from bids_synth.spatial.grid import Grid
 from bids_synth.spatial.volume import Volume, write_volume
@@ -32,8 +33,8 @@ RNG = np.random.default_rng(0)
 INSIDE = np.zeros(SHAPE, np.uint8)
 INSIDE[3:15, 3:17, 3:13] = 1
 ALL_PARTS = [
-    "Summary", "Synthetic images", "Uncertainty", "Scores", "Scans and mask", "Registration",
-    "Methods",
+    "Summary", "Look through", "Synthetic images", "Uncertainty", "Scores", "Scans and mask",
+    "Registration", "Methods",
 ]  # fmt: skip
 
 
@@ -49,6 +50,7 @@ class Page(HTMLParser):
         self.sections: dict[str, str] = {}
         self.loaded: list[str] = []
         self.tags: list[str] = []
+        self.words: list[str] = []
         self.anchors: set[str] = set()
         self._open = self._heading = ""
         self.feed(text)
@@ -57,7 +59,9 @@ class Page(HTMLParser):
         values = dict(attrs)
         self.tags.append(tag)
         self.anchors.add(values.get("id") or "")
-        self.loaded += [values[k] for k in ("src", "data", "srcset", "poster") if k in values]
+        keys = ("src", "data", "srcset", "poster", "data-script")
+        self.loaded += [values[k] for k in keys if k in values]
+        self.words += [values.get("alt") or "" for _ in (0,) if tag == "img"]
         if tag in {"link", "a", "image", "use"} and "href" in values:
             self.loaded.append(values["href"])
         if tag == "section":
@@ -131,7 +135,7 @@ def test_every_section_of_every_session_is_there_and_has_something_to_show(page)
     assert list(page.sections) == expected
     for name, content in page.sections.items():
         assert len(content) > 10, name
-        pictured = not name.endswith(("summary", "scores", "methods"))
+        pictured = not name.endswith(("summary", "through", "scores", "methods"))
         assert ("[img]" in content or "[object]" in content) == pictured
 
 
@@ -145,10 +149,10 @@ def test_the_summary_tells_what_was_made_and_how_far_to_trust_it(page):
 
 
 def test_text_from_files_is_escaped(page, report_folder):
-    assert "script" not in page.tags
     text = (report_folder / "sub-01.html").read_text()
     assert "&lt;script&gt;alert(1)" in text
-    assert "<script" not in text
+    assert page.tags.count("script") == text.count("<script") == 1
+    assert f"<script>{viewer_script()}</script>" in text
     assert "<script>alert(1)<-script>_T1w.nii.gz" in page.sections["ses-A-summary"]
 
 
@@ -160,6 +164,38 @@ def test_a_page_loads_only_figures_that_are_there(page, report_folder):
             assert link[1:] in page.anchors
         else:
             assert (report_folder / link).is_file()
+
+
+def test_every_picture_says_what_is_seen(page):
+    assert len(page.words) > 10
+    assert all(len(words) > 30 for words in page.words)
+    assert any("seven" in words or "7 axial" in words for words in page.words)
+    assert any(words.startswith("Histogram") and "median" in words for words in page.words)
+
+
+def test_an_embedded_page_needs_no_other_file(report_folder, tmp_path):
+    path = write_participant_report(report_folder, "01", embed=True)
+    text = path.read_text(encoding="utf-8")
+    write_participant_report(report_folder, "01")
+    page = Page(text)
+    loaded = [
+        link for link in page.loaded if not link.startswith(("#", "data:image/svg+xml;base64,"))
+    ]
+    scripts = [f"./sub-01/figures/sub-01_ses-{s}_desc-viewer_T2w.js" for s in "AB"]
+    assert loaded == scripts, "what a viewer reads where it is not in the page"
+    for script in scripts:
+        assert (report_folder / script).read_text() in text
+    assert page.tags.count("script") == 3
+    assert list(page.sections) == list(Page((report_folder / "sub-01.html").read_text()).sections)
+
+
+def test_a_link_out_of_the_output_is_not_put_into_a_page(tmp_path):
+    figures = tmp_path / "out" / "sub-01" / "figures"
+    figures.mkdir(parents=True)
+    (tmp_path / "secret.svg").write_text('<?xml version="1.0"?><svg>secret</svg>')
+    (figures / "sub-01_desc-scans_T1w.svg").symlink_to(tmp_path / "secret.svg")
+    text = write_participant_report(tmp_path / "out", "01", embed=True).read_text()
+    assert "data:image" not in text
 
 
 def test_the_style_sheet_imports_nothing(report_folder):

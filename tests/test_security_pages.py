@@ -85,6 +85,8 @@ def fragments(folder: Path, word: str) -> list[str]:
             problems=[Problem(word, word)],
             links=[],
             version=word,
+            viewer="",
+            viewer_style="",
         ),
     ]
 

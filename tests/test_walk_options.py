@@ -281,6 +281,20 @@ def pages_of_sessions(place: Place) -> Pair:
     return seen[0], seen[1]
 
 
+def one_file(place: Place) -> Pair:
+    house = place.house()
+    folder = house / "out/sub-z/figures"
+    folder.mkdir(parents=True)
+    (folder / "sub-z_desc-scans_T1w.svg").write_text('<?xml version="1.0"?><svg></svg>')
+    seen = []
+    for words in ((), ("--report-embed",)):
+        place.fill(house, "--reports-only", *words)
+        page = (house / "out/sub-z.html").read_text()
+        seen.append(("./sub-z/figures" in page, "data:image/svg+xml;base64," in page))
+    assert seen == [(True, False), (False, True)]
+    return seen[0], seen[1]
+
+
 def split_of(place: Place, *words: object) -> object:
     paths = [f"sub-{n:02}/anat/sub-{n:02}_{m}.nii.gz" for n in range(12) for m in ("T1w", "T2w")]
     place.dataset(*paths)
@@ -565,6 +579,7 @@ SHOWN: dict[str, Callable[[Place], Pair]] = {
     "overwrite": made_again,
     "boilerplate_only": only_methods,
     "aggregate_session_reports": pages_of_sessions,
+    "report_embed": one_file,
     "folds": divided("--folds", 3),
     "fold": one_fold,
     "split_file": divided_by_file,

@@ -162,6 +162,11 @@ def _add_task(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="above N sessions a participant gets one page a session (default: %(default)s)",
     )
+    group.add_argument(
+        "--report-embed",
+        action="store_true",
+        help="participant pages hold their figures and volumes: one file each, to mail",
+    )
 
 
 def _add_looks(parser: argparse.ArgumentParser) -> None:

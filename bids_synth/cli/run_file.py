@@ -23,7 +23,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "execution": (
         *("participant_label", "session_label", "modalities", "bids_filter_file", "derivatives"),
         *("bids_database_dir", "skip_bids_validation", "work_dir", "notrack", "sloppy"),
-        *("stop_on_first_crash", "aggregate_session_reports", "output_spaces"),
+        *("stop_on_first_crash", "aggregate_session_reports", "output_spaces", "report_embed"),
     ),
     "workflow": (
         *("recipe", "set", "model", "skull_strip", "evaluate", "folds", "fold", "split_file"),

@@ -85,6 +85,8 @@ class Settings:
     """Write the methods text and nothing else."""
     sessions_per_page: int = 4
     """Sessions above which a participant's report has one page a session."""
+    report_embed: bool = False
+    """A participant's report holds its figures and volumes, and needs no other file."""
     low_mem: bool = False
     """One step of one visit at a time, in a process of its own."""
     resource_monitor: bool = False

@@ -128,7 +128,10 @@ def _rewrite_reports(dataset: Discovery, settings: Settings) -> RunSummary:
 
     pages = tuple(
         write_participant_report(
-            settings.output, participant, sessions_per_page=settings.sessions_per_page
+            settings.output,
+            participant,
+            sessions_per_page=settings.sessions_per_page,
+            embed=settings.report_embed,
         )
         for participant in sorted({visit.participant for visit in dataset.visits})
     )

@@ -81,6 +81,7 @@ def write_pages(
                     participant,
                     problems=_own(problems, participant),
                     sessions_per_page=settings.sessions_per_page,
+                    embed=settings.report_embed,
                 )
         except VisitError as error:
             failed.append(Problem(f"sub-{participant}", f"no report: {error}"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import io
 import re
 from collections.abc import Mapping
@@ -10,6 +12,7 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from PIL import Image
 
 from bids_synth.spatial.volume import write_text
 
@@ -26,6 +29,15 @@ METHODS: Mapping[str, str] = {
     "closed-form": "#a34a97",
     "curve": "#3f9fb5",
 }
+_PNG = "data:image/png;base64,"
+_EMBEDDED = re.compile(rf"{_PNG}\s*([A-Za-z0-9+/=\s]+)")
+LETTER = "end"
+"""How the ids of letters for the sides of a patient begin: they get an outline."""
+_OUTLINED = f"""
+[id^="{LETTER}-"] text {{
+  paint-order: stroke; stroke: {NIGHT}; stroke-width: 2.5px; stroke-linejoin: round
+}}
+"""
 STYLE: Mapping[str, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["Helvetica Neue", "Helvetica", "Arial", "Liberation Sans", "DejaVu Sans"],
@@ -48,8 +60,10 @@ STYLE: Mapping[str, Any] = {
 }
 
 
-def svg_text(figure: Figure, *, css: str = "") -> str:
+def svg_text(figure: Figure, *, css: str = "", words: str = "") -> str:
     """The figure as an SVG that scales with the page; `css` is put into it.
+
+    `words` say what is seen to those who do not see it.
 
     The XML declaration shares its line with the root element because NiReports rewrites
     files in which the element begins a line.
@@ -63,13 +77,42 @@ def svg_text(figure: Figure, *, css: str = "") -> str:
     text = text[text.index("<svg ") :]
     head, body = text.split(">", 1)
     head = re.sub(r' (width|height)="[^"]*"', "", head)
+    if words:
+        head += f' role="img" aria-label="{html.escape(words)}"'
+    css += _OUTLINED if f'id="{LETTER}-' in body else ""
     style = f"<style>{css}</style>" if css else ""
+    body = _EMBEDDED.sub(lambda found: _smaller(found[1]), body)
     return f'<?xml version="1.0" encoding="utf-8"?>{head}>{style}{body}'
 
 
-def save_svg(figure: Figure, path: Path, *, css: str = "") -> Path:
-    """Write a figure by rename."""
-    return write_text(svg_text(figure, css=css), path)
+def _smaller(picture: str) -> str:
+    """The same pixels with one byte each, where they are grey or of one colour map."""
+    data = base64.b64decode(picture)
+    with Image.open(io.BytesIO(data)) as image:
+        colours = image.getcolors(256)
+        opaque = image.mode == "RGBA" and image.getextrema()[3] == (255, 255)
+        if not (colours and opaque):
+            return f"{_PNG}{picture}"
+        plain = image.convert("RGB")
+        grey = all(r == g == b for _, (r, g, b, _) in colours)
+        one = (
+            plain.convert("L") if grey else plain.quantize(len(colours), dither=Image.Dither.NONE)
+        )
+    if list(one.convert("RGB").getdata()) != list(plain.getdata()):
+        return f"{_PNG}{picture}"
+    buffer = io.BytesIO()
+    one.save(buffer, "PNG", optimize=True)
+    return _PNG + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def save_svg(
+    figure: Figure, path: Path, *, words: str = "", css: str = "", focusable: bool = False
+) -> Path:
+    """Write a figure by rename, with what is seen in words; the Tab key finds a focusable one."""
+    text = svg_text(figure, css=css, words=words)
+    if focusable:
+        text = text.replace("<svg ", '<svg tabindex="0" ', 1)
+    return write_text(text, path)
 
 
 def styled() -> Any:

@@ -12,12 +12,13 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from bids_synth.report.figures.canvas import NIGHT, OUTLINE, PALE, QUIET
+from bids_synth.report.figures.canvas import LETTER, NIGHT, OUTLINE, PALE, QUIET
 from bids_synth.report.figures.planes import Picture, Plane, Window
 
-_TITLE, _GAP, _FOOT, _SIDE = 0.32, 0.06, 0.55, 0.3
+_TITLE, _GAP, _FOOT, _SIDE = 0.44, 0.3, 0.66, 0.48
 _TALLEST = 4.2
-"""Inches: border above, between panels, below for colour bars, at the left; largest panel."""
+"""Inches: border above, around panels for their letters, below for colour bars, at the left;
+largest panel."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +47,8 @@ class Panel:
     """Pictures from back to front."""
     outline: Picture | None = None
     """A mask on the plane, whose border is drawn."""
+    letters: bool = True
+    """Whether the sides of the patient are written around it."""
 
 
 @dataclass(frozen=True)
@@ -89,12 +92,12 @@ class _Layout:
         heights = np.array([max(p.plane.size[1] for p in row) for row in mosaic.rows])
         columns = zip(*mosaic.rows, strict=True)
         widths = np.array([max(p.plane.size[0] for p in column) for column in columns])
-        self.side = _SIDE if mosaic.row_titles else _GAP
+        self.side = _SIDE if mosaic.row_titles else _GAP / 2
         usable = mosaic.width - self.side - _GAP * len(widths)
         scale = min(usable / widths.sum(), _TALLEST / heights.max())
         self.widths, self.heights = widths * scale, heights * scale
         self.lefts = self.side + np.concatenate([[0], np.cumsum(self.widths + _GAP)])[:-1]
-        foot = _FOOT if mosaic.bars else _GAP
+        foot = _FOOT if mosaic.bars else _GAP / 2
         self.width = self.side + float((self.widths + _GAP).sum())
         self.height = _TITLE + float((self.heights + _GAP).sum()) + foot
         self.bottoms = self.height - _TITLE - np.cumsum(self.heights + _GAP) + _GAP
@@ -112,7 +115,7 @@ def draw_mosaic(mosaic: Mosaic) -> Figure:
     for r, row in enumerate(mosaic.rows):
         for c, panel in enumerate(row):
             axes = at.axes(figure, at.lefts[c], at.bottoms[r], at.widths[c], at.heights[r])
-            _draw_panel(axes, panel)
+            _draw_panel(axes, panel, f"{r}-{c}")
     _draw_titles(figure, mosaic, at)
     for bar in mosaic.bars:
         first, last = bar.columns
@@ -127,15 +130,15 @@ def _draw_titles(figure: Figure, mosaic: Mosaic, at: _Layout) -> None:
     centre: dict[str, Any] = {"ha": "center", "va": "center"}
     for c, title in enumerate(mosaic.titles):
         colour = mosaic.title_colours[c] if mosaic.title_colours else PALE
-        x, y = (at.lefts[c] + at.widths[c] / 2) / at.width, 1 - _TITLE / 2 / at.height
+        x, y = (at.lefts[c] + at.widths[c] / 2) / at.width, 1 - 0.14 / at.height
         figure.text(x, y, title, color=colour, fontsize=10.5, fontweight="bold", **centre)
     for r, title in enumerate(mosaic.row_titles):
         y = (at.bottoms[r] + at.heights[r] / 2) / at.height
-        x = at.side / 2 / at.width
+        x = 0.16 / at.width
         figure.text(x, y, title, color=PALE, rotation=90, fontweight="bold", **centre)
 
 
-def _draw_panel(axes: Axes, panel: Panel) -> None:
+def _draw_panel(axes: Axes, panel: Panel, name: str) -> None:
     axes.set_axis_off()
     for shade in panel.shades:
         image = axes.imshow(
@@ -147,10 +150,21 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
         mask = np.nan_to_num(panel.outline)
         if mask.min() < 0.5 < mask.max():
             axes.contour(mask, levels=[0.5], colors=[OUTLINE], linewidths=0.8, alpha=0.9)
-    small: dict[str, Any] = {"transform": axes.transAxes, "color": QUIET}
-    for letter, x, side in zip(panel.plane.letters, (0.02, 0.98), ("left", "right"), strict=True):
-        axes.text(x, 0.5, letter, ha=side, va="center", fontsize=7.5, **small)
-    axes.text(0.02, 0.015, panel.plane.place, fontsize=6.5, **small)
+    if panel.letters:
+        _draw_letters(axes, panel.plane, name)
+    low: dict[str, Any] = {"xytext": (0, -1.5), "textcoords": "offset points"}
+    low |= {"color": QUIET, "fontsize": 6.5, "va": "top", "annotation_clip": False}
+    axes.annotate(panel.plane.place, (0, 0), xycoords="axes fraction", **low)
+
+
+def _draw_letters(axes: Axes, plane: Plane, name: str) -> None:
+    """The sides of the patient around the picture, never on it."""
+    places = ((0, 0.5, -6, 0), (1, 0.5, 6, 0), (0.5, 1, 0, 6), (0.5, 0, 0, -6))
+    style: dict[str, Any] = {"color": PALE, "fontsize": 8, "fontweight": "bold"}
+    style |= {"ha": "center", "va": "center", "textcoords": "offset points"}
+    for letter, (x, y, *beside) in zip(plane.letters, places, strict=True):
+        written = axes.annotate(letter, (x, y), beside, xycoords="axes fraction", **style)
+        written.set_gid(f"{LETTER}-{name}-{letter}")
 
 
 def _draw_bar(figure: Figure, bar: Bar, axes: Axes) -> None:

@@ -35,9 +35,9 @@ class Plane:
     """Edge of a pixel, mm."""
 
     @property
-    def letters(self) -> tuple[str, str]:
-        """What lies at the left and at the right of the picture: R L, or A P."""
-        return _ENDS[_ACROSS[self.name]]
+    def letters(self) -> tuple[str, str, str, str]:
+        """What lies left, right, above and below the picture, as R L A P."""
+        return *_ENDS[_ACROSS[self.name]], *_ENDS[_DOWN[self.name]]
 
     @property
     def size(self) -> tuple[float, float]:
@@ -60,15 +60,17 @@ def choose_planes(
     coronal: tuple[float, ...] = (),
     sagittal: tuple[float, ...] = (),
     margin: float = 6.0,
+    finest: float = 0.8,
 ) -> tuple[Plane, ...]:
     """Planes at fractions of the mask's extent (0 is inferior, posterior, left), cropped to it.
 
-    `margin` is kept around the mask, mm. An empty mask counts as the whole grid.
+    `margin` is kept around the mask, and a pixel is at least `finest`, mm. An empty mask counts
+    as the whole grid.
     """
     upright = mask.canonical()
-    low, high = _extent(upright)
+    low, high = extent(upright)
     spacing = np.asarray(upright.grid.spacing)
-    pixel = float(max(spacing.min(), 0.8))
+    pixel = float(max(spacing.min(), finest))
     wanted: tuple[tuple[Name, tuple[float, ...]], ...] = (
         ("axial", axial),
         ("coronal", coronal),
@@ -95,9 +97,24 @@ def sample(volume: Volume, plane: Plane) -> Picture:
 
 
 def limits(volume: Volume, mask: Volume) -> tuple[float, float]:
-    """Window that shows tissue: robust percentiles of the image inside a mask on its grid."""
-    inside = volume.array[mask.array > 0] if volume.grid.matches(mask.grid) else volume.array
-    return span(inside)
+    """Window that shows tissue: robust percentiles of the image inside a mask, on any grids.
+
+    Of the whole image where the mask holds none of its voxels.
+    """
+    inside = volume.array[_holds(mask, volume.grid)]
+    return span(inside if inside.size else volume.array)
+
+
+def _holds(mask: Volume, grid: Grid) -> npt.NDArray[np.bool_]:
+    """Which voxels of a grid have their centre inside the mask."""
+    if mask.grid.matches(grid):
+        return np.asarray(mask.array > 0)
+    way = np.linalg.inv(mask.grid.affine) @ grid.affine
+    inside: npt.NDArray[np.uint8] = ndimage.affine_transform(
+        (mask.array > 0).astype(np.uint8), way[:3, :3], way[:3, 3], output_shape=grid.shape,
+        order=0, mode="constant",
+    )  # fmt: skip
+    return inside > 0
 
 
 def span(values: npt.NDArray[Any], *, tail: float = 0.5) -> tuple[float, float]:
@@ -112,7 +129,8 @@ def span(values: npt.NDArray[Any], *, tail: float = 0.5) -> tuple[float, float]:
     return low, high if high > low else low + 1.0
 
 
-def _extent(mask: Volume) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def extent(mask: Volume) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """First and last index of the mask along each axis; of the whole grid where it is empty."""
     inside = mask.array > 0
     if not inside.any():
         return np.zeros(3), np.asarray(mask.grid.shape, dtype=np.float64) - 1

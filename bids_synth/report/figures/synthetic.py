@@ -61,6 +61,14 @@ class Shown:
         return f"{words} of the real scan" if matched else words
 
     @property
+    def doubt(self) -> str:
+        """What the uncertainty is, in words."""
+        interval = self.synthetic.interval
+        if interval is None:
+            return "spread (SD)"
+        return f"half width of the {100 * interval.level:.0f} % interval"
+
+    @property
     def reach(self) -> float:
         """Largest error, or where there is no real image the largest doubt, that is drawn."""
         inside = self.mask.array > 0
@@ -83,7 +91,8 @@ def draw_synthetic(shown: Shown, path: Path) -> Path:
     """Sources, synthetic image and, where there is a real one, it and the signed error."""
     planes = choose_planes(shown.mask, axial=(0.58,), coronal=(0.5,), sagittal=(0.52,))
     with styled():
-        return save_svg(draw_mosaic(comparison(shown, planes)), path)
+        figure = draw_mosaic(comparison(shown, planes))
+        return save_svg(figure, path, words=f"One slice of each plane: {_words(shown)}")
 
 
 def comparison(shown: Shown, planes: Sequence[Plane], *, doubt: bool = False) -> Mosaic:
@@ -115,7 +124,7 @@ def comparison(shown: Shown, planes: Sequence[Plane], *, doubt: bool = False) ->
 
 
 def draw_uncertainty(shown: Shown, path: Path) -> Path:
-    """Half the width of the interval, or else the spread, laid over the synthetic image.
+    """The synthetic image, and below it half the width of the interval, or else the spread.
 
     On the scale of the error where that is drawn too. ValueError where neither is known.
     """
@@ -125,9 +134,13 @@ def draw_uncertainty(shown: Shown, path: Path) -> Path:
     planes = choose_planes(shown.mask, axial=(0.35, 0.5, 0.65), coronal=(0.5,), sagittal=(0.52,))
     column = _doubt(shown, shown.synthetic.uncertainty, planes)
     bars = [replace(column.bar, columns=(0, len(planes) - 1))] if column.bar else []
-    mosaic = Mosaic([column.panels], [p.name for p in planes], bars=bars)
+    rows = [_gray(shown.synthetic.image, planes, shown.window), column.panels]
+    names = [f"synthetic {shown.synthetic.modality}", column.title]
     with styled():
-        return save_svg(draw_mosaic(mosaic), path)
+        figure = draw_mosaic(Mosaic(rows, [p.name for p in planes], bars=bars, row_titles=names))
+        words = f"Five slices of the {names[0]}, and below them {shown.doubt}"
+        words += f", dark where small, bright where {shown.reach:.3g} {shown.unit} or more"
+        return save_svg(figure, path, words=words)
 
 
 def draw_histogram(shown: Shown, path: Path, *, training_range: Window | None = None) -> Path:
@@ -162,7 +175,29 @@ def draw_histogram(shown: Shown, path: Path, *, training_range: Window | None = 
         axes.spines["left"].set_visible(False)
         axes.set_xlabel(f"value inside the mask, {shown.unit}")
         axes.legend(loc="upper right")
-        return save_svg(figure, path)
+        words = f"Histogram of the {_values(shown, inside)}"
+        return save_svg(figure, path, words=words)
+
+
+def _values(shown: Shown, inside: npt.NDArray[np.bool_]) -> str:
+    """Median of the images inside the mask, in words."""
+    parts = [("synthetic", shown.synthetic.image), ("real", shown.synthetic.real)]
+    words = [
+        f"{what} {shown.synthetic.modality}: median {np.median(image.array[inside]):.3g}"
+        for what, image in parts
+        if image is not None and inside.any()
+    ]
+    return f"{', '.join(words)} {shown.unit}"
+
+
+def _words(shown: Shown) -> str:
+    """What the comparison shows, column by column."""
+    name = shown.synthetic.modality
+    columns = [*shown.sources, f"synthetic {name}"]
+    if shown.synthetic.real is None:
+        return f"{', '.join(columns)}"
+    reach = f"{shown.reach:.3g} {shown.unit}"
+    return f"{', '.join(columns)}, real {name} and the error, coloured up to {reach} either way"
 
 
 def _histogram(
@@ -201,20 +236,14 @@ def _doubt(
 ) -> _Column:
     """The column of the uncertainty; a narrow one leaves its unit to the bar of the error."""
     window = (0.0, shown.reach)
-    panels = []
-    for plane in planes:
-        doubt = _inside(values, shown.mask, plane)
-        share = np.nan_to_num(np.clip(doubt / window[1], 0, 1))
-        under = Shade(sample(shown.synthetic.image, plane), shown.window)
-        over = Shade(doubt, window, "inferno", (0.85 * share**0.8).astype(np.float32))
-        panels.append(Panel(plane, [under, over]))
+    panels = [
+        Panel(plane, [Shade(_inside(values, shown.mask, plane), window, "inferno")])
+        for plane in planes
+    ]
     interval = shown.synthetic.interval
     title = "spread" if interval is None else "interval"
-    what = "spread (SD)"
-    if interval is not None:
-        what = f"half width of the {100 * interval.level:.0f} % interval"
     beyond = values.array[shown.mask.array > 0].max() > shown.reach
-    label = "half of the interval" if interval and narrow else what
+    label = "half of the interval" if interval and narrow else shown.doubt
     label = label if narrow else f"{label}, {shown.unit}"
     bar = Bar((0, 0), window, label, "inferno", "max" if beyond else "neither")
     return _Column(title, PALE, panels, bar)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -83,6 +84,17 @@ def scores_html(scores: pd.DataFrame | None) -> str:
         level = verdict if isinstance(verdict, str) else ""
         rows.append({**record, "scores": values, "level": level, "held": share})
     return render("scores.html", metrics=[CATALOGUE[m].short for m in shown], rows=rows)
+
+
+def viewer_html(script: Path, modality: str, participant: str) -> str:
+    """The place of a viewer, whose volumes are in the script beside the figures."""
+    return render(
+        "viewer.html",
+        volumes=script.stem,
+        address=f"./sub-{participant}/figures/{script.name}",
+        modality=modality,
+        megabytes=f"{script.stat().st_size / 1e6:.1f}",
+    )
 
 
 def methods_html(

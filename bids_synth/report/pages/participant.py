@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import html
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
 from nireports.assembler.report import Report
 
 import bids_synth
 from bids_synth.errors import Problem
-from bids_synth.report.pages.templates import FOLDER, page
+from bids_synth.report.pages.pictures import described, inside, markup
+from bids_synth.report.pages.templates import FOLDER, page, viewer_script, viewer_style
 from bids_synth.spatial.volume import write_text
 
 SESSIONS_PER_PAGE = 4
 """Sessions above which each has a page of its own, as in fMRIPrep."""
+VIEWER = "Look through"
+"""The section of `participant.yml` that needs the script of the viewer."""
 _PLAIN = re.compile(r"[A-Za-z0-9_.+-]+")
 _SESSION = re.compile(r"_ses-([A-Za-z0-9]+)_")
 
@@ -29,12 +30,14 @@ def write_participant_report(
     *,
     problems: Sequence[Problem] = (),
     sessions_per_page: int = SESSIONS_PER_PAGE,
+    embed: bool = False,
 ) -> Path:
     """Write `output/sub-<participant>.html` from the figures that are there; returns its path.
 
     Visits are sections, in the order of their sessions; `problems` of this run come first.
     With more sessions than `sessions_per_page` each has a page of its own,
     `sub-<participant>_ses-<session>.html`, and this page leads to them.
+    With `embed` a page holds its figures and volumes, and needs no other file.
     Needs no image, so that a page can be made again at any time.
     """
     figures = output / f"sub-{participant}" / "figures"
@@ -42,7 +45,7 @@ def write_participant_report(
     odd = [name for name in names if not _PLAIN.fullmatch(name)]
     sessions = {m[1] if (m := _SESSION.search(name)) else None for name in names}
     visits = [
-        _visit(output, participant, session, odd)
+        _visit(output, participant, session, odd, embed=embed)
         for session in sorted(sessions, key=lambda s: s or "")
     ]
     visits = [visit for visit in visits if visit["parts"]]
@@ -72,6 +75,7 @@ def _write(
     problems: Sequence[Problem] = (),
     links: Sequence[Mapping[str, str]] = (),
 ) -> Path:
+    shows = any(_has_viewer(visit) for visit in visits)
     text = page(
         "participant.html",
         participant=participant,
@@ -79,18 +83,28 @@ def _write(
         problems=problems,
         links=links,
         version=bids_synth.__version__,
+        viewer=viewer_script() if shows else "",
+        viewer_style=viewer_style() if shows else "",
     )
     return write_text(text, path)
 
 
+def _has_viewer(visit: Mapping[str, Any]) -> bool:
+    return any(part["title"] == VIEWER for part in visit["parts"])
+
+
 def _visit(
-    output: Path, participant: str, session: str | None, odd: Sequence[str]
+    output: Path, participant: str, session: str | None, odd: Sequence[str], *, embed: bool
 ) -> dict[str, Any]:
+    def way(content: str, title: str) -> str:
+        content = described(content, output, title)
+        return inside(content, output) if embed else content
+
     anchor = f"ses-{session}" if session else "visit"
     parts = []
     for section in _sections(output, participant, session):
         blocks = [
-            {"content": _content(content, section.name), "caption": caption}
+            {"content": markup(way(content, section.name)), "caption": caption}
             for reportlet in section.reportlets
             for content, caption in sorted(reportlet.components, key=lambda c: str(c[0]))
             if not any(name in content for name in odd)
@@ -118,8 +132,3 @@ def _sections(output: Path, participant: str, session: str | None) -> list[Any]:
             session=session,
         )
         return list(report.sections)
-
-
-def _content(content: str, title: str) -> Markup:
-    described = f'<img alt="{html.escape(title)}" loading="lazy" '
-    return Markup(content.replace("<img ", described))  # noqa: S704

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,19 +14,26 @@ from bids_synth.core.modality import MODALITIES
 from bids_synth.core.synthetic import Synthetic
 from bids_synth.core.visit import Prepared
 from bids_synth.errors import VisitError
+from bids_synth.report.figures.canvas import SYNTHETIC
 from bids_synth.report.figures.planes import Window
-from bids_synth.report.figures.scan import draw_flicker, draw_scans
+from bids_synth.report.figures.scan import draw_flicker, draw_slices
 from bids_synth.report.figures.synthetic import (
     Shown,
     draw_histogram,
     draw_synthetic,
     draw_uncertainty,
 )
-from bids_synth.report.pages.fragments import methods_html, scores_html, summary_html
+from bids_synth.report.pages.fragments import (
+    methods_html,
+    scores_html,
+    summary_html,
+    viewer_html,
+)
+from bids_synth.report.viewer.volumes import write_volumes
 from bids_synth.spatial.volume import stays_inside, write_text
 
 _DESCS = (
-    *("scans", "flicker", "synth", "histogram", "uncertainty", "spread"),
+    *("scans", "flicker", "synth", "histogram", "uncertainty", "spread", "slices", "viewer"),
     *("summary", "methods", "scores"),
 )
 """What is removed where this run did not draw it; `spread` is of earlier versions."""
@@ -69,21 +76,12 @@ def write_visit_figures(output: Path, report: VisitReport) -> tuple[Path, ...]:
         return folder / file_name(prepared.label, desc, modality, extension)
 
     reference = prepared.reference
-    written = [draw_scans(images, mask, at("scans", reference))]
+    written = [draw_slices(m, image, mask, at("scans", m)) for m, image in images.items()]
     for modality in prepared.transforms:
         pair = ((reference, images[reference]), (modality, images[modality]))
         written.append(draw_flicker(*pair, mask, at("flicker", modality)))
     for synthetic in report.synthetics:
-        name = synthetic.modality
-        own = report.reduced.get(name, prepared)
-        present = [m for m in synthetic.sources if m in own.images]
-        sources = {m: own.image(m) for m in present}
-        shown = Shown(synthetic, sources, own.native_mask_image)
-        written.append(draw_synthetic(shown, at("synth", name)))
-        training_range = report.training_ranges.get(name)
-        written.append(draw_histogram(shown, at("histogram", name), training_range=training_range))
-        if synthetic.uncertainty is not None:
-            written.append(draw_uncertainty(shown, at("uncertainty", name)))
+        written += _draw_synthetic(report, synthetic, at)
     fragments = {
         "scores": scores_html(report.scores),
         "methods": methods_html(prepared, report.synthetics, report.model, report.reduced),
@@ -94,6 +92,30 @@ def write_visit_figures(output: Path, report: VisitReport) -> tuple[Path, ...]:
             written.append(write_text(text, at(desc, reference, ".html")))
     _remove_others(folder, prepared.label, {path.name for path in written})
     return tuple(written)
+
+
+def _draw_synthetic(
+    report: VisitReport, synthetic: Synthetic, at: Callable[..., Path]
+) -> list[Path]:
+    name, own = synthetic.modality, report.reduced.get(synthetic.modality, report.prepared)
+    sources = {m: own.image(m) for m in synthetic.sources if m in own.images}
+    shown = Shown(synthetic, sources, own.native_mask_image)
+    training_range = report.training_ranges.get(name)
+    slices: dict[str, Any] = {"colour": SYNTHETIC, "outline": False}
+    script = write_volumes(shown, at("viewer", name, ".js"), targets=len(report.synthetics))
+    place = viewer_html(script, name, own.visit.participant)
+    written = [
+        script,
+        write_text(place, at("viewer", name, ".html")),
+        draw_synthetic(shown, at("synth", name)),
+        draw_histogram(shown, at("histogram", name), training_range=training_range),
+        draw_slices(
+            f"synthetic {name}", synthetic.image, shown.mask, at("slices", name), **slices
+        ),
+    ]
+    if synthetic.uncertainty is not None:
+        written.append(draw_uncertainty(shown, at("uncertainty", name)))
+    return written
 
 
 def withdraw_figures(output: Path, prepared: Prepared) -> None:
