@@ -16,6 +16,7 @@ from bids_synth.pipeline.choose_model import model_folder, no_model, recipe_of
 from bids_synth.pipeline.discover import discover
 from bids_synth.pipeline.methods import write_methods
 from bids_synth.pipeline.prepare_visits import in_batches, open_output_dataset, prepare_all
+from bids_synth.pipeline.visit.index import only_index, with_index, written_index
 from bids_synth.recipe.recipe import Recipe
 from bids_synth.system.os_errors import visit_fails
 
@@ -29,6 +30,8 @@ BATCH = 8
 
 def run_participant(settings: Settings) -> RunSummary:
     """Prepare the visits that were asked for and write the images that they lack."""
+    if settings.index_only:
+        return only_index(settings)
     folder = model_folder(settings)
     recipe = recipe_of(settings, folder)
     if settings.boilerplate_only:
@@ -46,7 +49,7 @@ def run_participant(settings: Settings) -> RunSummary:
         return _rewrite_reports(dataset, settings)
     if folder is None:
         raise ModelError(no_model(settings))
-    return _synthesize(dataset, recipe, folder, settings)
+    return with_index(_synthesize(dataset, recipe, folder, settings), dataset.visits, settings)
 
 
 def _synthesize(
@@ -107,7 +110,10 @@ def _rewrite_reports(dataset: Discovery, settings: Settings) -> RunSummary:
         )
         for participant in sorted({visit.participant for visit in dataset.visits})
     )
-    return RunSummary(problems=dataset.problems, reports=pages)
+    index = written_index(settings.output)
+    return RunSummary(
+        problems=dataset.problems, reports=(*pages, *([index] if index is not None else []))
+    )
 
 
 def _prepare_only(discovery: Discovery, recipe: Recipe, settings: Settings) -> RunSummary:
