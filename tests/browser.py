@@ -78,7 +78,8 @@ class Browser:
         while (answer := self._next()).get("id") != number:
             self._keep(answer)
         if "error" in answer:
-            raise AssertionError(f"{method}: {answer['error']['message']}")
+            message = f"{method}: {answer['error']['message']}"
+            raise AssertionError(message)
         return answer.get("result", {})
 
     def open(self, address: Path | str) -> None:
