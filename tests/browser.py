@@ -1,171 +1,212 @@
-"""A page in headless Chromium, driven through its DevTools protocol: no driver of its own."""
+"""A headless Chromium driven over its own pipe: pages as a reader sees and uses them."""
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import contextlib
 import json
 import os
 import shutil
 import subprocess
-import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+PATIENCE = 60.0
+"""Seconds for a page or an answer, on a busy machine."""
 KEYS = {
-    **{
-        f"Arrow{way}": code
-        for way, code in (("Left", 37), ("Up", 38), ("Right", 39), ("Down", 40))
-    },
-    "PageUp": 33,
-    "PageDown": 34,
-    "Tab": 9,
-    "Enter": 13,
-}
-
-
-def chromium() -> str:
-    """The path of a browser; the test is skipped where there is none."""
-    found = next((path for name in NAMES if (path := shutil.which(name))), None)
-    if found is None:
-        pytest.skip("no Chromium here (Debian: apt-get install chromium)")
-    return found
+    "Enter": (13, "\r"), "Tab": (9, ""), "Escape": (27, ""), " ": (32, " "),
+    "ArrowLeft": (37, ""), "ArrowUp": (38, ""), "ArrowRight": (39, ""), "ArrowDown": (40, ""),
+    "PageUp": (33, ""), "PageDown": (34, ""), "Home": (36, ""), "End": (35, ""),
+}  # fmt: skip
 
 
 class Browser:
-    """One page, and all that it wrote to its console."""
+    """One page of a headless Chromium; what it says in its console is kept in `messages`."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, socket: Any) -> None:
-        self._loop, self._socket, self._count = loop, socket, 0
+    def __init__(self, program: str, profile: Path) -> None:
+        read, theirs_out = os.pipe()
+        theirs_in, write = os.pipe()
+        flags = (
+            *("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"),
+            *("--remote-debugging-pipe", "--no-first-run", f"--user-data-dir={profile}"),
+        )
+        line = f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}'
+        self._process = subprocess.Popen(
+            ["bash", "-c", line, "bash", program, *flags, "about:blank"],
+            pass_fds=(theirs_in, theirs_out),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(theirs_in)
+        os.close(theirs_out)
+        self._read, self._write, self._buffer = read, os.fdopen(write, "wb"), b""
+        self._count, self._session = 0, ""
+        self._events: list[dict[str, Any]] = []
         self.messages: list[str] = []
-        self.requests: list[str] = []
+        """Console messages, errors and refusals since the page was opened."""
+        page = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.call("Target.attachToTarget", targetId=page, flatten=True)[
+            "sessionId"
+        ]
+        for domain in ("Page", "Runtime", "Log"):
+            self.call(f"{domain}.enable")
 
-    def send(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """What the browser answers to a method of the protocol."""
-        return self._loop.run_until_complete(self._send(method, parameters))
+    def close(self) -> None:
+        """End the browser that was started here."""
+        self._write.close()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        os.close(self._read)
 
-    async def _send(self, method: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    def call(self, method: str, **values: Any) -> dict[str, Any]:
+        """The answer to one command of the DevTools protocol."""
         self._count += 1
-        await self._socket.send_json({"id": self._count, "method": method, "params": parameters})
-        while True:
-            answer = json.loads((await asyncio.wait_for(self._socket.receive(), 60)).data)
-            if answer.get("id") == self._count:
-                assert "error" not in answer, answer
-                return answer["result"]
-            self._note(answer["method"], answer.get("params", {}))
+        number = self._count
+        message = {"id": number, "method": method, "params": values}
+        if self._session and not method.startswith(("Target.", "Browser.")):
+            message["sessionId"] = self._session
+        self._write.write(json.dumps(message).encode() + b"\0")
+        self._write.flush()
+        while (answer := self._next()).get("id") != number:
+            self._keep(answer)
+        if "error" in answer:
+            message = f"{method}: {answer['error']['message']}"
+            raise AssertionError(message)
+        return answer.get("result", {})
 
-    def _note(self, event: str, told: dict[str, Any]) -> None:
-        if event == "Runtime.consoleAPICalled":
-            self.messages.append(" ".join(str(a.get("value")) for a in told["args"]))
-        elif event == "Runtime.exceptionThrown":
-            self.messages.append(str(told["exceptionDetails"]))
-        elif event == "Log.entryAdded":
-            self.messages.append(told["entry"]["text"])
-        elif event == "Network.requestWillBeSent":
-            self.requests.append(told["request"]["url"])
+    def open(self, address: Path | str) -> None:
+        """Load a file or an address and wait until it has loaded."""
+        url = address.resolve().as_uri() if isinstance(address, Path) else address
+        for place in ("about:blank", url):  # Another fragment of the same page loads nothing.
+            self._events.clear()
+            self.messages.clear()
+            self.call("Page.navigate", url=place)
+            self.wait_for(lambda: any(e["method"] == "Page.loadEventFired" for e in self._events))
 
-    def open(self, page: Path, *, width: int = 1280, height: int = 900, **features: str) -> None:
-        """Load a page from the disk, with media features as `prefers_color_scheme="dark"`."""
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            self.send(f"{domain}.enable")
-        self.resize(width, height)
-        media = [{"name": k.replace("_", "-"), "value": v} for k, v in features.items()]
-        self.send("Emulation.setEmulatedMedia", features=media)
-        self.send("Page.navigate", url=page.resolve().as_uri())
-        self.wait("document.readyState === 'complete'")
+    def run(self, script: str) -> Any:
+        """The value of an expression of JavaScript in the page; promises are awaited."""
+        answer = self.call(
+            "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True,
+            userGesture=True,
+        )  # fmt: skip
+        if "exceptionDetails" in answer:
+            details = answer["exceptionDetails"]
+            raise AssertionError(details.get("exception", {}).get("description", details["text"]))
+        return answer["result"].get("value")
 
-    def resize(self, width: int, height: int) -> None:
-        """The size of the window, CSS pixels."""
-        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-        self.send("Emulation.setDeviceMetricsOverride", **size)
+    def wait_for(self, condition: Callable[[], Any]) -> None:
+        """Until a condition holds; AssertionError where it never does."""
+        end = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < end, "the page did not get there"
+            self.call("Runtime.evaluate", expression="0")
+            time.sleep(0.02)
 
-    def value(self, script: str) -> Any:
-        """What an expression gives in the page."""
-        told = self.send("Runtime.evaluate", expression=script, returnByValue=True)
-        assert "exceptionDetails" not in told, told
-        return told["result"].get("value")
+    def press(self, key: str, *, shift: bool = False) -> None:
+        """Press and release one key, by its name in KeyboardEvent, where the focus is."""
+        code, text = KEYS.get(key, (ord(key.upper()[0]), key))
+        common = {"key": key, "windowsVirtualKeyCode": code, "modifiers": 8 if shift else 0}
+        self.call("Input.dispatchKeyEvent", type="keyDown", text=text, **common)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **common)
 
-    def wait(self, script: str, seconds: float = 30) -> None:
-        """Until an expression is true."""
-        end = time.monotonic() + seconds
-        while not self.value(f"Boolean({script})"):
-            assert time.monotonic() < end, f"never true: {script}; console: {self.messages}"
-            time.sleep(0.05)
+    def type(self, text: str) -> None:
+        """Put text where the focus is."""
+        self.call("Input.insertText", text=text)
 
-    def key(self, key: str, *, shift: bool = False) -> None:
-        """Press and release a key where the focus is."""
-        code = KEYS.get(key, ord(key.upper()) if len(key) == 1 else 0)
-        told: dict[str, Any] = {"key": key, "windowsVirtualKeyCode": code}
-        told |= {"modifiers": 8 if shift else 0} | ({"text": key} if len(key) == 1 else {})
-        self.send("Input.dispatchKeyEvent", type="keyDown", **told)
-        self.send("Input.dispatchKeyEvent", type="keyUp", **told)
-
-    def click(self, x: float, y: float) -> None:
-        """Press the left button at a place of the window."""
+    def click(self, selector: str) -> None:
+        """Click the middle of the first element that fits, by the mouse."""
+        place = self.run(
+            f"(() => {{ const e = document.querySelector({json.dumps(selector)});"
+            "e.scrollIntoView({block: 'center', behavior: 'instant'});"
+            "const b = e.getBoundingClientRect();"
+            "return [b.x + b.width / 2, b.y + b.height / 2]; })()"
+        )
         for kind in ("mousePressed", "mouseReleased"):
-            self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+            self.call(
+                "Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1], button="left",
+                clickCount=1,
+            )  # fmt: skip
 
-    def wheel(self, x: float, y: float, amount: float) -> None:
-        """Turn the wheel at a place of the window; positive is towards the reader."""
-        place = {"x": x, "y": y, "deltaX": 0, "deltaY": amount}
-        self.send("Input.dispatchMouseEvent", type="mouseWheel", **place)
+    def wheel(self, selector: str, amount: float) -> None:
+        """Turn the wheel over an element."""
+        place = self.run(
+            f"(() => {{ const b = document.querySelector({json.dumps(selector)})"
+            ".getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]; })()"
+        )
+        self.call(
+            "Input.dispatchMouseEvent", type="mouseWheel", x=place[0], y=place[1], deltaX=0,
+            deltaY=amount,
+        )  # fmt: skip
+
+    def look(
+        self, width: int = 1280, height: int = 900, *, dark: bool = False, calm: bool = False
+    ) -> None:
+        """The size of the window, and whether the reader prefers the dark or less motion."""
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height,
+            deviceScaleFactor=1, mobile=False,
+        )  # fmt: skip
+        wishes = [
+            {"name": "prefers-color-scheme", "value": "dark" if dark else "light"},
+            {"name": "prefers-reduced-motion", "value": "reduce" if calm else "no-preference"},
+        ]
+        self.call("Emulation.setEmulatedMedia", media="", features=wishes)
 
     def screenshot(self, path: Path, *, whole: bool = False) -> Path:
-        """A picture of the window, or of the whole page."""
-        told = self.send("Page.captureScreenshot", captureBeyondViewport=whole)
-        path.write_bytes(base64.b64decode(told["data"]))
+        """Save what is seen as PNG; with `whole` the page to its end."""
+        answer = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
+        path.write_bytes(base64.b64decode(answer["data"]))
         return path
 
-    def pdf(self, path: Path) -> Path:
-        """The page as it is printed."""
-        path.write_bytes(
-            base64.b64decode(self.send("Page.printToPDF", printBackground=True)["data"])
-        )
+    def print_to(self, path: Path) -> Path:
+        """Save the page as it is printed, as PDF."""
+        answer = self.call("Page.printToPDF", printBackground=False)
+        path.write_bytes(base64.b64decode(answer["data"]))
         return path
 
+    def download_to(self, folder: Path) -> None:
+        """Downloads of the page land in this folder."""
+        self.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
 
-@contextlib.contextmanager
-def browser() -> Iterator[Browser]:
-    """A fresh browser without network; closed at the end."""
-    program = chromium()
-    with tempfile.TemporaryDirectory() as profile, asyncio.Runner() as runner:
-        line = [
-            program, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run",
-            "--disable-dev-shm-usage", "--remote-debugging-port=0", f"--user-data-dir={profile}",
-            "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "about:blank",
-        ]  # fmt: skip
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        environment = os.environ | {"HOME": profile}
-        with subprocess.Popen(line, env=environment, **quiet) as process:
-            try:
-                port = _port(Path(profile) / "DevToolsActivePort", process)
-                session, socket = runner.run(_connect(port))
-                yield Browser(runner.get_loop(), socket)
-                runner.run(session.close())
-            finally:
-                process.terminate()
-                process.wait(20)
+    def _next(self) -> dict[str, Any]:
+        while b"\0" not in self._buffer:
+            part = os.read(self._read, 1 << 20)
+            assert part, "the browser has ended"
+            self._buffer += part
+        found, _, self._buffer = self._buffer.partition(b"\0")
+        return json.loads(found)
 
-
-def _port(path: Path, process: subprocess.Popen[bytes]) -> int:
-    end = time.monotonic() + 60
-    while time.monotonic() < end and process.poll() is None:
-        with contextlib.suppress(OSError, IndexError, ValueError):
-            return int(path.read_text().splitlines()[0])
-        time.sleep(0.05)
-    pytest.skip("Chromium is here and does not start")
+    def _keep(self, event: dict[str, Any]) -> None:
+        method, values = event.get("method", ""), event.get("params", {})
+        if method == "Runtime.consoleAPICalled":
+            said = [str(a.get("value", a.get("description"))) for a in values["args"]]
+            self.messages.append(" ".join(said))
+        elif method == "Runtime.exceptionThrown":
+            details = values["exceptionDetails"]
+            thrown = details.get("exception", {}).get("description", details["text"])
+            self.messages.append(thrown)
+        elif method == "Log.entryAdded":
+            self.messages.append(values["entry"]["text"])
+        if method:
+            self._events.append(event)
 
 
-async def _connect(port: int) -> tuple[aiohttp.ClientSession, Any]:
-    session = aiohttp.ClientSession()
-    async with session.get(f"http://127.0.0.1:{port}/json/list") as answer:
-        pages = [page for page in await answer.json() if page["type"] == "page"]
-    address = pages[0]["webSocketDebuggerUrl"]
-    return session, await session.ws_connect(address, max_msg_size=0)
+@contextmanager
+def browser(profile: Path) -> Iterator[Browser]:
+    """A browser of its own; the test is skipped, with a message, where there is none."""
+    program = next(filter(None, map(shutil.which, NAMES)), None)
+    if program is None:
+        pytest.skip("no Chromium here (apt-get install chromium): pages are not tried in one")
+    opened = Browser(program, profile)
+    try:
+        yield opened
+    finally:
+        opened.close()

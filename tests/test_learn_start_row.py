@@ -22,7 +22,7 @@ from bids_synth.measure.table import summarise
 from bids_synth.measure.terminal import format_table
 from bids_synth.physics.visit_maps import compute
 from bids_synth.recipe.recipe import load_recipe, validate_recipe
-from bids_synth.report.pages.score_tables import score_tables, score_tiles
+from bids_synth.report.pages.score_tables import overview, score_tables
 from bids_synth.spatial.volume import read_mask, sha256_of
 
 
@@ -90,7 +90,8 @@ def test_the_start_is_a_baseline_to_beat_and_called_by_its_name():
     won = summary[(summary["method"] == "model") & (summary["metric"] == "psnr")].iloc[0]
     assert won["versus"] == "start"
     assert won["difference"] == pytest.approx(0.5)
-    assert any("its own start" in tile["words"] for tile in score_tiles(summary, ""))
+    cells = [cell for line in overview(summary).lines for cell in line["cells"]]
+    assert any(cell["versus"] == "its own start" for cell in cells)
 
 
 def test_a_fit_from_another_model_starts_at_its_answer(fitted, tmp_path):

@@ -21,6 +21,7 @@ from bids_synth.report.figures.group import draw_curves, draw_scores
 from bids_synth.report.figures.synthetic import Shown
 from bids_synth.report.pages.group import Example, write_group_report
 from bids_synth.report.pages.participant import write_participant_report
+from bids_synth.report.pages.score_tables import overview
 from bids_synth.report.pages.templates import viewer_script
 from bids_synth.report.pages.visit import VisitReport, write_visit_figures
 from bids_synth.spatial.grid import Grid
@@ -313,14 +314,51 @@ def test_the_group_page_is_whole_and_needs_no_other_file(tmp_path, model_folder)
     )  # fmt: skip
     text = path.read_text(encoding="utf-8")
     page = Page(text)
-    assert list(page.sections) == ["scores", "examples", "fitting", "participants", "model"]
+    parts = ["examples", "scores", "tables", "fitting", "participants", "model"]
+    assert list(page.sections) == parts
     assert all(len(content) > 20 for content in page.sections.values())
     assert all(link.startswith(("data:image/svg+xml;base64,", "#")) for link in page.loaded)
-    assert "script" not in page.tags
-    assert "31.0 [30.0, 32.0]" in page.sections["scores"].replace("[", " [")
+    assert page.tags.count("script") == 1, "its own, at its end"
+    assert "31.0 [30.0, 32.0]" in page.sections["tables"].replace("[", " [")
     assert "+10.0" in page.sections["scores"]
+    assert "discriminator" not in page.sections["fitting"], "a recipe that has none"
+    assert "its own start" not in page.sections["scores"]
     assert sum(link.startswith("data:") for link in page.loaded) == 3
     assert len(text) < 3_000_000
+
+
+def test_every_picture_of_a_model_says_what_is_seen(tmp_path, model_folder):
+    rows, summary = scored()
+    made, real = image(), image()
+    shown = Shown(Synthetic("T2w", ("T1w",), made, None, real=real), {"T1w": image()},
+                  Volume(INSIDE, GRID))  # fmt: skip
+    path = write_group_report(
+        tmp_path, model_folder=model_folder, recipe=load_recipe("impute"), summary=summary,
+        rows=rows, examples=[Example("sub-01", shown)],
+    )  # fmt: skip
+    told = re.findall(r'<img [^>]*alt="([^"]*)"', path.read_text())
+    error = np.abs(made.array - real.array)[INSIDE > 0].mean()
+    assert f"Mean absolute error {error:.3g} in the mask" in told[0]
+    assert "T1w, the synthetic T2w, the real T2w, their difference" in told[0]
+    assert "model 31.0 (30.0 to 32.0), copy 21.0 (20.0 to 22.0)" in told[1]
+    assert "2 networks over 27 steps; loss from 1 to 0.25; validation score from 0 to 3" in told[2]
+
+
+def test_the_one_table_holds_the_model_against_its_best_baseline():
+    from bids_synth.measure.table import summarise
+
+    rows, _ = scored()
+    table = overview(summarise(rows, resamples=200, seed=1))
+    assert table.metrics == ("PSNR, dB", "SSIM")
+    assert [line["target"] for line in table.lines] == ["T1w", "T2w", "all targets"]
+    first = table.lines[0]["cells"][0]
+    means = [first[key]["mean"] for key in ("model", "best", "gain")]
+    assert means == ["31.0", "21.0", "+10.0"]
+    assert (first["versus"], first["result"]) == ("copy", "better")
+    worse = rows.assign(psnr=-rows["psnr"])
+    cells = overview(summarise(worse, resamples=200, seed=1)).lines[0]["cells"]
+    assert cells[0]["result"] == "worse"
+    assert cells[1]["result"] == "open", "no difference in SSIM"
 
 
 def test_a_model_without_scores_or_curves_still_has_its_page(tmp_path):
@@ -345,12 +383,12 @@ def test_the_summary_of_the_table_of_scores_fits_the_page(tmp_path, model_folder
         tmp_path, model_folder=model_folder, recipe=load_recipe("impute"),
         summary=summarise(rows, resamples=200, seed=1), rows=rows,
     )  # fmt: skip
-    scores = Page(path.read_text()).sections["scores"]
+    scores = Page(path.read_text()).sections["tables"]
     for words in ("PSNR", "SSIM", "Mean absolute error", "all", "+10.0"):
         assert words in scores
 
 
-def test_with_two_protocols_tiles_are_of_the_first_and_tables_of_both(tmp_path, model_folder):
+def test_of_two_protocols_the_one_table_is_of_the_first(tmp_path, model_folder):
     from bids_synth.measure.table import summarise
 
     rows, _ = scored()
@@ -363,10 +401,10 @@ def test_with_two_protocols_tiles_are_of_the_first_and_tables_of_both(tmp_path, 
         summary=summarise(both, resamples=200, seed=1), rows=both,
     )  # fmt: skip
     text = path.read_text()
-    tiles = text[text.index('<div class="tiles">') : text.index("<section")]
-    assert "<b>31.0</b>" in tiles
-    assert "81.0" not in tiles
-    scores = Page(text).sections["scores"]
+    one = Page(text).sections["scores"]
+    assert "31.0" in one
+    assert "81.0" not in one
+    scores = Page(text).sections["tables"]
     for words in ("PSNR, dB: higher is better (masked3d)", "(affine-free)", "MS-SSIM", "0.770"):
         assert words in scores
     assert scores.index("(masked3d)") < scores.index("(affine-free)")

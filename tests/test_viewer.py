@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import browser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nibabel.nifti1 import Nifti1Image
 from nibabel.processing import resample_from_to
+from page_browser import browser
 from test_report_pages import make_report, write_visit_figures
 
 from bids_synth.core.synthetic import Interval, Synthetic

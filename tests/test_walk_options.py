@@ -254,6 +254,16 @@ def only_pages(place: Place) -> Pair:
     return seen[0], seen[1]
 
 
+def only_the_index(place: Place) -> Pair:
+    seen = []
+    for words in ((), ("--index-only",)):
+        house = place.house(f"house-{len(words)}")
+        assert place.fill(house, *words).code == 0
+        assert files(house / "out", "index.html")
+        seen.append(files(house / "out", "*.nii.gz"))
+    return seen[0], seen[1]
+
+
 def made_again(place: Place) -> Pair:
     house = place.house()
     place.fill(house)
@@ -575,6 +585,7 @@ SHOWN: dict[str, Callable[[Place], Pair]] = {
     "preproc_only": only_prepared,
     "synth_only": only_synthesised,
     "reports_only": only_pages,
+    "index_only": only_the_index,
     "evaluate": planned("--evaluate"),
     "overwrite": made_again,
     "boilerplate_only": only_methods,

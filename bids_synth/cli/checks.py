@@ -21,7 +21,7 @@ def option_problems(arguments: argparse.Namespace) -> list[str]:
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", arguments.device):
         problems.append(f"--device {arguments.device}: expected auto, cpu, cuda or cuda:N")
     if arguments.analysis_level == "group":
-        flags = ("model", "evaluate", "synth_only", "reports_only")
+        flags = ("model", "evaluate", "synth_only", "reports_only", "index_only")
         misplaced = [f for f in flags if getattr(arguments, f)]
         problems += [f"--{f.replace('_', '-')}: is for participant, not group" for f in misplaced]
     else:

@@ -155,6 +155,11 @@ def _add_task(parser: argparse.ArgumentParser) -> None:
     only.add_argument("--preproc-only", action="store_true", help="prepare, synthesise nothing")
     only.add_argument("--synth-only", action="store_true", help="use what is prepared already")
     only.add_argument("--reports-only", action="store_true", help="write the HTML pages anew")
+    only.add_argument(
+        "--index-only",
+        action="store_true",
+        help="write index.html and verdicts.tsv anew, of all images in output_dir, in seconds",
+    )
     group.add_argument(
         "--aggregate-session-reports",
         type=int,

@@ -37,7 +37,8 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
 """Section -> options that a later run may take over."""
 NEVER = (
     *("bids_dir", "output_dir", "analysis_level", "config_file", "dry_run", "json", "verbose"),
-    *("boilerplate_only", "preproc_only", "synth_only", "reports_only", "overwrite", "debug"),
+    *("boilerplate_only", "preproc_only", "synth_only", "reports_only", "index_only"),
+    *("overwrite", "debug"),
     *("bids_database_wipe", "clean_workdir", "write_graph", "list_recipes", "list_models", "tune"),
     *("distributed", "quiet", "print_completion"),
 )

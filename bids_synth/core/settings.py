@@ -101,6 +101,8 @@ class Settings:
     overwrite: bool = False
     resume: bool = True
     reports_only: bool = False
+    index_only: bool = False
+    """Make the page of all images anew, and nothing else."""
     sloppy: bool = False
     stop_on_first_crash: bool = False
     write_graph: bool = False

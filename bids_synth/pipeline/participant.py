@@ -23,6 +23,7 @@ from bids_synth.pipeline.prepare_visits import (
     prepare_all,
     timed,
 )
+from bids_synth.pipeline.visit.index import only_index, with_index, written_index
 from bids_synth.recipe.recipe import Recipe
 from bids_synth.system.os_errors import visit_fails
 
@@ -39,6 +40,8 @@ def run_participant(settings: Settings, begin: Callable[[], None] = lambda: None
 
     `begin` is called when nothing is in the way any more, before the first file is written.
     """
+    if settings.index_only:
+        return only_index(settings)
     folder = model_folder(settings)
     recipe = recipe_of(settings, folder)
     if settings.boilerplate_only:
@@ -59,7 +62,7 @@ def run_participant(settings: Settings, begin: Callable[[], None] = lambda: None
         return _rewrite_reports(dataset, settings)
     if folder is None:
         raise ModelError(no_model(settings))
-    return _synthesize(dataset, recipe, folder, settings)
+    return with_index(_synthesize(dataset, recipe, folder, settings), dataset.visits, settings)
 
 
 def _synthesize(
@@ -135,7 +138,10 @@ def _rewrite_reports(dataset: Discovery, settings: Settings) -> RunSummary:
         )
         for participant in sorted({visit.participant for visit in dataset.visits})
     )
-    return RunSummary(problems=dataset.problems, reports=pages)
+    index = written_index(settings.output)
+    return RunSummary(
+        problems=dataset.problems, reports=(*pages, *([index] if index is not None else []))
+    )
 
 
 def _prepare_only(discovery: Discovery, recipe: Recipe, settings: Settings) -> RunSummary:

@@ -35,7 +35,7 @@ from bids_synth.report.pages.trust import TrustShown
 
 LOG = logging.getLogger(__name__)
 EXAMPLES = 6
-"""Most examples on the page of the group."""
+"""Most examples on the page of the group, each made of all that its visit has."""
 
 
 def score_and_report(
@@ -143,7 +143,7 @@ def _score(
             rows.append(scored.rows)
             regional.add(scored, prepared)
             trusted.add(scored, prepared, largest=first)
-            if len(examples) < EXAMPLES:
+            if first and len(examples) < EXAMPLES:
                 examples.append(_example(prepared, scored))
             if first:
                 ablation.add(ALL_SOURCES, scored, prepared)

@@ -19,7 +19,7 @@ _LOG = logging.getLogger(__name__)
 
 _IGNORED = (
     *("*.html", "figures", "models", "ct", "*_xfm.txt", "*_uncertainty.nii.gz"),
-    *("*_uncertainty.json", "*_oef.nii.gz", "*_oef.json"),
+    *("*_uncertainty.json", "*_oef.nii.gz", "*_oef.json", "verdicts.tsv", "verdicts.json"),
     *(
         f"*_{m.suffix}.{extension}"
         for m in MODALITIES.values()
@@ -60,6 +60,7 @@ Made by bids_synth from the dataset that `dataset_description.json` links as `ra
 - `*_from-A_to-B_mode-image_xfm.txt` are ITK transforms that bring images of A to the space of B.
 - `ct/` follows the proposal BEP024; it, perfusion maps, transforms and uncertainty maps have no
   name in BIDS yet and are listed in `.bidsignore`.
+- `index.html` lists every synthetic image with its verdict, `verdicts.tsv` the same as a table.
 - `descriptions.tsv` explains every `desc-` label.
 """
 
@@ -83,9 +84,14 @@ def open_output(
     description = _description(output, dataset, version, derivatives, existing)
     _share(output / "dataset_description.json", json_text(description, ascii_only=True) + "\n")
     _share(output / "README.md", _README, merge=lambda old, new: old or new)
-    _share(output / ".bidsignore", _lines(_IGNORED), merge=_union)
+    share_ignored(output)
     table = [f"desc-{label}\t{text}" for label, text in _DESCRIPTIONS.items()]
     _share(output / "descriptions.tsv", _lines(["desc_id\tdescription", *table]), merge=_union)
+
+
+def share_ignored(output: Path) -> None:
+    """List in `.bidsignore` what BIDS has no name for, beside what is listed there already."""
+    _share(output / ".bidsignore", _lines(_IGNORED), merge=_union)
 
 
 def refuse_raw_folder(output: Path, dataset: Path) -> None:

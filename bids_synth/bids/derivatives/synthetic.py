@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -24,6 +24,9 @@ from bids_synth.core.synthetic import Synthetic, Verdict
 from bids_synth.core.visit import Prepared, Visit
 from bids_synth.spatial.volume import hold_to_bounds, write_volume
 
+_IN_MASK = ("Map", "MeanInMask", "MedianInMask")
+"""What the sidecar of an image says of its uncertainty, and that of the map itself does not."""
+
 
 def write_synthetic(
     synthetic: Synthetic,
@@ -34,12 +37,14 @@ def write_synthetic(
     model: Mapping[str, Any],
     region: Region = "brain",
     units: str = "",
+    scores: Sequence[Mapping[str, Any]] = (),
 ) -> list[Path]:
     """Write a synthetic image, its uncertainty map and their sidecars, sidecars first.
 
     The image lies on `prepared.native` in the modality's unit; `model` is the block
     `SynthesisModel` of the sidecar (with `Tracer` it names the `trc-` of a PET image).
-    `units` is what the sidecar says of the unit where it knows more than the modality's own.
+    `units` is what the sidecar says of the unit where it knows more than the modality's own,
+    `scores` how it did against a real image, one mapping a protocol.
     Returns the paths, the image first. Raises VisitError rather than touch or imitate raw data.
     """
     verdict = synthetic.verdict
@@ -74,13 +79,14 @@ def write_synthetic(
         **_calibration(synthetic),
         "Uncertainty": uncertainty,
         "QualityVerdict": _verdict(verdict),
+        **({"Scores": [dict(one) for one in scores]} if scores else {}),
     }
     written = []
     withdraw(image, block, output)
     if (volume := synthetic.uncertainty) is not None:
         about = {"Description": f"Uncertainty of the synthetic {modality.name}", **common}
         about |= {"Sources": [f"bids::{image}"]}
-        about |= {k: v for k, v in uncertainty.items() if k not in ("Map", "MeanInMask")}
+        about |= {k: v for k, v in uncertainty.items() if k not in _IN_MASK}
         withdraw(doubt, about, output)
         sidecar = write_sidecar(doubt, about, output)
         written = [write_volume(volume.with_array(np.maximum(volume.array, 0)), output / doubt)]
@@ -158,12 +164,15 @@ def _uncertainty(
         return {"Map": None, "Method": method}
     mask = (synthetic.made_in or prepared.native_mask_image).array.astype(bool)
     inside = synthetic.uncertainty.array[mask]
-    mean = float(np.mean(inside, dtype=np.float64)) if inside.size else None
+    middle: dict[str, float | None] = dict.fromkeys(("MeanInMask", "MedianInMask"))
+    if inside.size:
+        mean = float(np.mean(inside, dtype=np.float64))
+        middle = {"MeanInMask": mean, "MedianInMask": float(np.median(inside))}
     members = {"Members": model["Members"]} if "Members" in model else {}
     interval = synthetic.interval
     if interval is None:
         method = "standard deviation over the networks of the ensemble, not calibrated"
-        return {"Map": uri, "Method": method, **members, "MeanInMask": mean}
+        return {"Map": uri, "Method": method, **members, **middle}
     method = (
         f"half the width of the {100 * interval.level:.0f} % interval: split conformal scaling of "
         "a width by value, depth, edges and spread on the errors of validation participants, each "
@@ -177,7 +186,7 @@ def _uncertainty(
         "Participants": interval.participants,
         "HeldOutCoverage": held,
         **members,
-        "MeanInMask": mean,
+        **middle,
     }
 
 

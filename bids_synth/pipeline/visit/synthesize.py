@@ -33,7 +33,7 @@ from bids_synth.pipeline.discover import dataset_name
 from bids_synth.pipeline.visit.reports import VisitResult, draw_visit
 from bids_synth.pipeline.visit.site import SiteLevels
 from bids_synth.pipeline.visit.withheld import Withheld
-from bids_synth.pipeline.visit.write import VisitWriter
+from bids_synth.pipeline.visit.write import VisitWriter, scores_told
 from bids_synth.recipe.recipe import Recipe
 from bids_synth.recipe.tasks import Task
 from bids_synth.report.pages.visit import visit_is_drawn, withdraw_figures
@@ -166,9 +166,10 @@ class VisitSynthesis:
         if site is not None:
             image = calibrated(image, prepared, site)
         native = on_native(image, prepared)
-        self.writer.write(image, native, prepared, leak=self._leak(prepared))
         scale = site.scale if site is not None and image.donors else None
         scored = self._scored(image, task, prepared, full, album.unscored, scale)
+        told = scores_told(scored)
+        self.writer.write(image, native, prepared, leak=self._leak(prepared), scores=told)
         album.add(native, scored)
         return [_line(full.visit, image, scored)]
 

@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from bids_synth.bids.derivatives.closed_forms import (
     computed_of,
     current_closed_form,
@@ -16,15 +18,17 @@ from bids_synth.bids.derivatives.closed_forms import (
 )
 from bids_synth.bids.derivatives.copies import copy_is_current, write_copies
 from bids_synth.bids.derivatives.synthetic import is_current, write_synthetic, written_synthetic
+from bids_synth.core.catalogue import METRICS
 from bids_synth.core.modality import MODALITIES
 from bids_synth.core.scale import Scale
 from bids_synth.core.settings import Settings
 from bids_synth.core.synthetic import Synthetic
 from bids_synth.core.visit import Prepared
-from bids_synth.evaluate.score import closed_form_image
+from bids_synth.evaluate.score import Scored, closed_form_image
 from bids_synth.evaluate.trust.evidence import evidence_digest
 from bids_synth.learn.model.evidence import held_out_of
 from bids_synth.learn.model.model import Model
+from bids_synth.measure.table import MODEL
 from bids_synth.physics.formulas import NEEDED
 from bids_synth.physics.visit_maps import blood_figures, held_voxels
 from bids_synth.prepare.native import to_native
@@ -55,11 +59,18 @@ class VisitWriter:
         return evidence_digest(self.model.card)
 
     def write(
-        self, synthetic: Synthetic, native: Synthetic, prepared: Prepared, *, leak: str | None
+        self,
+        synthetic: Synthetic,
+        native: Synthetic,
+        prepared: Prepared,
+        *,
+        leak: str | None,
+        scores: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         """An image on the reference's native grid and, from the prepared one, in templates.
 
         `leak` says why the participant is no stranger to the model; None where it is one.
+        `scores` are `scores_told` of the image, where it was scored.
         """
         files = write_synthetic(
             native,
@@ -69,6 +80,7 @@ class VisitWriter:
             model=self.block(native.modality, native.sources) | self._use(native, leak),
             region=self.model.recipe.preparation.mask,
             units=self._units(native),
+            scores=scores,
         )
         self._copy(_images(files, synthetic), prepared)
 
@@ -162,6 +174,18 @@ class VisitWriter:
                 for path, (volume, outside) in images.items()
             }
             write_copies(volumes, prepared, space, self.settings.output)
+
+
+def scores_told(scored: Scored | None) -> list[dict[str, Any]]:
+    """What the sidecar says of the model's scores, one mapping a protocol; nothing without any."""
+    if scored is None:
+        return []
+    rows = scored.rows[scored.rows["method"] == MODEL]
+    columns = [c for c in ("protocol", *METRICS, "coverage") if c in rows]
+    return [
+        {name: value for name, value in row.items() if pd.notna(value)}
+        for row in rows[columns].to_dict("records")
+    ]
 
 
 def _images(files: Sequence[Path], synthetic: Synthetic) -> dict[Path, tuple[Volume, float]]:

@@ -20,6 +20,9 @@ _CURVES = {
     "discriminator_loss": "loss of the discriminator",
     "discriminator_accuracy": "accuracy of the discriminator",
 }
+SHAPES = ("o", "s", "^", "D", "v", "P", "X", "*")
+"""Marks that tell methods apart without their colours, in the order of the methods."""
+DASHES = ("-", "--", "-.", ":")
 LEAST_SPAN = 0.1
 """Least height, dB, of what the axis of a validation score shows."""
 _LINES = ("#1f5fa8", "#e07a1f", "#2f8f5b", "#a34a97", "#8a6d1c", "#4d5a6b")
@@ -85,10 +88,12 @@ def _curve(
 ) -> None:
     colour = _LINES[number % len(_LINES)]
     known = part[np.isfinite(part[column].astype(float))]
-    axes.plot(known["step"], known[column], color=colour, linewidth=1.4, label=label)
+    dashes = DASHES[number % len(DASHES)]
+    axes.plot(known["step"], known[column], dashes, color=colour, linewidth=1.4, label=label)
     if len(known) == 1 or (best and len(known)):
         row = known.loc[known[column].idxmax()]
-        axes.plot([row["step"]], [row[column]], "o", color=colour, markersize=5)
+        shape = SHAPES[number % len(SHAPES)]
+        axes.plot([row["step"]], [row[column]], shape, color=colour, markersize=5)
 
 
 def _strip(axes: Axes, rows: pd.DataFrame, metric: str) -> None:
@@ -104,7 +109,8 @@ def _strip(axes: Axes, rows: pd.DataFrame, metric: str) -> None:
             values = values[np.isfinite(values)]
             place = t - 0.4 + width * (m + 0.5)
             if values.size:
-                _box(axes, values, place, width, colour, None if method in named else method)
+                look = (colour, SHAPES[m % len(SHAPES)])
+                _box(axes, values, place, width, look, None if method in named else method)
                 named.add(method)
     axes.set_xticks(range(len(targets)), targets)
     axes.tick_params(axis="x", length=0)
@@ -114,8 +120,14 @@ def _strip(axes: Axes, rows: pd.DataFrame, metric: str) -> None:
 
 
 def _box(
-    axes: Axes, values: Any, place: float, width: float, colour: str, label: str | None
+    axes: Axes,
+    values: Any,
+    place: float,
+    width: float,
+    look: tuple[str, str],
+    label: str | None,
 ) -> None:
+    colour, shape = look
     low, high = np.percentile(values, [25, 75])
     half = width * 0.38
     axes.bar(place, high - low, 2 * half, bottom=low, color=colour, alpha=0.18, linewidth=0)
@@ -124,6 +136,6 @@ def _box(
     order = np.argsort(np.argsort(np.sin(np.arange(values.size) * 12.9898)))
     jitter = shift[order] * width * 0.5
     axes.plot(
-        place + jitter, values, "o", color=colour, markersize=4, alpha=0.85,
+        place + jitter, values, shape, color=colour, markersize=4, alpha=0.85,
         markeredgewidth=0, label=label,
     )  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -10,6 +12,11 @@ from bids_synth.report.figures.canvas import INK, PAPER, QUIET, styled, svg_text
 
 COLOURS = ("#1f5fa8", "#e07a1f", "#2f8f5b", "#a34a97", "#8a6d1c", "#4d5a6b")
 MARKS = {"pass": "o", "review": "s", "fail": "X"}
+"""Shapes of verdicts."""
+SHAPES = ("o", "^", "D", "v", "P", "s")
+"""Shapes of targets, where verdicts have none."""
+FILLS: tuple[Any, ...] = ("full", "none", "left", "top", "right", "bottom")
+"""Fillings of targets, where verdicts have the shapes."""
 ERROR = {"nmae": "mean absolute error, fraction of the range", "mae": "mean absolute error"}
 """Metric -> words, in the order of preference."""
 HELD = (0.85, 0.95)
@@ -39,7 +46,8 @@ def draw_strangeness(rows: pd.DataFrame, limits: tuple[float, float] | None) -> 
                 label = f"{target}, {level}" if len(chosen) else None
                 axes.plot(
                     chosen["strangeness"], chosen[metric], mark, color=colour, alpha=0.8,
-                    markersize=6, markeredgewidth=0, label=label,
+                    markersize=6, markeredgewidth=1, label=label,
+                    fillstyle=FILLS[number % len(FILLS)], markerfacecoloralt=PAPER,
                 )  # fmt: skip
         for limit, words in zip(limits or (), ("review", "fail"), strict=False):
             axes.axvline(limit, color=QUIET, linewidth=1, linestyle="--")
@@ -74,7 +82,8 @@ def draw_coverage(coverage: pd.DataFrame, level: float) -> str:
                 at = place - 0.4 + width * (number + 0.5)
                 shift = np.linspace(-0.3, 0.3, len(own)) * width if len(own) > 1 else 0.0
                 axes.plot(
-                    at + shift, own["coverage"], "o", color=COLOURS[number % len(COLOURS)],
+                    at + shift, own["coverage"], SHAPES[number % len(SHAPES)],
+                    color=COLOURS[number % len(COLOURS)],
                     markersize=4, alpha=0.8, markeredgewidth=0,
                     label=str(target) if not place else None,
                 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The page of a model: scores beside the baselines, examples, curves, participants, recipe."""
+"""The page of a model: pictures and one table first; all else is folded below."""
 
 from __future__ import annotations
 
@@ -26,9 +26,18 @@ from bids_synth.report.figures.group import draw_curves, draw_scores
 from bids_synth.report.figures.mosaic import draw_mosaic
 from bids_synth.report.figures.planes import choose_planes
 from bids_synth.report.figures.synthetic import Shown, comparison
+from bids_synth.report.pages.alt_texts import (
+    ablation_words,
+    agreement_words,
+    coverage_words,
+    curve_words,
+    example_words,
+    score_words,
+    strangeness_words,
+)
 from bids_synth.report.pages.fragments import plain_facts
-from bids_synth.report.pages.score_tables import START, first_protocol, score_tables, score_tiles
-from bids_synth.report.pages.templates import page
+from bids_synth.report.pages.score_tables import START, first_protocol, overview, score_tables
+from bids_synth.report.pages.templates import page_with
 from bids_synth.report.pages.trust import TrustShown, trust_parts
 from bids_synth.spatial.volume import read_json_object, write_text
 
@@ -63,20 +72,26 @@ def write_group_report(
     protocols = recipe.evaluation.protocols
     tables = [] if summary.empty else score_tables(summary, protocols)
     first = first_protocol(rows, protocols)
-    text = page(
+    text = page_with(
         "group.html",
+        sheets=("dataset.css", "group.css"),
+        scripts=("folds.js",),
         model=model_folder.name,
         task=recipe.task,
-        tiles=score_tiles(first_protocol(summary, protocols), _people(split)),
+        examples=[_example(example) for example in examples],
+        compared=_compared(examples),
+        overview=overview(first_protocol(summary, protocols)) if tables else None,
         tables=tables,
         begun=any(START in table["methods"] for table in tables),
-        strip=_picture(draw_scores(first)) if tables and not first.empty else "",
+        strip=_picture(draw_scores(first), score_words(first))
+        if tables and not first.empty
+        else None,
         protocol=str(first["protocol"].iloc[0]) if not first.empty else "",
-        examples=[_example(example) for example in examples],
         ablation=[] if ablation is None else _ablation(ablation, protocols),
         trust=None if trust is None else _trust(trust, first),
         curves=_curves(model_folder / "training.tsv"),
         split=split,
+        people=_people(split),
         facts=_facts(model_folder / "model.json", recipe),
         toml=recipe.to_toml(),
         version=bids_synth.__version__,
@@ -93,45 +108,73 @@ def _example(example: Example) -> dict[str, str]:
         "visit": example.visit,
         "modality": shown.synthetic.modality,
         "sources": ", ".join(shown.sources),
-        "picture": _picture(svg),
+        **_picture(svg, example_words(example.visit, shown)),
     }
+
+
+def _compared(examples: Sequence[Example]) -> str:
+    """What is drawn beside the images, as the beginning of a sentence; empty for nothing."""
+    shown = [example.shown.synthetic for example in examples]
+    error = any(one.real is not None for one in shown)
+    interval = any(one.interval is not None for one in shown)
+    spread = any(one.uncertainty is not None for one in shown)
+    doubt = ["the interval"] if interval else ["the spread of the networks"] * spread
+    words = " and ".join(["the error"] * error + doubt)
+    number = "are" if " and " in words else "is"
+    return f"{words[0].upper()}{words[1:]} {number} drawn" if words else ""
 
 
 def _trust(shown: TrustShown, rows: pd.DataFrame) -> dict[str, Any]:
     parts = trust_parts(shown, rows)
-    drawn = {name: _picture(parts[name]) for name in ("strangeness", "held") if parts[name]}
-    return parts | drawn
+    if parts["strangeness"]:
+        parts["strangeness"] = _picture(parts["strangeness"], strangeness_words(rows))
+    if parts["held"]:
+        parts["held"] = _picture(parts["held"], coverage_words(shown.coverage))
+    return parts
 
 
 def _ablation(shown: AblationShown, protocols: Sequence[str]) -> list[dict[str, Any]]:
     protocol = str(first_protocol(shown.rows, protocols)["protocol"].iloc[0])
-    return [
-        {
-            "target": target,
-            "unit": unit_words(shown.units[target]),
-            "protocol": protocol,
-            "boxes": _picture(draw_ablation(shown, target, protocol)),
-            "agreement": _picture(draw_agreement(shown, target)),
-            "lines": agreement_lines(shown, target),
-        }
-        for target in shown.targets
-    ]
+    parts = []
+    for target in shown.targets:
+        lines = agreement_lines(shown, target)
+        boxes = draw_ablation(shown, target, protocol)
+        parts.append(
+            {
+                "target": target,
+                "unit": unit_words(shown.units[target]),
+                "protocol": protocol,
+                "boxes": _picture(boxes, ablation_words(shown, target, protocol)),
+                "agreement": _picture(
+                    draw_agreement(shown, target), agreement_words(target, lines)
+                ),
+                "lines": lines,
+            }
+        )
+    return parts
 
 
-def _picture(svg: str) -> str:
-    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
+def _picture(svg: str, words: str) -> dict[str, Any]:
+    """A drawing inside the page, with what is seen in it."""
+    data = base64.b64encode(svg.encode()).decode()
+    return {"source": f"data:image/svg+xml;base64,{data}", "words": words}
 
 
-def _curves(path: Path) -> str:
+def _curves(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
-        return ""
+        return None
     try:
         training = pd.read_csv(path, sep="\t", na_values=["n/a"])
     except ValueError:
-        return ""
+        return None
     if training.empty or not {"step", "loss"} <= set(training):
-        return ""
-    return _picture(draw_curves(training))
+        return None
+    known = {c for c in training if training[c].notna().any()}
+    return {
+        **_picture(draw_curves(training), curve_words(training)),
+        "scored": bool(known & {"score", "validation_score"}),
+        "discriminator": "discriminator_accuracy" in known,
+    }
 
 
 def _split(path: Path) -> list[dict[str, list[str]]]:
@@ -147,10 +190,12 @@ def _split(path: Path) -> list[dict[str, list[str]]]:
 
 
 def _people(split: Sequence[dict[str, list[str]]]) -> str:
+    """How many participants are in which part, of the first fold."""
     if not split:
         return ""
-    first = split[0]
-    return " / ".join(str(len(first[part])) for part in ("training", "validation", "test"))
+    counts = ", ".join(f"{len(split[0][part])} {part}" for part in split[0])
+    folds = f" in each of {len(split)} folds" if len(split) > 1 else ""
+    return f"Participants: {counts}{folds}"
 
 
 def _facts(path: Path, recipe: Recipe) -> list[tuple[str, str]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -10,6 +11,7 @@ import pandas as pd
 from bids_synth.core.catalogue import CATALOGUE, FEW, Metric, leaves_zero
 
 MODEL, START, ALL = "model", "start", "all"
+_FIRST = ("psnr", "ssim")
 _TABLES = ("psnr", "ssim", "ms_ssim", "mae", "rmse", "nmae", "perceptual", "fid")
 MINUS = "\N{MINUS SIGN}"
 
@@ -48,35 +50,67 @@ def in_order(table: pd.DataFrame, protocols: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(p for p in (*protocols, *known) if p in known))
 
 
-def score_tiles(summary: pd.DataFrame, people: str) -> list[dict[str, str]]:
-    """The figures that a reader looks for first, from the summary of one protocol."""
-    tiles = []
-    if people:
-        tiles.append({"value": people, "words": "participants: training / validation / test"})
-    for metric, words, digits in (("psnr", "PSNR", 1), ("ssim", "SSIM", 3)):
-        unit = ", dB" if metric == "psnr" else ""
-        row = _overall(summary, metric)
-        if row is None:
-            continue
-        tiles.append(
-            {"value": f"{row['mean']:.{digits}f}", "words": f"{words} of the model{unit}"}
-        )
-        if pd.notna(row["difference"]):
-            gain = _number(row["difference"], digits, sign="+")
-            best = "its own start" if row["versus"] == START else row["versus"]
-            words = f"{words} against the best baseline, {best}{unit}"
-            tiles.append({"value": gain, "words": words})
-    return tiles
+@dataclass(frozen=True)
+class Overview:
+    """The one table that a reader looks for first: the model against its best baseline."""
+
+    metrics: tuple[str, ...]
+    """Words of the metrics; each takes a cell for the model, the baseline and the difference."""
+    lines: tuple[Mapping[str, Any], ...]
+    """`target`, `sources`, `participants`, `few`, `pooled`, and `cells`, one a metric."""
 
 
-def _overall(summary: pd.DataFrame, metric: str) -> Any:
-    rows = summary[(summary["metric"] == metric) & (summary["method"] == MODEL)]
-    if rows.empty:
-        return None
-    for chosen in (rows[rows["target"] == ALL], rows[rows["sources"] == ALL], rows):
-        if len(chosen) == 1:
-            return chosen.iloc[0]
-    return None
+def overview(summary: pd.DataFrame) -> Overview:
+    """A line a target, over all sets of its sources, from the summary of one protocol."""
+    own = summary[summary["method"] == MODEL]
+    shown = [m for m in _FIRST if (own["metric"] == m).any()] or list(own["metric"].unique())[:1]
+    lines = []
+    for target, scored in summary.groupby("target", sort=False):
+        sets = set(scored["sources"])
+        for sources, group in scored.groupby("sources", sort=False):
+            if len(sets) > 1 and sources != ALL:
+                continue
+            by_metric = [group[group["metric"] == m].set_index("method") for m in shown]
+            pairs = zip(shown, by_metric, strict=True)
+            count = int(group["participants"].max())
+            lines.append(
+                {
+                    "target": "all targets" if target == ALL else target,
+                    "sources": f"all {len(sets) - 1} sets"
+                    if sources == ALL != target
+                    else sources,
+                    "participants": count,
+                    "few": count < FEW,
+                    "pooled": target == ALL,
+                    "cells": [_against(rows, CATALOGUE[m]) for m, rows in pairs],
+                }
+            )
+    return Overview(tuple(CATALOGUE[m].short for m in shown), tuple(lines))
+
+
+def _against(by_method: pd.DataFrame, metric: Metric) -> dict[str, Any]:
+    """Cells of the model, its best baseline and their difference, and what that says."""
+    nothing = {"mean": "n/a", "interval": ""}
+    gain = _gain(by_method, metric.digits)
+    versus = gain["versus"]
+    return {
+        "model": _cell(by_method.loc[MODEL], "", metric.digits)
+        if MODEL in by_method.index
+        else nothing,
+        "best": _cell(by_method.loc[versus], "", metric.digits)
+        if versus in by_method.index
+        else nothing,
+        "versus": "its own start" if versus == START else versus,
+        "gain": gain,
+        "result": _result(by_method, metric),
+    }
+
+
+def _result(by_method: pd.DataFrame, metric: Metric) -> str:
+    """`better`, `worse`, or `open` where the interval of the difference holds 0 or is unknown."""
+    if not _certain(by_method):
+        return "open"
+    return "better" if (by_method.loc[MODEL, "difference"] > 0) == metric.higher else "worse"
 
 
 def _line(

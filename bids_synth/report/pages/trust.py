@@ -10,6 +10,8 @@ import pandas as pd
 from bids_synth.report.figures.trust import draw_coverage, draw_strangeness
 
 _NONE = "n/a"
+WHOLE = "mask"
+"""Region of the table of coverage that is the whole mask."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +37,7 @@ class TrustShown:
 def trust_parts(shown: TrustShown, rows: pd.DataFrame) -> dict[str, Any]:
     """The values of the section of a page; `rows` are the scores by one protocol."""
     return {
+        "headline": _headline(shown),
         "level": f"{100 * shown.level:.0f}",
         "calibrated_on": shown.calibrated_on,
         "limits": None if shown.limits is None else [f"{x:.1f}" for x in shown.limits],
@@ -45,6 +48,19 @@ def trust_parts(shown: TrustShown, rows: pd.DataFrame) -> dict[str, Any]:
         "lesions": lesion_lines(shown.lesions),
         "volumes": volume_lines(shown.volumes),
     }
+
+
+def _headline(shown: TrustShown) -> str:
+    """What the intervals hold of the whole mask, in a few words."""
+    if not shown.calibrated_on:
+        return "nobody validated this model"
+    if shown.coverage.empty:
+        return "nobody was left to try its intervals on"
+    whole = shown.coverage[shown.coverage["region"] == WHOLE]["coverage"]
+    return (
+        f"intervals meant to hold {100 * shown.level:.0f} % hold {100 * whole.mean():.0f} % of "
+        f"the voxels of {len(whole)} held-out image{'s' * (len(whole) != 1)}"
+    )
 
 
 def coverage_lines(coverage: pd.DataFrame) -> list[list[str]]:
