@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from bids_synth.cli.exchange import is_exchange, run_exchange
 from bids_synth.cli.habits import notes
 from bids_synth.cli.logs import shown, write_anything
 from bids_synth.cli.parser import build_parser
@@ -41,8 +42,10 @@ CACHES: Mapping[str, str] = {
 
 def run_command(arguments: Sequence[str]) -> int:
     """Run one command line; prints the end and returns the exit code."""
-    parser = build_parser()
     write_anything()
+    if is_exchange(arguments):
+        return run_exchange(arguments)
+    parser = build_parser()
     try:
         parsed = parser.parse_args(arguments)
     except SystemExit as end:
