@@ -32,12 +32,13 @@ from bids_synth.evaluate.score import on_native
 from bids_synth.evaluate.trust.intervals import with_interval
 from bids_synth.evaluate.trust.judged import judged, with_scores_of
 from bids_synth.evaluate.trust.predicted import SourcePredictor
+from bids_synth.learn.data.array_cache import scaled_image
 from bids_synth.learn.device import use_threads
 from bids_synth.learn.model.model import load_model
 from bids_synth.learn.synthesize import Synthesizer, load_synthesizer
 from bids_synth.measure.protocol import PROTOCOLS, applies
 from bids_synth.prepare.workflow.workflow import prepare_visits
-from bids_synth.recipe.embedded import DEFAULT, embedded_models
+from bids_synth.recipe.embedded import DEFAULT, embedded_models, fetch_hint
 from bids_synth.recipe.recipe import Recipe
 from bids_synth.spatial.grid import Grid
 from bids_synth.spatial.volume import Volume
@@ -69,6 +70,8 @@ class PreparedImages(NamedTuple):
     """By modality, registered, in their own unit, with their skull."""
     mask: Nifti1Image
     """uint8: 1 in the brain, or in the head where the recipe wants it."""
+    scaled: dict[str, Nifti1Image]
+    """The images in the numbers that the networks see, 0 outside the mask: for another runtime."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +134,12 @@ class LoadedModel:
         """
         with _prepared(images, self._recipe, mask, skull_strip, seed) as prepared:
             found = {m: _image(prepared.image(m)) for m in prepared.images}
-            return PreparedImages(found, _image(prepared.mask_image))
+            mask_image = prepared.mask_image
+            scaled = {
+                m: _image(v.with_array(scaled_image(prepared, m, mask_image.array)))
+                for m, v in ((m, prepared.image(m)) for m in prepared.images)
+            }
+            return PreparedImages(found, _image(mask_image), scaled)
 
     def _made(self, prepared: Prepared, target: str) -> Synthesis:
         model = self.synthesizer.model
@@ -176,7 +184,8 @@ def load(model: str | Path = DEFAULT, *, device: str = "auto") -> LoadedModel:
     known = embedded_models()
     folder = known.get(str(model), Path(model))
     if not (folder / "model.json").is_file():
-        message = f"{model}: no model; expected a model folder, or one of {', '.join(known)}"
+        wanted = f"expected a model folder, or one of {', '.join(known)}"
+        message = f"{model}: no model; {fetch_hint(str(model)) or wanted}"
         raise ModelError(message)
     use_threads(None, most=len(os.sched_getaffinity(0)))
     synthesizer = load_synthesizer(load_model(folder), device)

@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from bids_synth.cli.exchange import is_exchange, run_exchange
 from bids_synth.cli.habits import notes
 from bids_synth.cli.parser import build_parser
 from bids_synth.cli.terminal.banner import long_banner, short_banner
@@ -48,8 +49,10 @@ CACHES: Mapping[str, str] = {
 
 def run_command(arguments: Sequence[str]) -> int:
     """Run one command line; prints the end and returns the exit code."""
-    parser = build_parser()
     write_anything()
+    if is_exchange(arguments):
+        return run_exchange(arguments)
+    parser = build_parser()
     try:
         parsed = parser.parse_args(arguments)
     except SystemExit as end:

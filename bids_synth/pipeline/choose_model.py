@@ -8,7 +8,7 @@ from pathlib import Path
 from bids_synth.core.settings import Settings
 from bids_synth.errors import ModelError, RecipeError, UsageError, did_you_mean
 from bids_synth.pipeline.choose_recipe import chosen_recipe, limited
-from bids_synth.recipe.embedded import DEFAULT, STANDS_FOR, embedded_models
+from bids_synth.recipe.embedded import DEFAULT, STANDS_FOR, embedded_models, fetch_hint
 from bids_synth.recipe.recipe import Recipe, load_recipe
 
 LOG = logging.getLogger(__name__)
@@ -30,6 +30,9 @@ def model_folder(settings: Settings) -> Path | None:
     for folder in places:
         if folder.is_dir():
             return folder
+    if hint := fetch_hint(settings.model):
+        message = f"--model {settings.model}: {hint}"
+        raise UsageError(message)
     fitted = sorted(f.name for f in settings.models.glob("*")) if settings.models.is_dir() else []
     message = (
         f"--model {settings.model}: no such model folder; in {settings.models} there is: "

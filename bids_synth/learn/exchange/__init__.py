@@ -1,0 +1,1 @@
+"""Exchange: models for other programs, and back."""
