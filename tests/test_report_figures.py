@@ -152,7 +152,7 @@ def test_a_mosaic_has_seven_slices_of_each_plane_and_the_outline_of_the_mask(tmp
     path = draw_slices("T1w", IMAGE, MASK, tmp_path / "scans.svg")
     assert_sound(path)
     svg = path.read_text()
-    assert svg.count("<image") == 3 * SLICES == 21
+    assert svg.count("<image") == 3 * SLICES + 1 == 22, "and the colour bar"
     assert svg.count("#ffd166") == 21
     assert {"T1w", "axial", "coronal", "sagittal", *"RLAPSI"} <= set(text_of(path).split())
     bare = draw_slices("T1w", IMAGE, MASK, tmp_path / "bare.svg", outline=False)
@@ -210,11 +210,9 @@ def test_every_figure_says_in_words_what_is_seen(tmp_path, name):
 def test_embedded_pictures_keep_every_pixel(tmp_path):
     """A figure as it is written against what matplotlib wrote, decoded by PIL."""
     figure = Figure(figsize=(3, 2))
-    axes = figure.add_subplot()
-    axes.imshow(np.arange(64.0).reshape(8, 8), cmap="inferno", interpolation="none")
-    axes.imshow(
-        np.arange(64.0).reshape(8, 8), cmap="gray", interpolation="none", extent=(9, 12, 0, 3)
-    )
+    for number, colours in enumerate(("inferno", "gray")):
+        axes = figure.add_subplot(1, 2, number + 1)
+        axes.imshow(np.arange(64.0).reshape(8, 8), cmap=colours, interpolation="none")
     plain = io.StringIO()
     with rc_context({"image.composite_image": False}):
         figure.savefig(plain, format="svg", dpi=100)

@@ -93,7 +93,7 @@ const bidsSynthRender = (() => {
       for (let column = 0, v = start + row * down; column < width; column++, n += 4, v += across) {
         const level = 3 * layer.levels[v];
         const hidden = layer.inside && !mask[v];
-        const share = over && !(over.inside && !mask[v]) ? opacity : 0;
+        const share = over && !(over.inside && !mask[v]) ? opacity * strength(over, over.levels[v]) : 0;
         const top = over ? 3 * over.levels[v] : 0;
         for (let c = 0; c < 3; c++) {
           const own = hidden ? 0 : under[level + c];
@@ -104,6 +104,12 @@ const bidsSynthRender = (() => {
       }
     }
     context.putImageData(picture, 0, 0);
+  }
+
+  // Where error or doubt is small, the image below it stays as it is.
+  function strength(layer, level) {
+    if (layer.kind === "error") return Math.min(1, (3 * Math.abs(level - 127.5)) / 127.5);
+    return layer.kind === "doubt" ? Math.min(1, (3 * level) / 255) : 1;
   }
 
   const onBorder = (mask, v, across, down) =>

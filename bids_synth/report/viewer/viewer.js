@@ -74,7 +74,9 @@
           element("label", {}, this.controls.crosshair, " crosshair (C)"),
           element("button", { type: "button", onclick: () => this.reset() }, "Reset (0)")),
         this.place,
-        element("table", { class: "values narrow" }, this.values));
+        element("table", { class: "values" }, this.values),
+        element("p", { class: "place" }, `Shown in 8 bits on a grid of ${this.volume.spacing} mm around the mask; `
+          + "the files hold the whole images."));
       this.home.addEventListener("keydown", (event) => this.key(event));
       this.home.classList.add("open");
       this.controls.crosshair.checked = true;
