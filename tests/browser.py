@@ -162,7 +162,13 @@ class Browser:
 
     def screenshot(self, path: Path, *, whole: bool = False) -> Path:
         """Save what is seen as PNG; with `whole` the page to its end."""
-        answer = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
+        clip = {}
+        if whole:
+            size = self.call("Page.getLayoutMetrics")["cssContentSize"]
+            clip = {"clip": {**size, "scale": 1}}
+        answer = self.call(
+            "Page.captureScreenshot", format="png", captureBeyondViewport=whole, **clip
+        )
         path.write_bytes(base64.b64decode(answer["data"]))
         return path
 

@@ -150,8 +150,10 @@ def _check(check: Mapping[str, Any]) -> Check:
     if level not in _LEVELS:
         message = f"{level!r} is no verdict"
         raise ValueError(message)
-    words = (str(check[key]) for key in ("Name", "Description", "Value", "Expected"))
-    return Check(*words, level=level)
+    name, words, value, expected = (
+        str(check[key]) for key in ("Name", "Description", "Value", "Expected")
+    )
+    return Check(name, words, value, expected, level)
 
 
 def _made(content: Mapping[str, Any], model: Mapping[str, Any]) -> str:

@@ -195,7 +195,7 @@ def _people(split: Sequence[dict[str, list[str]]]) -> str:
         return ""
     counts = ", ".join(f"{len(split[0][part])} {part}" for part in split[0])
     folds = f" in each of {len(split)} folds" if len(split) > 1 else ""
-    return f"Participants: {counts}{folds}"
+    return f"{counts}{folds}"
 
 
 def _facts(path: Path, recipe: Recipe) -> list[tuple[str, str]]:
