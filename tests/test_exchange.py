@@ -129,8 +129,13 @@ def by_runtime(model: Model, visit: Prepared, folder: Path, target: str) -> tupl
     return own.synthesize(visit, target), other.synthesize(visit, target)
 
 
-def assert_same(one: Any, other: Any, scale: Scale) -> None:
-    tolerance = CLOSE * scale.gain
+READ = 5e-3
+"""The same of networks that read around a voxel: the widest means are taken over four voxels a
+side, which the package counts from the image and a graph from its window."""
+
+
+def assert_same(one: Any, other: Any, scale: Scale, close: float = CLOSE) -> None:
+    tolerance = close * scale.gain
     np.testing.assert_allclose(one.image.array, other.image.array, atol=tolerance)
     np.testing.assert_allclose(one.spread.array, other.spread.array, atol=tolerance)
     assert one.image.array.std() > 0
@@ -152,7 +157,8 @@ def test_so_it_is_of_a_network_that_reads_and_of_many_windows(
     model, visit = fitted(tmp_path, toy(kind, patch))
     export_model(model, tmp_path / "onnx", "onnx")
     one, other = by_runtime(model, visit, tmp_path / "onnx", "PDw")
-    assert_same(one, other, model.scales["PDw"])
+    close = READ if kind == "context" else CLOSE
+    assert_same(one, other, model.scales["PDw"], close)
 
 
 @pytest.mark.parametrize("there", [(1, 0, 0), (0, 1, 1), (1, 1, 1)])
@@ -173,7 +179,7 @@ def test_convolutions_read_what_lies_around_a_voxel(there: tuple[int, ...]) -> N
     # What is read is kept as float16, and sums in another order may round to the next one.
     difference = (found[0] - wanted.flatten(0, 1)).abs()
     assert float(difference.max()) < 5e-3
-    assert float(difference.mean()) < 1e-6
+    assert float(difference.mean()) < 1e-4 * float(wanted.std())
 
 
 @pytest.mark.slow
@@ -201,7 +207,9 @@ def test_every_recipe_gives_a_graph_and_a_script(
             wanted = torch.cat([n(images, available) for n in model.networks()], dim=1)
         (found,) = session.run(None, {"images": images.numpy(), "available": available.numpy()})
         np.testing.assert_allclose(found, wanted, atol=CLOSE)
-        torch.testing.assert_close(script(torch.cat([images, maps], 1)), wanted, atol=CLOSE, rtol=0)
+        torch.testing.assert_close(
+            script(torch.cat([images, maps], 1)), wanted, atol=CLOSE, rtol=0
+        )
         assert float(wanted.std()) > 0
 
 
@@ -235,7 +243,8 @@ def test_a_bundle_is_what_monai_expects_and_gives_the_same_volume(
 
     model, visit = unet
     monkeypatch.chdir(exported / "monai-bundle")
-    network = load("monai-bundle", bundle_dir="..", source="monaihosting", device="cpu")
+    network = load("monai-bundle", bundle_dir="..", source="monaihosting", device="cpu",
+                   workflow_type="inference")  # fmt: skip
     assert isinstance(network, nn.Module)
     stacked_image(model, visit, ["T1w", "PDw"], Path("images/sub-z.nii.gz"))
     workflow = ConfigWorkflow(
@@ -312,7 +321,7 @@ def test_what_was_not_made_here_is_refused_with_a_reason(exported: Path, tmp_pat
         import_model(folder, tmp_path / "new")
     (folder / "export.json").write_text(json.dumps(about))
     (weights,) = (folder / "bids_synth/weights").glob("fold-0_member-0*")
-    weights.write_bytes(weights.read_bytes()[:-1] + b"\0")
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x7f")
     with pytest.raises(ModelError, match="altered"):
         import_model(folder, tmp_path / "new")
     assert not (tmp_path / "new").exists()
@@ -377,4 +386,5 @@ def test_the_shipped_model_becomes_a_graph(tmp_path: Path) -> None:
         write_onnx(small, tmp_path)
     visit = make_visit(tmp_path / "prepared", "x", shape=SHAPE)
     one, other = by_runtime(small, visit, tmp_path, "T2w")
-    assert_same(one, other, model.scales["T2w"])
+    assert_same(one, other, model.scales["T2w"], READ)
+    assert float(np.abs(one.image.array - other.image.array).mean()) < 1e-3

@@ -521,6 +521,12 @@ def more_words(place: Place) -> Pair:
     return tuple("Traceback" in place.run(*line, *words).err for words in ((), ("-v",)))
 
 
+def networks_of_others(place: Place) -> Pair:
+    place.dataset()
+    line = ("bids", "out", "participant", "--boilerplate-only", "-w", "work")
+    return tuple(place.run(*line, *words).code for words in ((), ("--own-network", "nowhere:No")))
+
+
 def levels(place: Place) -> Pair:
     place.dataset(*(f"sub-0{n}/anat/sub-0{n}_{m}.nii.gz" for n in range(4) for m in MODALITIES))
     return place.plan(), place.plan(level="group")
@@ -546,6 +552,7 @@ SHOWN: dict[str, Callable[[Place], Pair]] = {
     "recipe": planned("--recipe", "mmgan", "-m", "T1w", "T2w"),
     "set": planned("--set", "minimum=2"),
     "model": other_model,
+    "own_network": networks_of_others,
     "skull_strip": lambda place: (text_of(place), text_of(place, "--skull-strip", "template")),
     "output_spaces": copies,
     "dry_run": nothing_written,

@@ -43,8 +43,10 @@ CACHES: Mapping[str, str] = {
 def run_command(arguments: Sequence[str]) -> int:
     """Run one command line; prints the end and returns the exit code."""
     write_anything()
-    if is_exchange(arguments):
-        return run_exchange(arguments)
+    return run_exchange(arguments) if is_exchange(arguments) else _run_app(arguments)
+
+
+def _run_app(arguments: Sequence[str]) -> int:
     parser = build_parser()
     try:
         parsed = parser.parse_args(arguments)
@@ -83,6 +85,7 @@ def run_command(arguments: Sequence[str]) -> int:
 
 def _together(settings: Settings, parsed: argparse.Namespace) -> int:
     contain_caches(settings.work)
+    _admit(parsed)
     from bids_synth.learn.device import use_threads
     from bids_synth.learn.fit.follower import run_together
 
@@ -106,6 +109,7 @@ def _run(settings: Settings, parsed: argparse.Namespace) -> int:
         write_run_file(parsed, settings)
         text = "planning with %s GB of memory and %d threads"
         logging.getLogger("bids_synth").debug(text, settings.memory_gb, settings.nprocs)
+    _admit(parsed)
     try:
         summary = _start(settings)
     except KeyboardInterrupt:
@@ -124,6 +128,14 @@ def _run(settings: Settings, parsed: argparse.Namespace) -> int:
         return EX_SOFTWARE
     _say(summary.tables[0] if settings.as_json else summary.text(), to=sys.stdout)
     return summary.exit_code
+
+
+def _admit(parsed: argparse.Namespace) -> None:
+    """Import the network that the command line, and no file, has named."""
+    if parsed.own_network is not None:
+        from bids_synth.learn.networks.own import admit
+
+        admit(parsed.own_network)
 
 
 def _post_mortem(error: Exception) -> None:

@@ -38,7 +38,7 @@ NEVER = (
     *("bids_dir", "output_dir", "analysis_level", "config_file", "dry_run", "json", "verbose"),
     *("boilerplate_only", "preproc_only", "synth_only", "reports_only", "overwrite", "debug"),
     *("bids_database_wipe", "clean_workdir", "write_graph", "list_recipes", "list_models", "tune"),
-    "distributed",
+    *("distributed", "own_network"),
 )
 """Options of one run alone: written below `run` where given, never taken over."""
 OF_LEVEL: Mapping[str, tuple[str, ...]] = {
