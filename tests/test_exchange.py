@@ -16,8 +16,10 @@ import torch
 from learn_toys import SHAPE, make_visit, minus_error, small_unet, toy_split
 from torch import nn
 
+import bids_synth
 from bids_synth.cli.main import run_command
 from bids_synth.core.scale import Scale
+from bids_synth.core.settings import Settings
 from bids_synth.core.visit import Prepared
 from bids_synth.errors import ModelError, UsageError
 from bids_synth.learn.data.array_cache import scaled_image
@@ -29,6 +31,7 @@ from bids_synth.learn.model.model import Model, load_model
 from bids_synth.learn.networks import build_network
 from bids_synth.learn.networks.context import ContextPerceptron, answers_of
 from bids_synth.learn.synthesize import load_synthesizer
+from bids_synth.pipeline.choose_model import model_folder
 from bids_synth.recipe.embedded import DEFAULT, embedded_models
 from bids_synth.recipe.recipe import Recipe, load_recipe, recipe_names, validate_recipe
 from bids_synth.spatial.volume import sha256_of
@@ -388,3 +391,14 @@ def test_the_shipped_model_becomes_a_graph(tmp_path: Path) -> None:
     one, other = by_runtime(small, visit, tmp_path, "T2w")
     assert_same(one, other, model.scales["T2w"], READ)
     assert float(np.abs(one.image.array - other.image.array).mean()) < 1e-3
+
+
+@pytest.mark.parametrize("address", ["https://example.org/m.zip", "hf://lab/net", "s3:bucket/m"])
+def test_nothing_is_downloaded_where_a_model_is_an_address(address: str, tmp_path: Path) -> None:
+    settings = Settings(
+        dataset=tmp_path, output=tmp_path, level="participant", work=tmp_path, model=address
+    )
+    with pytest.raises(UsageError, match="nothing is ever downloaded: fetch it yourself"):
+        model_folder(settings)
+    with pytest.raises(ModelError, match="nothing is ever downloaded"):
+        bids_synth.load(address)
