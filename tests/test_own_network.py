@@ -5,18 +5,24 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from ready_dataset import MODALITIES, make_ready
+from learn_toys import make_visit, minus_error, toy_split
+from ready_dataset import MODALITIES, SHAPE, make_ready
 
 from bids_synth import api
+from bids_synth.bids.derivatives.prepared import write_prepared
+from bids_synth.bids.raw.query import query
 from bids_synth.cli.main import run_command
 from bids_synth.errors import ModelError, RecipeError, UsageError
+from bids_synth.learn.fit.fit import fit_model
 from bids_synth.learn.model.model import load_model
 from bids_synth.learn.model.size_limits import size_problems
 from bids_synth.learn.networks import own
+from bids_synth.prepare.workflow.key import preparation_key
 from bids_synth.recipe.recipe import Recipe, load_recipe, validate_recipe
 
 CODE = """
@@ -103,17 +109,24 @@ def test_it_goes_through_both_levels_and_only_where_it_is_named(
     model = load_model(output / "models/mine")
     assert model.card.network == {"sources": 2, "targets": 2, "import": PATH, "width": 3}
     assert type(model.networks()[0]).__name__ == "MyNet"
-    for person in "bc":
-        (dataset / f"sub-{person}/anat/sub-{person}_T2w.nii.gz").unlink()
+    lose_t2w(dataset, output, tmp_path)
     line[2] = "participant"
-    line[-2:] = ["--participant-label", "a", "--evaluate", "--synth-only"]
+    line += ["--participant-label", "a", "--synth-only"]
     own._ADMITTED.clear()
     assert run_command(line) == 2
-    capsys.readouterr()
-    code = run_command([*line, "--model", "mine", *allowed])
-    assert code == 0, capsys.readouterr().err
-    written = list(output.glob("sub-a/anat/*desc-synth_T*w.nii.gz"))
-    assert written
+    assert f"give --own-network {PATH}" in capsys.readouterr().err
+    assert run_command([*line, *allowed]) == 0
+    assert list(output.glob("sub-a/anat/*desc-synth_T2w.nii.gz"))
+
+
+def lose_t2w(dataset: Path, output: Path, folder: Path) -> None:
+    """Participant a without a T2w, prepared so."""
+    (dataset / "sub-a/anat/sub-a_T2w.nii.gz").unlink()
+    recipe = recipe_with()
+    (visit,) = (v for v in query(dataset, recipe).visits if v.participant == "a")
+    key = preparation_key(visit, recipe, seed=1, skull_strip="auto")
+    made = make_visit(folder / "less", "a", modalities=("T1w",), shape=SHAPE)
+    write_prepared(replace(made, visit=visit, key=key), output, dataset=dataset)
 
 
 def test_a_model_of_somebody_else_runs_no_code(package: Path, tmp_path: Path) -> None:
@@ -137,10 +150,6 @@ def test_a_model_of_somebody_else_runs_no_code(package: Path, tmp_path: Path) ->
 
 
 def fitted(folder: Path) -> Path:
-    from learn_toys import make_visit, minus_error, toy_split
-
-    from bids_synth.learn.fit.fit import fit_model
-
     people = [
         make_visit(folder / "made", p, modalities=MODALITIES, shape=(20, 20, 20)) for p in "abce"
     ]

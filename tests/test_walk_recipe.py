@@ -314,15 +314,6 @@ def wide_network(_: Path) -> tuple[object, object]:
     return tuple(build_network(r).first.out_channels for r in (toy(network="own"), other))  # type: ignore[return-value,union-attr]
 
 
-def patches_taken(_: Path) -> tuple[object, object]:
-    """Whether a patch suits it."""
-    recipe = with_value(toy(network="own"), "fit.patch", [24, 24, 24])
-    try:
-        return None, with_value(recipe, "network.divisor", 16)
-    except RecipeError as error:
-        return None, str(error)
-
-
 def scenarios_drawn(key: str, value: float) -> Callable[[Path], tuple[object, object]]:
     def show(folder: Path) -> tuple[object, object]:
         made = [make_visit(folder, p, shape=(20, 20, 20)) for p in "ab"]
@@ -582,7 +573,6 @@ SHOWN: dict[str, Callable[[Path], tuple[object, object]]] = {
     "network[residual-unet].knots": knots,
     "network[own].import_": network_class,
     "network[own].parameters": wide_network,
-    "network[own].divisor": patches_taken,
     "missing.ramp": scenarios_drawn("missing.ramp", 1.0),
     "missing.several": scenarios_drawn("missing.several", 0.0),
     "extras.mean": extra_maps("mean", value=True),

@@ -162,8 +162,11 @@ class OwnPart(Part):
     """Class as `package.module:Class`; its contract is in docs/own_network.md."""
     parameters: dict[str, bool | int | float | str] = Field(default_factory=dict, max_length=50)
     """Keyword arguments of the class, beside `sources` and `targets`."""
-    divisor: int = Field(1, ge=1, le=64)
-    """What every length of a patch must be a multiple of."""
+
+    @property
+    def divisor(self) -> int:
+        """What every length of a patch must be a multiple of: its first pass says whether."""
+        return 1
 
     @model_serializer(mode="wrap")
     def _as_written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
