@@ -35,6 +35,7 @@ from bids_synth.evaluate.trust.predicted import SourcePredictor
 from bids_synth.learn.data.array_cache import scaled_image
 from bids_synth.learn.device import use_threads
 from bids_synth.learn.model.model import load_model
+from bids_synth.learn.networks.own import admit
 from bids_synth.learn.synthesize import Synthesizer, load_synthesizer
 from bids_synth.measure.protocol import PROTOCOLS, applies
 from bids_synth.prepare.workflow.workflow import prepare_visits
@@ -176,10 +177,14 @@ class LoadedModel:
             raise UsageError(message)
 
 
-def load(model: str | Path = DEFAULT, *, device: str = "auto") -> LoadedModel:
+def load(
+    model: str | Path = DEFAULT, *, device: str = "auto", own_network: str | None = None
+) -> LoadedModel:
     """Load a model that comes with the package, by name, or one that `group` fitted, by folder.
 
-    `device` is auto, cpu, cuda or cuda:N. ModelError where there is no such model.
+    `device` is auto, cpu, cuda or cuda:N. `own_network`, `package.module:Class`, is the one class
+    of another package that the model may run; without it a model that asks for one is refused.
+    ModelError where there is no such model.
     """
     known = embedded_models()
     folder = known.get(str(model), Path(model))
@@ -187,6 +192,8 @@ def load(model: str | Path = DEFAULT, *, device: str = "auto") -> LoadedModel:
         wanted = f"expected a model folder, or one of {', '.join(known)}"
         message = f"{model}: no model; {fetch_hint(str(model)) or wanted}"
         raise ModelError(message)
+    if own_network is not None:
+        admit(own_network)
     use_threads(None, most=len(os.sched_getaffinity(0)))
     synthesizer = load_synthesizer(load_model(folder), device)
     return LoadedModel(synthesizer, SourcePredictor(synthesizer))

@@ -16,8 +16,10 @@ import torch
 from learn_toys import SHAPE, make_visit, minus_error, small_unet, toy_split
 from torch import nn
 
+import bids_synth
 from bids_synth.cli.main import run_command
 from bids_synth.core.scale import Scale
+from bids_synth.core.settings import Settings
 from bids_synth.core.visit import Prepared
 from bids_synth.errors import ModelError, UsageError
 from bids_synth.learn.data.array_cache import scaled_image
@@ -29,6 +31,7 @@ from bids_synth.learn.model.model import Model, load_model
 from bids_synth.learn.networks import build_network
 from bids_synth.learn.networks.context import ContextPerceptron, answers_of
 from bids_synth.learn.synthesize import load_synthesizer
+from bids_synth.pipeline.choose_model import model_folder
 from bids_synth.recipe.embedded import DEFAULT, embedded_models
 from bids_synth.recipe.recipe import Recipe, load_recipe, recipe_names, validate_recipe
 from bids_synth.spatial.volume import sha256_of
@@ -129,8 +132,13 @@ def by_runtime(model: Model, visit: Prepared, folder: Path, target: str) -> tupl
     return own.synthesize(visit, target), other.synthesize(visit, target)
 
 
-def assert_same(one: Any, other: Any, scale: Scale) -> None:
-    tolerance = CLOSE * scale.gain
+READ = 5e-3
+"""The same of networks that read around a voxel: the widest means are taken over four voxels a
+side, which the package counts from the image and a graph from its window."""
+
+
+def assert_same(one: Any, other: Any, scale: Scale, close: float = CLOSE) -> None:
+    tolerance = close * scale.gain
     np.testing.assert_allclose(one.image.array, other.image.array, atol=tolerance)
     np.testing.assert_allclose(one.spread.array, other.spread.array, atol=tolerance)
     assert one.image.array.std() > 0
@@ -152,7 +160,8 @@ def test_so_it_is_of_a_network_that_reads_and_of_many_windows(
     model, visit = fitted(tmp_path, toy(kind, patch))
     export_model(model, tmp_path / "onnx", "onnx")
     one, other = by_runtime(model, visit, tmp_path / "onnx", "PDw")
-    assert_same(one, other, model.scales["PDw"])
+    close = READ if kind == "context" else CLOSE
+    assert_same(one, other, model.scales["PDw"], close)
 
 
 @pytest.mark.parametrize("there", [(1, 0, 0), (0, 1, 1), (1, 1, 1)])
@@ -173,7 +182,7 @@ def test_convolutions_read_what_lies_around_a_voxel(there: tuple[int, ...]) -> N
     # What is read is kept as float16, and sums in another order may round to the next one.
     difference = (found[0] - wanted.flatten(0, 1)).abs()
     assert float(difference.max()) < 5e-3
-    assert float(difference.mean()) < 1e-6
+    assert float(difference.mean()) < 1e-4 * float(wanted.std())
 
 
 @pytest.mark.slow
@@ -237,7 +246,8 @@ def test_a_bundle_is_what_monai_expects_and_gives_the_same_volume(
 
     model, visit = unet
     monkeypatch.chdir(exported / "monai-bundle")
-    network = load("monai-bundle", bundle_dir="..", source="monaihosting", device="cpu")
+    network = load("monai-bundle", bundle_dir="..", source="monaihosting", device="cpu",
+                   workflow_type="inference")  # fmt: skip
     assert isinstance(network, nn.Module)
     stacked_image(model, visit, ["T1w", "PDw"], Path("images/sub-z.nii.gz"))
     workflow = ConfigWorkflow(
@@ -314,7 +324,7 @@ def test_what_was_not_made_here_is_refused_with_a_reason(exported: Path, tmp_pat
         import_model(folder, tmp_path / "new")
     (folder / "export.json").write_text(json.dumps(about))
     (weights,) = (folder / "bids_synth/weights").glob("fold-0_member-0*")
-    weights.write_bytes(weights.read_bytes()[:-1] + b"\0")
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x7f")
     with pytest.raises(ModelError, match="altered"):
         import_model(folder, tmp_path / "new")
     assert not (tmp_path / "new").exists()
@@ -379,4 +389,16 @@ def test_the_shipped_model_becomes_a_graph(tmp_path: Path) -> None:
         write_onnx(small, tmp_path)
     visit = make_visit(tmp_path / "prepared", "x", shape=SHAPE)
     one, other = by_runtime(small, visit, tmp_path, "T2w")
-    assert_same(one, other, model.scales["T2w"])
+    assert_same(one, other, model.scales["T2w"], READ)
+    assert float(np.abs(one.image.array - other.image.array).mean()) < 1e-3
+
+
+@pytest.mark.parametrize("address", ["https://example.org/m.zip", "hf://lab/net", "s3:bucket/m"])
+def test_nothing_is_downloaded_where_a_model_is_an_address(address: str, tmp_path: Path) -> None:
+    settings = Settings(
+        dataset=tmp_path, output=tmp_path, level="participant", work=tmp_path, model=address
+    )
+    with pytest.raises(UsageError, match="nothing is ever downloaded: fetch it yourself"):
+        model_folder(settings)
+    with pytest.raises(ModelError, match="nothing is ever downloaded"):
+        bids_synth.load(address)

@@ -553,6 +553,12 @@ def fewer_words(place: Place) -> Pair:
     return seen[0].err, seen[1].err
 
 
+def networks_of_others(place: Place) -> Pair:
+    place.dataset()
+    line = ("bids", "out", "participant", "--boilerplate-only", "-w", "work")
+    return tuple(place.run(*line, *words).code for words in ((), ("--own-network", "nowhere:No")))
+
+
 def levels(place: Place) -> Pair:
     place.dataset(*(f"sub-0{n}/anat/sub-0{n}_{m}.nii.gz" for n in range(4) for m in MODALITIES))
     return place.plan(), place.plan(level="group")
@@ -578,6 +584,7 @@ SHOWN: dict[str, Callable[[Place], Pair]] = {
     "recipe": lambda place: (text_of(place), text_of(place, "--recipe", "mmgan", level="group")),
     "set": lambda place: (text_of(place), text_of(place, "--set", "minimum=2", level="group")),
     "model": other_model,
+    "own_network": networks_of_others,
     "skull_strip": lambda place: (text_of(place), text_of(place, "--skull-strip", "template")),
     "output_spaces": copies,
     "dry_run": nothing_written,

@@ -35,6 +35,7 @@ from bids_synth.learn.fit.loop import dataset_of, take_step
 from bids_synth.learn.fit.tune import _suggest
 from bids_synth.learn.model.model import Model
 from bids_synth.learn.networks import build_network
+from bids_synth.learn.networks.own import admit
 from bids_synth.learn.objectives import OBJECTIVES
 from bids_synth.learn.objectives.schedule import schedule_of
 from bids_synth.learn.split.folds import draw_split
@@ -50,6 +51,8 @@ from bids_synth.report.methods.boilerplate import boilerplate
 from bids_synth.spatial.itk import write_itk
 from bids_synth.spatial.volume import read_mask, read_volume, write_volume
 
+for path in ("own_toys:Mixture", "own_toys:Straight"):
+    admit(path)
 UNIONS = {"network": NetworkPart, "objective": ObjectivePart}
 JUDGE = {"filters": 4, "layers": 2, "tail": 1, "learning_rate": 1e-2}
 SMALL: dict[str, dict[str, Any]] = {
@@ -60,6 +63,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "resnet-2d": {"filters": 4, "blocks": 1},
     "attention-unet": {"filters": 8, "levels": 2},
     "excitation-unet": {"filters": 4, "levels": 2},
+    "own": {"import": "own_toys:Mixture"},
 }
 """Network -> the smallest of its kind; an entry for every network that there is."""
 PAIRED = {"bce": 1.0, "l1": 2.0, "l2": 3.0, "ssim": 0.9}
@@ -296,6 +300,18 @@ def knots(_: Path) -> tuple[object, object]:
     plain = toy(objective="cycle-gan")
     bent = with_value(plain, "network.knots", 5)
     return tuple(sorted(build_network(r).state_dict()) for r in (plain, bent))  # type: ignore[return-value]
+
+
+def network_class(_: Path) -> tuple[object, object]:
+    """The class that is built of another package."""
+    other = with_value(toy(network="own"), "network.import", "own_toys:Straight")
+    return tuple(type(build_network(r)).__name__ for r in (toy(network="own"), other))  # type: ignore[return-value]
+
+
+def wide_network(_: Path) -> tuple[object, object]:
+    """What its class is called with."""
+    other = with_value(toy(network="own"), "network.parameters", {"width": 7})
+    return tuple(build_network(r).first.out_channels for r in (toy(network="own"), other))  # type: ignore[return-value,union-attr]
 
 
 def scenarios_drawn(key: str, value: float) -> Callable[[Path], tuple[object, object]]:
@@ -555,6 +571,8 @@ SHOWN: dict[str, Callable[[Path], tuple[object, object]]] = {
     ),
     "minimum": scenarios_drawn("minimum", 2),
     "network[residual-unet].knots": knots,
+    "network[own].import_": network_class,
+    "network[own].parameters": wide_network,
     "missing.ramp": scenarios_drawn("missing.ramp", 1.0),
     "missing.several": scenarios_drawn("missing.several", 0.0),
     "extras.mean": extra_maps("mean", value=True),

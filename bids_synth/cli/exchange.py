@@ -53,8 +53,11 @@ def _ended(text: str, code: int) -> int:
 def _exchanged(command: str, parsed: argparse.Namespace) -> str:
     from bids_synth.learn.exchange.exported import export_model, import_model
     from bids_synth.learn.model.model import load_model
+    from bids_synth.learn.networks.own import admit
     from bids_synth.recipe.embedded import embedded_models, fetch_hint
 
+    if parsed.own_network is not None:
+        admit(parsed.own_network)
     if command == "import":
         model = import_model(parsed.folder, parsed.model)
         return f"{parsed.model}: model {model.name}, whole, weights {model.sha256[:12]}"
@@ -76,7 +79,7 @@ def exchange_parser(command: str) -> argparse.ArgumentParser:
         )
         parser.add_argument("folder", type=Path, help="what was exported")
         parser.add_argument("model", type=Path, help="model folder to write; must not be there")
-        return parser
+        return _with_own(parser)
     parser = argparse.ArgumentParser(
         prog="bids_synth export",
         description="Write a model for other programs",
@@ -90,5 +93,14 @@ def exchange_parser(command: str) -> argparse.ArgumentParser:
         choices=KINDS,
         help="monai-bundle: configs, TorchScript and weights, as MONAI lays them out; onnx: one "
         "graph of one window (needs bids_synth[export])",
+    )
+    return _with_own(parser)
+
+
+def _with_own(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    parser.add_argument(
+        "--own-network",
+        metavar="PACKAGE.MODULE:CLASS",
+        help="allow the model to run this network of an installed Python package",
     )
     return parser

@@ -50,8 +50,10 @@ CACHES: Mapping[str, str] = {
 def run_command(arguments: Sequence[str]) -> int:
     """Run one command line; prints the end and returns the exit code."""
     write_anything()
-    if is_exchange(arguments):
-        return run_exchange(arguments)
+    return run_exchange(arguments) if is_exchange(arguments) else _run_app(arguments)
+
+
+def _run_app(arguments: Sequence[str]) -> int:
     parser = build_parser()
     try:
         parsed = parser.parse_args(arguments)
@@ -98,6 +100,7 @@ def _require_fit(settings: Settings) -> None:
 def _together(run: _Run) -> int:
     settings = run.settings
     contain_caches(settings.work)
+    _admit(run.parsed)
     from bids_synth.learn.device import use_threads
     from bids_synth.learn.fit.follower import run_together
 
@@ -164,6 +167,7 @@ class _Run:
                 folder.rmdir()
 
     def _code(self, began: float) -> int:
+        _admit(self.parsed)
         try:
             summary = _start(self.settings, self.begin)
         except KeyboardInterrupt:
@@ -190,6 +194,14 @@ class _Run:
             raise error
         _refuse(f"internal fault ({type(error).__name__}: {error}); see {self.log.path}")
         return EX_SOFTWARE
+
+
+def _admit(parsed: argparse.Namespace) -> None:
+    """Import the network that the command line, and no file, has named."""
+    if parsed.own_network is not None:
+        from bids_synth.learn.networks.own import admit
+
+        admit(parsed.own_network)
 
 
 def _post_mortem(error: Exception) -> None:

@@ -132,6 +132,12 @@ def _add_task(parser: argparse.ArgumentParser) -> None:
         "recipe's own in output_dir, and where impute has none any-contrast)",
     )
     group.add_argument(
+        "--own-network",
+        metavar="PACKAGE.MODULE:CLASS",
+        help="allow the recipe or model to run this network of an installed Python package "
+        "(network.import of the recipe); read its code first",
+    )
+    group.add_argument(
         "--skull-strip",
         choices=SKULL_STRIP,
         default="auto",

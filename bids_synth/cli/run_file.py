@@ -40,7 +40,7 @@ NEVER = (
     *("boilerplate_only", "preproc_only", "synth_only", "reports_only", "index_only"),
     *("overwrite", "debug"),
     *("bids_database_wipe", "clean_workdir", "write_graph", "list_recipes", "list_models", "tune"),
-    *("distributed", "quiet", "print_completion"),
+    *("distributed", "quiet", "print_completion", "own_network"),
 )
 """Options of one run alone: written below `run` where given, never taken over."""
 OF_LEVEL: Mapping[str, tuple[str, ...]] = {

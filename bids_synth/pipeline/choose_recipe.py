@@ -34,7 +34,9 @@ def _small(recipe: Recipe) -> dict[str, str]:
     """What makes a recipe's network small; the window of one that sees voxels costs nothing."""
     if recipe.network.name in POINTWISE:
         return {"network.width": "16", "fit.batch": "2"}
-    return {"network.filters": "8", "fit.patch": str(recipe.least_patch)}
+    patch = {"fit.patch": str(recipe.least_patch)}
+    # The size of a network of another package is its own affair.
+    return patch if recipe.network.name == "own" else {"network.filters": "8", **patch}
 
 
 def limited(recipe: Recipe, modalities: Sequence[str]) -> Recipe:

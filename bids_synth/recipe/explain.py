@@ -91,4 +91,4 @@ def _allowed(place: tuple[Any, ...], whole: type[BaseModel]) -> list[str]:
             part = inner
         elif name not in _UNIONS:
             return []
-    return list(part.model_fields)
+    return [field.alias or name for name, field in part.model_fields.items()]

@@ -64,7 +64,7 @@ def write_bundle(model: Model, folder: Path) -> None:
         script = torch.jit.trace(  # type: ignore[no-untyped-call]
             stacked, torch.cat([images, maps], dim=1), check_trace=False
         )
-        save_net_with_metadata(script, folder / "models/model", meta_values=metadata)
+        save_net_with_metadata(script, str(folder / "models/model"), meta_values=metadata)
         torch.save(script.state_dict(), folder / "models/model.pt")
     words = {
         **about,

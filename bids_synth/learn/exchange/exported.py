@@ -96,5 +96,8 @@ def _require_ours(folder: Path) -> None:
         message = f"{folder / ABOUT}: is not what bids_synth writes ({error}); {wanted}"
         raise ModelError(message) from error
     if told != (FORMAT, VERSION):
-        message = f"{folder / ABOUT}: is {told[0]!r:.60} {told[1]!r:.20}, not {FORMAT} {VERSION}"
-        raise ModelError(f"{message}; {wanted}, or update bids_synth")
+        message = (
+            f"{folder / ABOUT}: is {told[0]!r:.60} {told[1]!r:.20}, not {FORMAT} {VERSION}; "
+            f"{wanted}, or update bids_synth"
+        )
+        raise ModelError(message)

@@ -20,7 +20,6 @@ from bids_synth.learn.networks.context import ContextPerceptron
 from bids_synth.learn.networks.two_way import TwoWay
 from bids_synth.recipe.sections.network import POINTWISE
 
-
 SMALL = 24
 """Voxels a side of a window that shows enough of a network that looks voxel by voxel."""
 

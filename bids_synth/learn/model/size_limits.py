@@ -12,6 +12,7 @@ from bids_synth.learn.data.patches import TOGETHER
 from bids_synth.learn.networks import build_network
 from bids_synth.learn.networks.blocks.surroundings import width_of
 from bids_synth.learn.networks.context import TOGETHER as VOXELS
+from bids_synth.learn.networks.own import contract_fault
 from bids_synth.recipe.recipe import Recipe
 from bids_synth.recipe.sections.network import POINTWISE
 
@@ -52,6 +53,8 @@ def described(network: nn.Module) -> Tensors:
 def size_problems(recipe: Recipe, *, networks: int = 1) -> list[str]:
     """Why a model of so many networks would be too large to use; nothing where it is not."""
     network = empty_network(recipe).eval()
+    if fault := contract_fault(network, recipe):
+        return [fault]
     kept = sum(tensor.numel() for tensor in network.state_dict().values())
     if kept > MOST_WEIGHTS:
         return [_sentence("its network would keep", kept, MOST_WEIGHTS)]

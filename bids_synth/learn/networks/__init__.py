@@ -15,6 +15,7 @@ from bids_synth.learn.networks.blocks.curve import matching_curve
 from bids_synth.learn.networks.blocks.initial import draw_normal
 from bids_synth.learn.networks.context import ContextPerceptron
 from bids_synth.learn.networks.excitation_unet import ExcitationUNet
+from bids_synth.learn.networks.own import own_network
 from bids_synth.learn.networks.pix2pix_unet import Pix2PixUNet
 from bids_synth.learn.networks.residual_unet import ResidualUNet
 from bids_synth.learn.networks.residual_unet3d import ResidualUNet3D
@@ -22,6 +23,7 @@ from bids_synth.learn.networks.resnet2d import ResNet2D
 from bids_synth.learn.networks.two_way import TwoWay
 from bids_synth.learn.networks.unet2d import UNet2D
 from bids_synth.recipe.recipe import Recipe
+from bids_synth.recipe.sections.network import OwnPart
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "residual-unet": ResidualUNet,
@@ -42,6 +44,8 @@ Quantiles = Callable[[str, npt.NDArray[np.float64]], npt.NDArray[np.float64]]
 def network_parameters(recipe: Recipe) -> dict[str, Any]:
     """What the network of a recipe is built from."""
     own = recipe.network.model_dump(mode="json", exclude=UNBUILT)
+    if isinstance(recipe.network, OwnPart):
+        own = {"import": recipe.network.import_, **recipe.network.parameters}
     return {"sources": len(recipe.inputs), "targets": len(recipe.targets), **own}
 
 
@@ -50,7 +54,9 @@ def build_network(recipe: Recipe) -> nn.Module:
 
     A recipe without pairs has two of them, one for each direction between its modalities.
     """
-    kind, keys = NETWORKS[recipe.network.name], network_parameters(recipe)
+    keys = network_parameters(recipe)
+    own = isinstance(recipe.network, OwnPart)
+    kind = own_network(keys.pop("import")) if own else NETWORKS[recipe.network.name]
     network = TwoWay(generator=kind, **keys) if recipe.unpaired else kind(**keys)
     published = getattr(recipe.network, "initial", "usual") == "normal"
     return draw_normal(network) if published else network

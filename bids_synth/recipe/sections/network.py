@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer
 
 from bids_synth.recipe.sections.base import Part
 
@@ -12,6 +12,10 @@ Output = Literal["linear", "relu", "sigmoid", "tanh"]
 """What a network does to its last maps; `tanh` is brought to [0, 1]."""
 Initial = Literal["usual", "normal"]
 """First weights: PyTorch's, or those of pix2pix, CycleGAN and MM-GAN, from N(0, 0.02)."""
+
+
+OWN_PATH = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
+"""How the class of a network of another package is written."""
 
 
 class ResidualUNetPart(Part):
@@ -150,6 +154,33 @@ class ExcitationUNetPart(Part):
         return int(2 ** (self.levels - 1))
 
 
+class OwnPart(Part):
+    """A 3D network of another Python package, imported only where `--own-network` says so."""
+
+    name: Literal["own"] = "own"
+    import_: Annotated[str, Field(pattern=OWN_PATH, max_length=200)] = Field(alias="import")
+    """Class as `package.module:Class`; its contract is in docs/own_network.md."""
+    parameters: dict[str, bool | int | float | str] = Field(default_factory=dict, max_length=50)
+    """Keyword arguments of the class, beside `sources` and `targets`."""
+
+    @property
+    def divisor(self) -> int:
+        """What every length of a patch must be a multiple of: its first pass says whether."""
+        return 1
+
+    @model_serializer(mode="wrap")
+    def _as_written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data: dict[str, Any] = handler(self)
+        return {key.rstrip("_"): value for key, value in data.items()}
+
+
+def _named(part: Any) -> Any:
+    """A path to import is name enough."""
+    if isinstance(part, dict) and "import" in part and "name" not in part:
+        return {"name": "own", **part}
+    return part
+
+
 NetworkPart = Annotated[
     ResidualUNetPart
     | ContextPart
@@ -157,8 +188,10 @@ NetworkPart = Annotated[
     | Pix2PixUNetPart
     | ResNet2DPart
     | AttentionUNetPart
-    | ExcitationUNetPart,
+    | ExcitationUNetPart
+    | OwnPart,
     Field(discriminator="name"),
+    BeforeValidator(_named),
 ]
 MOST_INPUTS = 16
 """Sources and extras of a network whose linear table doubles with each of them."""

@@ -14,7 +14,7 @@ import bids_synth
 from bids_synth.core.split import read_split
 from bids_synth.errors import UsageError
 from bids_synth.recipe.recipe import Recipe
-from bids_synth.recipe.sections.network import ContextPart
+from bids_synth.recipe.sections.network import ContextPart, OwnPart
 from bids_synth.report.figures.ablation import (
     AblationShown,
     agreement_lines,
@@ -202,9 +202,7 @@ def _facts(path: Path, recipe: Recipe) -> list[tuple[str, str]]:
     card = plain_facts(read_json_object(path) or {})
     facts = [(words, value) for words, value in card if words != "recipe"]
     spacing, fit = recipe.grid.spacing, recipe.fit
-    own = recipe.network
-    size = f"width {own.width}" if isinstance(own, ContextPart) else f"{own.filters} filters"
-    network = f"{own.name}, {size}"
+    network = f"{recipe.network.name}, {_size(recipe)}"
     return [
         *facts,
         ("recipe", recipe.name),
@@ -214,3 +212,10 @@ def _facts(path: Path, recipe: Recipe) -> list[tuple[str, str]]:
         ("network", f"{network}; {fit.members} per fold, {fit.steps} steps each"),
         ("recipe sha256", recipe.digest()),
     ]
+
+
+def _size(recipe: Recipe) -> str:
+    own = recipe.network
+    if isinstance(own, OwnPart):
+        return own.import_
+    return f"width {own.width}" if isinstance(own, ContextPart) else f"{own.filters} filters"
