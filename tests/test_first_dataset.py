@@ -26,10 +26,10 @@ def test_the_commands_do_what_the_page_shows(tmp_path: Path) -> None:
     # The programs of this environment, by the names that the page uses.
     programs = tmp_path / "bin"
     programs.mkdir()
-    (programs / "python").symlink_to(sys.executable)
-    program = programs / "bids_synth"
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m bids_synth "$@"\n')
-    program.chmod(0o755)
+    for name, words in {"python": "", "bids_synth": "-m bids_synth"}.items():
+        program = programs / name
+        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {words} "$@"\n')
+        program.chmod(0o755)
     path = os.pathsep.join([str(programs), os.environ["PATH"]])
     variables = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
     printed = []

@@ -45,7 +45,15 @@ def test_every_pin_has_a_hash(path: Path) -> None:
         assert HASH.search(entry), entry[:80]
 
 
-@pytest.mark.parametrize(("extra", "locks"), [(None, ("", "-torch-cpu")), ("test", ("-test", ""))])
+@pytest.mark.parametrize(
+    ("extra", "locks"),
+    [
+        (None, ("", "-torch-cpu")),
+        ("fit", ("",)),
+        ("docs", ("-test", "")),
+        ("test", ("-test", "")),
+    ],
+)
 def test_what_is_declared_is_pinned_within_its_range(
     extra: str | None, locks: tuple[str, ...]
 ) -> None:
