@@ -141,7 +141,7 @@ def test_a_plan_names_what_headers_betray(
     place: tuple[Path, dict[str, str]], capfd: pytest.CaptureFixture[str]
 ) -> None:
     folder, words = place
-    assert run(folder, "--dry-run", "--json") == 1
+    assert run(folder, "--dry-run", "--json", "--preproc-only") == 1
     plan = {row["visit"]: row for row in json.loads(capfd.readouterr().out)["visits"]}
     for label in (*HEADERS, "empty", "text", "stray"):
         assert plan[f"sub-{label}"]["action"] == "blocked"

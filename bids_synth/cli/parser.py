@@ -33,7 +33,7 @@ when the same command is given again.
 """
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """The parser of `bids_synth bids_dir output_dir {participant,group}`."""
     parser = Parser(
         prog="bids_synth",

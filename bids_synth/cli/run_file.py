@@ -97,7 +97,8 @@ def with_run_file(
     finally:
         parser.exit_on_error = True
     raise_all(UsageError, parser.faults, intro=f"--config-file {path}:")
-    return parser.parse_args(arguments, namespace=known)
+    own: argparse.Namespace = parser.parse_args(arguments, namespace=known)
+    return own
 
 
 def _words(path: Path, level: str) -> list[str]:

@@ -94,7 +94,7 @@ class RunLog:
         if verbose >= _LIBRARIES:
             logging.captureWarnings(capture=True)
             logging.getLogger().handlers[:] = log.handlers
-            logging.getLogger().setLevel(logging.INFO)
+        logging.getLogger().setLevel(logging.INFO if verbose >= _LIBRARIES else logging.WARNING)
 
     def keep(self) -> None:
         """Write to the file what was said, and from now on everything."""

@@ -290,8 +290,10 @@ def _quiet(*, stop: bool) -> None:
             "logging": {"log_to_file": "false"},
         }
     )
+    # Its messages are of interest where those of all libraries are asked for (-vv).
+    level = logging.INFO if logging.getLogger().isEnabledFor(logging.INFO) else logging.CRITICAL
     for name in ("nipype.workflow", "nipype.interface", "nipype.utils"):
-        nipype_logging.getLogger(name).setLevel(logging.CRITICAL)
+        nipype_logging.getLogger(name).setLevel(level)
 
 
 def _run(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -90,15 +91,16 @@ def _smaller(picture: str) -> str:
     data = base64.b64decode(picture)
     with Image.open(io.BytesIO(data)) as image:
         colours = image.getcolors(256)
-        opaque = image.mode == "RGBA" and image.getextrema()[3] == (255, 255)
+        opaque = image.mode == "RGBA" and image.getchannel("A").getextrema() == (255, 255)
         if not (colours and opaque):
             return f"{_PNG}{picture}"
         plain = image.convert("RGB")
-        grey = all(r == g == b for _, (r, g, b, _) in colours)
+        pixels = np.asarray(plain)
+        grey = bool((pixels == pixels[..., :1]).all())
         one = (
             plain.convert("L") if grey else plain.quantize(len(colours), dither=Image.Dither.NONE)
         )
-    if list(one.convert("RGB").getdata()) != list(plain.getdata()):
+    if one.convert("RGB").tobytes() != plain.tobytes():
         return f"{_PNG}{picture}"
     buffer = io.BytesIO()
     one.save(buffer, "PNG", optimize=True)
