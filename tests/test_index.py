@@ -90,6 +90,14 @@ def test_table_and_page_say_what_the_sidecars_say(output):
     assert sessions == {"sub-01": "n/a", "sub-02": "n/a", "sub-10": "ses-B"}
 
 
+def test_the_same_images_give_the_same_files(output):
+    index.only_index(settings_of(output))
+    names = ("index.html", "verdicts.tsv", "verdicts.json")
+    first = {name: (output / name).read_bytes() for name in names}
+    index.only_index(settings_of(output))
+    assert {name: (output / name).read_bytes() for name in names} == first
+
+
 def test_every_column_of_the_table_is_described_and_the_order_is_that_of_bids(output):
     index.only_index(settings_of(output))
     described = json.loads((output / "verdicts.json").read_text())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,8 @@ def write_index(
     """Write `output/index.html`, one file that needs no other but the pages that it leads to.
 
     `dataset` is the name by which a browser keeps decisions; `unread` are sidecars that could not
-    be read, `without` folders of participants without a synthetic image.
+    be read, `without` folders of participants without a synthetic image. The same rows give the
+    same page, byte for byte; when it was made, the browser says by the date of the file.
     """
     pages = {path.name for path in output.glob("sub-*.html")}
     shown = [metric for metric in METRICS if any(_says(row, metric) for row in rows)]
@@ -58,7 +58,6 @@ def write_index(
         size=(WIDTH, HEIGHT, MIDDLE),
         unread=unread,
         without=[(name, f"{name}.html" if f"{name}.html" in pages else "") for name in without],
-        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=bids_synth.__version__,
     )
     return write_text(text, output / PAGE)

@@ -12,11 +12,11 @@
   addEventListener("DOMContentLoaded", open);
   const measure = new ResizeObserver((changes) => {
     for (const { target } of changes) {
-      const box = target.parentElement;
+      const box = target.closest(".scroll");
       box.classList.toggle("over", box.scrollWidth > box.clientWidth + 1);
     }
   });
-  for (const table of document.querySelectorAll(".scroll > table")) measure.observe(table);
+  for (const part of document.querySelectorAll(".scroll, .scroll > table")) measure.observe(part);
   let folded = [];
   addEventListener("beforeprint", () => {
     folded = [...document.querySelectorAll("details:not([open])")];
