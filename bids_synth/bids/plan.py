@@ -10,7 +10,11 @@ from bids_synth.bids.derivatives.closed_forms import computed_of
 from bids_synth.core.visit import Visit
 from bids_synth.recipe.recipe import Recipe
 
-Action = Literal["synthesise", "evaluate", "compute", "complete", "prepare only", "skipped"]
+Action = Literal[
+    "synthesise", "evaluate", "compute", "complete", "prepare only", "skipped",
+    "training", "validation", "test", "fitted", "left out",
+]  # fmt: skip
+"""What a run does with a visit; of the group level the part that it has in the fit."""
 
 
 @dataclass(frozen=True)

@@ -22,21 +22,29 @@ def long_banner(settings: Settings, arguments: Sequence[str]) -> list[str]:
         f"folder: {os.getcwd()}",  # noqa: PTH109
         f"dataset: {settings.dataset}; output: {settings.output}; work: {settings.work}",
         f"machine: {platform.platform()}, Python {platform.python_version()}, {libraries}",
-        f"{_resources(settings)}, {settings.memory_gb:g} GB to plan with",
+        f"{_resources(settings, settings.device)}, {settings.memory_gb:g} GB to plan with",
     ]
 
 
 def short_banner(settings: Settings) -> str:
     """One line of the same."""
-    return (
-        f"bids_synth {settings.version}, {settings.level}: {_resources(settings)}, "
-        f"run {settings.run_id}"
-    )
+    resources = _resources(settings, _device(settings))
+    return f"bids_synth {settings.version}, {settings.level}: {resources}, run {settings.run_id}"
 
 
-def _resources(settings: Settings) -> str:
+def _resources(settings: Settings, device: str) -> str:
     threads = f"{settings.nprocs} thread{'s' * (settings.nprocs > 1)}"
-    return f"device {settings.device}, {threads}, seed {settings.seed}"
+    return f"device {device}, {threads}, seed {settings.seed}"
+
+
+def _device(settings: Settings) -> str:
+    """The device by name, where networks will run and this process chooses it."""
+    runs = not (settings.preproc_only or settings.reports_only or settings.boilerplate_only)
+    if settings.device != "auto" or settings.distributed or not runs:
+        return settings.device
+    from bids_synth.learn.device import resolve_device
+
+    return str(resolve_device(settings.device))
 
 
 def _version(name: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bids_synth.bids.plan import format_plan, plan
+from bids_synth.bids.plan import Action, PlanRow, format_plan
 from bids_synth.bids.plan_json import incurable, plan_json
 from bids_synth.bids.raw.query import Discovery
 from bids_synth.core.settings import Settings
@@ -44,16 +44,49 @@ def planned_group(asked: Recipe, discovery: Discovery, settings: Settings) -> Ru
         return _planned_json(discovery, asked, settings)
     recipe = learnable(asked, discovery)
     visits = [visit for visit in discovery.visits if useful(visit, recipe)]
-    table = format_plan(plan(discovery.visits, recipe, evaluate=False))
     line = f"group would prepare and fit {recipe.name} on {len(visits)} visits"
     if settings.preproc_only:
+        table = format_plan(_rows(discovery.visits, visits, None, recipe))
         return RunSummary((line,), discovery.problems, (table,))
     fit = _planned_fit(asked, recipe, discovery, visits, settings)
     lines = [line]
+    table = format_plan(_rows(discovery.visits, visits, fit.split, recipe))
     if fit.split is not None:
         lines += [_split_line(fit.split), *fit.notes, *_few(fit.split)]
         lines += estimate_lines(fit.estimate, visits, settings) if not fit.refused else []
     return RunSummary(tuple(lines), discovery.problems, (table,), refused=fit.refused)
+
+
+def _rows(
+    every: Sequence[Visit], useful: Sequence[Visit], split: Split | None, recipe: Recipe
+) -> list[PlanRow]:
+    """One row a visit: the part that it has in the fit, and what it shows there."""
+    kept = {visit.label for visit in useful}
+    rows = []
+    for visit in every:
+        present = tuple(m for m in recipe.modalities if m in visit.scans)
+        action: Action = "left out"
+        why = "no target of the recipe beside its sources"
+        if visit.label in kept:
+            action, why = _part(visit, split), _taught(visit, recipe)
+        rows.append(PlanRow(visit.label, present, (), (), action, why))
+    return rows
+
+
+def _taught(visit: Visit, recipe: Recipe) -> str:
+    """What a visit shows of the task."""
+    targets = [task.target for task in recipe.tasks(visit.scans) if task.real]
+    return f"{', '.join(targets)}, each from the others" if targets else "without pairs"
+
+
+def _part(visit: Visit, split: Split | None) -> Action:
+    if split is None:
+        return "prepare only"
+    if len(split.folds) > 1 and visit.participant in split.fitted:
+        return "fitted"
+    parts: Sequence[Action] = ("training", "validation", "test")
+    own = split.part(visit.participant)
+    return next((part for part in parts if part == own), "left out")
 
 
 def _planned_json(discovery: Discovery, asked: Recipe, settings: Settings) -> RunSummary:
