@@ -84,7 +84,7 @@ class Synthesize(SimpleInterface):  # type: ignore[misc]
 
 def _written(made: Synthesis, folder: Path, target: str) -> dict[str, str]:
     """Output -> file."""
-    results = {"level": made.verdict.level}
+    results: dict[str, str] = {"level": made.verdict.level}
     for name, image in (("image", made.image), ("doubt", made.doubt)):
         if image is not None:
             path = folder / f"{target}_{name}.nii.gz"

@@ -76,7 +76,7 @@ class _Voxels(nn.Module):
             weight = near.new_zeros(near.shape[0], sources, 27)
             for number, offset in enumerate(level.offsets, start=first):
                 weight[:, :, CUBE.index(offset)] = near[:, number]
-            self.register_buffer(f"near_{n}", weight.unflatten(2, (3, 3, 3)))
+            self.register_buffer(f"near_{n}", weight.view(*weight.shape[:2], 3, 3, 3))
             first += len(level.offsets)
         rest = body.first.weight[:, VALUES * sources :]
         self.register_buffer("shares", rest[:, :SHARES, None, None, None].clone())
@@ -106,7 +106,7 @@ class _Voxels(nn.Module):
 
 def _held(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
     """With its loops and sizes, where a trace would keep those of the example alone."""
-    if not torch.jit.is_tracing():
+    if not torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
         return function
     script: Callable[..., torch.Tensor] = torch.jit.script(function)
     return script

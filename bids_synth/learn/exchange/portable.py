@@ -73,7 +73,7 @@ def _plain(network: nn.Module) -> nn.Module:
     """The same with torch's own convolutions: no graph holds those that call oneDNN."""
     for part in network.modules():
         if isinstance(part, SmallConv3d | DepthwiseConv3d):
-            part.__class__ = nn.Conv3d
+            part.__class__ = nn.Conv3d  # type: ignore[assignment]
     return network
 
 
