@@ -255,8 +255,8 @@ def test_a_bundle_is_what_monai_expects_and_gives_the_same_volume(
         "configs/inference.json", "configs/metadata.json", workflow_type="inference",
         device=torch.device("cpu"),
     )  # fmt: skip
-    assert not workflow.check_properties()
     workflow.initialize()
+    assert not workflow.check_properties(), "what MONAI requires of a bundle"
     workflow.run()
     workflow.finalize()
     (written,) = Path("eval").glob("*.nii.gz")
