@@ -88,6 +88,12 @@ def test_files_and_masks_are_taken_and_nothing_is_left(
     found = model.prepare({"T1w": path, "T2w": head("T2w")}, mask=mask)
     assert set(found.images) == {"T1w", "T2w"}
     assert {i.shape for i in found.images.values()} == {found.mask.shape}
+    outside = found.mask.get_fdata() == 0
+    for scaled in found.scaled.values():
+        inside = scaled.get_fdata()[~outside]
+        assert not scaled.get_fdata()[outside].any()
+        assert 0.2 < float(np.median(inside)) < 3, "white matter is at 1"
+    assert set(found.scaled) == set(found.images)
     ml = float(found.mask.get_fdata().sum()) * abs(np.linalg.det(found.mask.affine[:3, :3]))
     assert ml == pytest.approx(float(brain.array.sum()) * 64, rel=0.02)
     assert not list((tmp_path / "tmp").iterdir())

@@ -173,7 +173,8 @@ def test_convolutions_read_what_lies_around_a_voxel(there: tuple[int, ...]) -> N
         for number in [*network.parameters(), network.linear]:
             number.add_(0.2 * torch.randn_like(number))
     images = torch.zeros(1, 3, 37, 45, 40)
-    images[:, :, 4:30, 7:41, 3:33] = torch.rand(1, 3, 26, 34, 30)
+    # So that its box begins at a multiple of four voxels: see READ.
+    images[:, :, 5:31, 9:43, 5:35] = torch.rand(1, 3, 26, 34, 30)
     images[:, :, 10:12, 20:30, 12:20] = 0  # A gap, which is closed.
     available = torch.tensor([there], dtype=torch.float32)
     wanted = answers_of(networks, images[0], available[0])
@@ -182,7 +183,7 @@ def test_convolutions_read_what_lies_around_a_voxel(there: tuple[int, ...]) -> N
     # What is read is kept as float16, and sums in another order may round to the next one.
     difference = (found[0] - wanted.flatten(0, 1)).abs()
     assert float(difference.max()) < 5e-3
-    assert float(difference.mean()) < 1e-4 * float(wanted.std())
+    assert float(difference.mean()) < 1e-6
 
 
 @pytest.mark.slow
@@ -254,8 +255,8 @@ def test_a_bundle_is_what_monai_expects_and_gives_the_same_volume(
         "configs/inference.json", "configs/metadata.json", workflow_type="inference",
         device=torch.device("cpu"),
     )  # fmt: skip
-    assert not workflow.check_properties()
     workflow.initialize()
+    assert not workflow.check_properties(), "what MONAI requires of a bundle"
     workflow.run()
     workflow.finalize()
     (written,) = Path("eval").glob("*.nii.gz")

@@ -36,7 +36,7 @@ def run(page: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def printed(page: Any) -> str:
     outputs = [o for cell in page.cells for o in cell.get("outputs", ())]
-    return "".join(o.get("text", "") for o in outputs if o.output_type == "stream")
+    return "".join(o.text for o in outputs if o.get("name") == "stdout")
 
 
 def pictures(page: Any) -> int:

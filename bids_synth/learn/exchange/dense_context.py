@@ -76,7 +76,7 @@ class _Voxels(nn.Module):
             weight = near.new_zeros(near.shape[0], sources, 27)
             for number, offset in enumerate(level.offsets, start=first):
                 weight[:, :, CUBE.index(offset)] = near[:, number]
-            self.register_buffer(f"near_{n}", weight.reshape(*weight.shape[:2], 3, 3, 3))
+            self.register_buffer(f"near_{n}", weight.view(*weight.shape[:2], 3, 3, 3))
             first += len(level.offsets)
         rest = body.first.weight[:, VALUES * sources :]
         self.register_buffer("shares", rest[:, :SHARES, None, None, None].clone())
