@@ -162,8 +162,8 @@ def _draw_letters(axes: Axes, plane: Plane, name: str) -> None:
     places = ((0, 0.5, -6, 0), (1, 0.5, 6, 0), (0.5, 1, 0, 6), (0.5, 0, 0, -6))
     style: dict[str, Any] = {"color": PALE, "fontsize": 8, "fontweight": "bold"}
     style |= {"ha": "center", "va": "center", "textcoords": "offset points"}
-    for letter, (x, y, *beside) in zip(plane.letters, places, strict=True):
-        written = axes.annotate(letter, (x, y), beside, xycoords="axes fraction", **style)
+    for letter, (x, y, right, up) in zip(plane.letters, places, strict=True):
+        written = axes.annotate(letter, (x, y), (right, up), xycoords="axes fraction", **style)
         written.set_gid(f"{LETTER}-{name}-{letter}")
 
 
