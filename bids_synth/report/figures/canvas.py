@@ -88,19 +88,15 @@ def svg_text(figure: Figure, *, css: str = "", words: str = "") -> str:
 
 def _smaller(picture: str) -> str:
     """The same pixels with one byte each, where they are grey or of one colour map."""
-    data = base64.b64decode(picture)
-    with Image.open(io.BytesIO(data)) as image:
-        colours = image.getcolors(256)
-        opaque = image.mode == "RGBA" and image.getchannel("A").getextrema() == (255, 255)
-        if not (colours and opaque):
-            return f"{_PNG}{picture}"
-        plain = image.convert("RGB")
-        pixels = np.asarray(plain)
-        grey = bool((pixels == pixels[..., :1]).all())
-        one = (
-            plain.convert("L") if grey else plain.quantize(len(colours), dither=Image.Dither.NONE)
-        )
-    if one.convert("RGB").tobytes() != plain.tobytes():
+    with Image.open(io.BytesIO(base64.b64decode(picture))) as image:
+        whole = image.convert("RGBA")
+    pixels, colours = np.asarray(whole), whole.getcolors(256)
+    if not colours or (pixels[..., 3] < 255).any():
+        return f"{_PNG}{picture}"
+    plain = Image.fromarray(pixels[..., :3])
+    grey = (pixels[..., :1] == pixels[..., 1:3]).all()
+    one = plain.convert("L") if grey else plain.quantize(len(colours), dither=Image.Dither.NONE)
+    if not np.array_equal(np.asarray(one.convert("RGB")), pixels[..., :3]):
         return f"{_PNG}{picture}"
     buffer = io.BytesIO()
     one.save(buffer, "PNG", optimize=True)

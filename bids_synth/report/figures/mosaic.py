@@ -83,6 +83,8 @@ class Mosaic:
     """One per row, drawn upright at the left."""
     width: float = 11.0
     """Inches."""
+    between: float = _GAP
+    """Inches between columns."""
 
 
 class _Layout:
@@ -93,12 +95,13 @@ class _Layout:
         columns = zip(*mosaic.rows, strict=True)
         widths = np.array([max(p.plane.size[0] for p in column) for column in columns])
         self.side = _SIDE if mosaic.row_titles else _GAP / 2
-        usable = mosaic.width - self.side - _GAP * len(widths)
+        gap = mosaic.between
+        usable = mosaic.width - self.side - gap * len(widths)
         scale = min(usable / widths.sum(), _TALLEST / heights.max())
         self.widths, self.heights = widths * scale, heights * scale
-        self.lefts = self.side + np.concatenate([[0], np.cumsum(self.widths + _GAP)])[:-1]
+        self.lefts = self.side + np.concatenate([[0], np.cumsum(self.widths + gap)])[:-1]
         foot = _FOOT if mosaic.bars else _GAP / 2
-        self.width = self.side + float((self.widths + _GAP).sum())
+        self.width = self.side + float((self.widths + gap).sum())
         self.height = _TITLE + float((self.heights + _GAP).sum()) + foot
         self.bottoms = self.height - _TITLE - np.cumsum(self.heights + _GAP) + _GAP
 

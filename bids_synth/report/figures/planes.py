@@ -50,7 +50,7 @@ class Plane:
         """The coordinate of its centre, as in `z 24 mm`."""
         axis = _AXIS[self.name]
         centre = self.points.mean(axis=(0, 1))[axis]
-        return f"{_COORDINATE[axis]} {centre:.0f} mm".replace("-", "\N{MINUS SIGN}")
+        return f"{_COORDINATE[axis]} {round(centre)} mm".replace("-", "\N{MINUS SIGN}")
 
 
 def choose_planes(

@@ -57,9 +57,8 @@ def draw_slices(
     titles = [""] * SLICES
     titles[SLICES // 2] = name
     bar = Bar((0, SLICES - 1), window, f"{name}, {unit_words(image.unit)}")
-    mosaic = Mosaic(
-        rows, titles, [colour] * SLICES, [bar], [row[0].plane.name for row in rows], 11.0
-    )
+    names = [row[0].plane.name for row in rows]
+    mosaic = Mosaic(rows, titles, [colour] * SLICES, [bar], names, between=0.16)
     words = f"{name} in {SLICES} axial, {SLICES} coronal and {SLICES} sagittal slices"
     words += ", the outline of the mask in yellow" if outline else ""
     with styled():

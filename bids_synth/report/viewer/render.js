@@ -196,7 +196,7 @@ const bidsSynthRender = (() => {
 
   function placeOf(volume, plane, at) {
     const axis = PLANES[plane][2];
-    return signed(`${"xyz"[axis]} ${mm(volume, at)[axis].toFixed(0)} mm`);
+    return signed(`${"xyz"[axis]} ${Math.round(mm(volume, at)[axis])} mm`);
   }
 
   // The value of a layer at the crosshair in its unit, to the step of its levels.

@@ -275,10 +275,10 @@
       this.flickers.forEach((button, n) => {
         const other = this.layers[others[n]];
         button.disabled = !other;
-        button.textContent = other ? `${other.name} (${"FG"[n]})` : "real: none was acquired (F)";
+        button.textContent = other ? `${other.name} (${"FG"[n]})` : "real: none was compared (F)";
         button.setAttribute("aria-pressed", String(Boolean(this.timer) && this.against === others[n]));
       });
-      const where = mm(this.volume, this.at).map((x, n) => `${"xyz"[n]} ${x.toFixed(0)}`).join(", ");
+      const where = mm(this.volume, this.at).map((x, n) => `${"xyz"[n]} ${Math.round(x)}`).join(", ");
       this.place.textContent = signed(`At the crosshair (${where} mm):`);
       this.values.replaceChildren(...this.layers.map((layer) => element("tr", {},
         element("th", { scope: "row" }, `${SHAPES[layer.kind]} ${layer.name}`),
