@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import sys
+from contextlib import suppress
 from logging.handlers import MemoryHandler
 from pathlib import Path
 
@@ -54,17 +55,15 @@ class _Terminal(logging.Handler):
     """Results to standard output as they are, all else with its time to standard error."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        text = self.format(record)
+        text, stream = self.format(record), sys.stderr
         if getattr(record, "result", False):
-            with lines_aside():
-                print(verdict_painted(text, sys.stdout), flush=True)  # noqa: T201
-            return
-        time = painted(logging.Formatter().formatTime(record, "%H:%M:%S"), "grey", sys.stderr)
-        try:
-            with lines_aside():
-                print(time, _coloured(text, record.levelno), file=sys.stderr, flush=True)  # noqa: T201
-        except OSError:
-            pass  # Nobody reads the messages any more; the results are wanted all the same.
+            line, stream = verdict_painted(text, sys.stdout), sys.stdout
+        else:
+            time = logging.Formatter().formatTime(record, "%H:%M:%S")
+            line = f"{painted(time, 'grey', stream)} {_coloured(text, record.levelno)}"
+        # Where nobody reads the messages any more, the images are wanted all the same.
+        with suppress(OSError), lines_aside():
+            print(line, file=stream, flush=True)
 
 
 def _coloured(text: str, level: int) -> str:
