@@ -38,6 +38,7 @@ from bids_synth.learn.model.model import load_model
 from bids_synth.learn.networks.own import admit
 from bids_synth.learn.synthesize import Synthesizer, load_synthesizer
 from bids_synth.measure.protocol import PROTOCOLS, applies
+from bids_synth.prepare.workflow.guest import settings_given_back
 from bids_synth.prepare.workflow.workflow import prepare_visits
 from bids_synth.recipe.embedded import DEFAULT, embedded_models, fetch_hint
 from bids_synth.recipe.recipe import Recipe
@@ -238,7 +239,7 @@ def _prepared(
     seed: int,
 ) -> Iterator[Prepared]:
     """The images as one visit, prepared; what was written goes with the context."""
-    with TemporaryDirectory(prefix="bids_synth-") as place:
+    with TemporaryDirectory(prefix="bids_synth-") as place, settings_given_back():
         folder = Path(place)
         visit = _visit(images, mask, recipe, folder)
         prepared, problems = prepare_visits(

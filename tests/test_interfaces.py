@@ -10,12 +10,14 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-from nipype import Function, Node, Workflow
+from nipype import Function, Node, Workflow, config, logging
 from prepare_phantom import make_scan, truth_mask
 
 import bids_synth
 from bids_synth.errors import UsageError
 from bids_synth.interfaces import Synthesize
+from bids_synth.prepare.workflow.guest import LOGGERS, settings_given_back
+from bids_synth.prepare.workflow.workflow import _quiet
 from bids_synth.recipe.embedded import DEFAULT, embedded_models
 from bids_synth.spatial.volume import write_volume
 
@@ -84,3 +86,18 @@ def test_inputs_are_named_by_modality_and_faults_are_told(tmp_path: Path) -> Non
         Synthesize(target="ct", T1w=str(scan)).run(cwd=str(tmp_path))
     with pytest.raises(Exception, match="exist"):
         Synthesize(target="T2w", T1w="nowhere.nii.gz")
+
+
+def test_nipype_is_left_as_it_was() -> None:
+    def seen() -> Any:
+        sections = {name: dict(config._config[name]) for name in config._config.sections()}
+        return sections, [logging.getLogger(name).level for name in LOGGERS]
+
+    before = seen()
+    with settings_given_back():
+        _quiet(stop=True)
+        assert seen() != before
+    told, after = before, seen()
+    assert after[1] == told[1]
+    for section, values in told[0].items():
+        assert values.items() <= after[0][section].items()
