@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+Where = str | tuple[float, float]
+"""The selector of an element, or a place in the window in CSS pixels."""
 PATIENCE = 60.0
 """Seconds for a page or an answer, on a busy machine."""
 KEYS = {
@@ -49,11 +51,13 @@ class Browser:
         self._events: list[dict[str, Any]] = []
         self.messages: list[str] = []
         """Console messages, errors and refusals since the page was opened."""
+        self.requests: list[str] = []
+        """Addresses that it has asked for since then."""
         page = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=page, flatten=True)[
             "sessionId"
         ]
-        for domain in ("Page", "Runtime", "Log"):
+        for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
 
     def close(self) -> None:
@@ -88,6 +92,7 @@ class Browser:
         for place in ("about:blank", url):  # Another fragment of the same page loads nothing.
             self._events.clear()
             self.messages.clear()
+            self.requests.clear()
             self.call("Page.navigate", url=place)
             self.wait_for(lambda: any(e["method"] == "Page.loadEventFired" for e in self._events))
 
@@ -110,6 +115,10 @@ class Browser:
             self.call("Runtime.evaluate", expression="0")
             time.sleep(0.02)
 
+    def until(self, script: str) -> None:
+        """Until an expression of JavaScript is true."""
+        self.wait_for(lambda: self.run(f"Boolean({script})"))
+
     def press(self, key: str, *, shift: bool = False) -> None:
         """Press and release one key, by its name in KeyboardEvent, where the focus is."""
         code, text = KEYS.get(key, (ord(key.upper()[0]), key))
@@ -121,30 +130,27 @@ class Browser:
         """Put text where the focus is."""
         self.call("Input.insertText", text=text)
 
-    def click(self, selector: str) -> None:
-        """Click the middle of the first element that fits, by the mouse."""
-        place = self.run(
-            f"(() => {{ const e = document.querySelector({json.dumps(selector)});"
-            "e.scrollIntoView({block: 'center', behavior: 'instant'});"
+    def click(self, where: Where) -> None:
+        """Press and release the left button in the middle of an element, or at a place."""
+        x, y = self._place(where, show=True)
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    def wheel(self, where: Where, amount: float) -> None:
+        """Turn the wheel over an element, or at a place; positive is towards the reader."""
+        x, y = self._place(where, show=False)
+        self.call("Input.dispatchMouseEvent", type="mouseWheel", x=x, y=y, deltaX=0, deltaY=amount)
+
+    def _place(self, where: Where, *, show: bool) -> tuple[float, float]:
+        if isinstance(where, tuple):
+            return where
+        scroll = "e.scrollIntoView({block: 'center', behavior: 'instant'});" if show else ""
+        x, y = self.run(
+            f"(() => {{ const e = document.querySelector({json.dumps(where)}); {scroll}"
             "const b = e.getBoundingClientRect();"
             "return [b.x + b.width / 2, b.y + b.height / 2]; })()"
         )
-        for kind in ("mousePressed", "mouseReleased"):
-            self.call(
-                "Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1], button="left",
-                clickCount=1,
-            )  # fmt: skip
-
-    def wheel(self, selector: str, amount: float) -> None:
-        """Turn the wheel over an element."""
-        place = self.run(
-            f"(() => {{ const b = document.querySelector({json.dumps(selector)})"
-            ".getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]; })()"
-        )
-        self.call(
-            "Input.dispatchMouseEvent", type="mouseWheel", x=place[0], y=place[1], deltaX=0,
-            deltaY=amount,
-        )  # fmt: skip
+        return x, y
 
     def look(
         self, width: int = 1280, height: int = 900, *, dark: bool = False, calm: bool = False
@@ -199,6 +205,8 @@ class Browser:
             details = values["exceptionDetails"]
             thrown = details.get("exception", {}).get("description", details["text"])
             self.messages.append(thrown)
+        elif method == "Network.requestWillBeSent":
+            self.requests.append(values["request"]["url"])
         elif method == "Log.entryAdded":
             self.messages.append(values["entry"]["text"])
         if method:

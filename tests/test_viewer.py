@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import browser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nibabel.nifti1 import Nifti1Image
 from nibabel.processing import resample_from_to
-from page_browser import browser
 from test_report_pages import make_report, write_visit_figures
 
 from bids_synth.core.synthetic import Interval, Synthetic
@@ -125,8 +125,8 @@ def report(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def window(report):
-    with browser() as opened:
+def window(tmp_path_factory):
+    with browser(tmp_path_factory.mktemp("profile")) as opened:
         yield opened
 
 
@@ -137,20 +137,17 @@ def page(window, report):
     return window
 
 
-def shown_in(window, path, **more):
-    window.messages.clear()
-    window.requests.clear()
-    window.open(path, **more)
-    window.value("document.querySelector('.viewer').scrollIntoView()")
-    window.wait("document.querySelector('.viewer').viewer")
-    window.value("const viewer = document.querySelector('.viewer').viewer; 0")
-    window.value(
-        "viewer.panels[0].canvas.scrollIntoView({block: 'center', behavior: 'instant'}); 0"
-    )
+def shown_in(window, path, **looks):
+    window.look(**looks)
+    window.open(path)
+    window.run("document.querySelector('.viewer').scrollIntoView()")
+    window.until("document.querySelector('.viewer').viewer")
+    window.run("const viewer = document.querySelector('.viewer').viewer; 0")
+    window.run("viewer.panels[0].canvas.scrollIntoView({block: 'center', behavior: 'instant'}); 0")
 
 
 def middle(window, panel=0) -> tuple[float, float]:
-    box = window.value(
+    box = window.run(
         f"(b => [b.left + b.width / 2, b.top + b.height / 2])"
         f"(viewer.panels[{panel}].canvas.getBoundingClientRect())"
     )
@@ -159,51 +156,51 @@ def middle(window, panel=0) -> tuple[float, float]:
 
 def test_wheel_and_arrow_keys_go_through_the_slices_and_all_planes_follow(page):
     x, y = middle(page)
-    before, place = page.value("viewer.at[2]"), page.value("window.scrollY")
-    page.click(x, y)
-    page.wheel(x, y, -120)
-    page.wait(f"viewer.at[2] === {before} + 1")
-    assert page.value("window.scrollY") == place
-    page.wheel(x, y, 120)
-    page.wait(f"viewer.at[2] === {before}")
+    before, place = page.run("viewer.at[2]"), page.run("window.scrollY")
+    page.click((x, y))
+    page.wheel((x, y), -120)
+    page.until(f"viewer.at[2] === {before} + 1")
+    assert page.run("window.scrollY") == place
+    page.wheel((x, y), 120)
+    page.until(f"viewer.at[2] === {before}")
     picture = "viewer.panels.map(p => p.canvas.toDataURL())"
-    old = page.value(picture)
-    page.key("ArrowUp")
-    assert page.value("viewer.at[2]") == before + 1
-    assert all(a != b for a, b in zip(old, page.value(picture), strict=True))
-    page.key("ArrowDown")
-    page.key("ArrowDown")
-    assert page.value("viewer.at[2]") == before - 1
-    page.key("ArrowRight", shift=True)
-    page.key("ArrowUp", shift=True)
-    page.key("PageUp")
+    old = page.run(picture)
+    page.press("ArrowUp")
+    assert page.run("viewer.at[2]") == before + 1
+    assert all(a != b for a, b in zip(old, page.run(picture), strict=True))
+    page.press("ArrowDown")
+    page.press("ArrowDown")
+    assert page.run("viewer.at[2]") == before - 1
+    page.press("ArrowRight", shift=True)
+    page.press("ArrowUp", shift=True)
+    page.press("PageUp")
     assert page.messages == []
 
 
 def test_the_wheel_scrolls_the_page_until_a_person_is_in_the_viewer(page):
     x, y = middle(page)
-    before, place = page.value("viewer.at[2]"), page.value("window.scrollY")
-    page.wheel(x, y, 300)
-    page.wait(f"window.scrollY > {place}")
-    assert page.value("viewer.at[2]") == before
+    before, place = page.run("viewer.at[2]"), page.run("window.scrollY")
+    page.wheel((x, y), 300)
+    page.until(f"window.scrollY > {place}")
+    assert page.run("viewer.at[2]") == before
 
 
 def test_a_click_moves_the_crosshair_to_where_it_is_and_tells_the_values(page, report):
     """Right is left: the value told is that of the voxel under the pointer, from the script."""
     told = content_of(next(report.parent.glob("sub-01/figures/*viewer_T2w.js")))
-    left, top, scale = page.value(
+    left, top, scale = page.run(
         "(p => [p.canvas.getBoundingClientRect().left + p.place.left,"
         "p.canvas.getBoundingClientRect().top + p.place.top, p.place.scale])(viewer.panels[0])"
     )
     nx, ny, _ = told["shape"]
-    i, j, k = nx // 3, ny // 3, page.value("viewer.at[2]")
-    page.click(left + (nx - i - 0.5) * scale, top + (ny - j - 0.5) * scale)
-    assert page.value("viewer.at") == [i, j, k]
+    i, j, k = nx // 3, ny // 3, page.run("viewer.at[2]")
+    page.click((left + (nx - i - 0.5) * scale, top + (ny - j - 0.5) * scale))
+    assert page.run("viewer.at") == [i, j, k]
     at = np.array(told["affine"]) @ [i, j, k, 1]
-    words = page.value("viewer.place.textContent").replace("\N{MINUS SIGN}", "-")
+    words = page.run("viewer.place.textContent").replace("\N{MINUS SIGN}", "-")
     numbers = [float(n) for n in re.findall(r"[xyz] (-?\d+)", words)]
     np.testing.assert_allclose(numbers, at, atol=0.51)
-    rows = page.value("[...viewer.values.rows].map(r => r.innerText)")
+    rows = page.run("[...viewer.values.rows].map(r => r.innerText)")
     for row, layer in zip(rows, told["layers"], strict=False):
         low, high = layer["ends"]
         value = low + unpacked(layer["levels"], told["shape"])[i, j, k] * (high - low) / 255
@@ -211,48 +208,48 @@ def test_a_click_moves_the_crosshair_to_where_it_is_and_tells_the_values(page, r
         assert number == pytest.approx(value, abs=(high - low) / 255)
     rows = [row.replace("\N{MINUS SIGN}", "-") for row in rows]
     numbers = [float(re.search(r"(-?[\d.]+) arb", row)[1]) for row in rows]
-    kinds = page.value("viewer.layers.map(l => l.kind)")
+    kinds = page.run("viewer.layers.map(l => l.kind)")
     error, real, made = (numbers[kinds.index(kind)] for kind in ("error", "real", "synthetic"))
     assert error == pytest.approx(made - real, abs=2)
 
 
 def test_flicker_keys_alternate_synthetic_with_real_and_with_the_source(page):
-    page.click(*middle(page))
+    page.click(middle(page))
     shown_name = "viewer.layers[viewer.image].name"
-    assert page.value(shown_name) == "synthetic T2w"
+    assert page.run(shown_name) == "synthetic T2w"
     for key, other in (("f", "real T2w"), ("g", "T1w")):
-        page.key(key)
-        assert page.value(shown_name) == other
-        page.wait(f"{shown_name} === 'synthetic T2w'")
-        page.wait(f"{shown_name} === '{other}'")
-        page.key(key)
-        page.value("viewer.show(viewer.first('synthetic'))")
-    assert page.value("viewer.timer") is None
+        page.press(key)
+        assert page.run(shown_name) == other
+        page.until(f"{shown_name} === 'synthetic T2w'")
+        page.until(f"{shown_name} === '{other}'")
+        page.press(key)
+        page.run("viewer.show(viewer.first('synthetic'))")
+    assert page.run("viewer.timer") is None
     assert page.messages == []
 
 
 def test_where_motion_is_not_wanted_each_press_shows_the_other_image(window, report):
-    shown_in(window, report, prefers_reduced_motion="reduce")
-    window.click(*middle(window))
-    window.key("f")
-    assert window.value("viewer.layers[viewer.image].name") == "real T2w"
-    assert window.value("viewer.timer") is None
-    window.key("f")
-    assert window.value("viewer.layers[viewer.image].name") == "synthetic T2w"
+    shown_in(window, report, calm=True)
+    window.click(middle(window))
+    window.press("f")
+    assert window.run("viewer.layers[viewer.image].name") == "real T2w"
+    assert window.run("viewer.timer") is None
+    window.press("f")
+    assert window.run("viewer.layers[viewer.image].name") == "synthetic T2w"
 
 
 def test_overlay_opacity_outline_and_every_control_have_a_key_or_a_name(page):
-    page.click(*middle(page))
+    page.click(middle(page))
     picture = "viewer.panels[0].canvas.toDataURL()"
-    seen = [page.value(picture)]
+    seen = [page.run(picture)]
     for key in ("o", "]", "m", "c", "1"):
-        page.key(key)
-        seen.append(page.value(picture))
+        page.press(key)
+        seen.append(page.run(picture))
     assert len(set(seen)) == len(seen)
-    assert "error laid over it" in page.value("viewer.panels[0].canvas.getAttribute('aria-label')")
-    page.key("0")
-    assert page.value(picture) == seen[0] or page.value("viewer.overlay") == -1
-    nameless = page.value(
+    assert "error laid over it" in page.run("viewer.panels[0].canvas.getAttribute('aria-label')")
+    page.press("0")
+    assert page.run(picture) == seen[0] or page.run("viewer.overlay") == -1
+    nameless = page.run(
         "[...document.querySelectorAll('.viewer :is(button, select, input, canvas)')].filter(e =>"
         "!e.textContent.trim() && !e.getAttribute('aria-label') && !e.labels?.length).length"
     )
@@ -261,21 +258,21 @@ def test_overlay_opacity_outline_and_every_control_have_a_key_or_a_name(page):
 
 
 def test_all_images_of_one_plane_stand_side_by_side(page):
-    page.value("viewer.view = 'coronal'; viewer.arrange()")
-    names = page.value("viewer.panels.map(p => p.title.textContent.slice(2))")
-    assert names == page.value("viewer.layers.map(l => l.name)")
-    assert page.value("new Set(viewer.panels.map(p => p.canvas.toDataURL())).size") == len(names)
+    page.run("viewer.view = 'coronal'; viewer.arrange()")
+    names = page.run("viewer.panels.map(p => p.title.textContent.slice(2))")
+    assert names == page.run("viewer.layers.map(l => l.name)")
+    assert page.run("new Set(viewer.panels.map(p => p.canvas.toDataURL())).size") == len(names)
 
 
 @pytest.mark.parametrize("width", [1280, 400])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_page_from_the_disk_loads_all_and_nothing_from_elsewhere(window, report, width, scheme):
-    shown_in(window, report, width=width, prefers_color_scheme=scheme)
-    assert window.value("document.documentElement.scrollWidth <= window.innerWidth")
+    shown_in(window, report, width=width, dark=scheme == "dark")
+    assert window.run("document.documentElement.scrollWidth <= window.innerWidth")
     assert all(url.startswith(("file://", "data:")) for url in window.requests)
     assert window.messages == []
     ground, ink = (
-        window.value(f"getComputedStyle(document.querySelector('section')).{key}")
+        window.run(f"getComputedStyle(document.querySelector('section')).{key}")
         for key in ("backgroundColor", "color")
     )
     bright = [sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in (ground, ink)]
@@ -290,9 +287,9 @@ def test_an_embedded_page_works_alone_in_another_folder(window, report, tmp_path
     write_participant_report(report.parent, "01")
     shown_in(window, alone)
     broken = "[...document.images].filter(i => i.complete && !i.naturalWidth).length"
-    window.value("document.querySelectorAll('img').forEach(i => { i.loading = 'eager'; })")
-    window.wait("[...document.images].every(i => i.complete)")
-    assert window.value(broken) == 0
+    window.run("document.querySelectorAll('img').forEach(i => { i.loading = 'eager'; })")
+    window.until("[...document.images].every(i => i.complete)")
+    assert window.run(broken) == 0
     assert [url for url in window.requests if url.startswith("file://")] == [alone.as_uri()]
     assert window.messages == []
 
@@ -301,12 +298,12 @@ def test_volumes_that_were_not_copied_along_are_told(window, report, tmp_path):
     alone = tmp_path / "page.html"
     alone.write_bytes(report.read_bytes())
     window.open(alone)
-    window.value("document.querySelector('.viewer').scrollIntoView()")
-    window.wait(
+    window.run("document.querySelector('.viewer').scrollIntoView()")
+    window.until(
         "document.querySelector('.viewer [role=status]').textContent.includes('is not beside')"
     )
 
 
 def test_the_printed_page_has_every_section(window, report, tmp_path):
     window.open(report)
-    assert window.pdf(tmp_path / "page.pdf").stat().st_size > 20_000
+    assert window.print_to(tmp_path / "page.pdf").stat().st_size > 20_000
