@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bids_synth.bids.derivatives import verdicts
 from bids_synth.core.modality import MODALITIES
 from bids_synth.evaluate import lesions, volumes
 from bids_synth.evaluate.trust import coverage
@@ -27,6 +28,7 @@ WRITERS = (
 )
 COLUMNS = {
     "metrics.tsv": table.COLUMNS,
+    "verdicts.tsv": tuple(verdicts._COLUMNS),
     "summary.tsv": table._SUMMARY,
     "training.tsv": record.COLUMNS,
     "coverage.tsv": coverage.COLUMNS,

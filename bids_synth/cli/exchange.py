@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bids_synth.cli.logs import shown
+from bids_synth.cli.terminal.logs import shown
 from bids_synth.errors import BidsSynthError, UsageError
 from bids_synth.system.os_errors import REFUSALS, explained
 
