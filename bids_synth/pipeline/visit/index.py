@@ -24,7 +24,7 @@ from bids_synth.system.os_errors import REFUSALS, explained
 
 LOG = logging.getLogger(__name__)
 FEW = 200
-"""Participants in the output up to which every job makes the page anew, in about 0.2 s."""
+"""Participants in the output up to which every job makes the page anew, in 0.1 s."""
 SHARE = 10
 """Of more, only a job that had at least one in so many of them: its work grows as theirs."""
 

@@ -1,4 +1,4 @@
-document.getElementById("when").textContent = document.lastModified;
+document.getElementById("when").textContent = new Date(document.lastModified).toLocaleString("sv");
 // The table of images: find, sort, decide, export. Decisions are kept in localStorage, one item an
 // image, under the dataset, the image's path and the digest of what it was made of.
 (() => {
