@@ -5,7 +5,7 @@ DEMO ?= demo
 STRIPPED ?= stripped
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint setup site ranges benchmark quality quality-stripped quality-real picture clean
+.PHONY: demo test lint setup site notebook ranges benchmark quality quality-stripped quality-real picture clean
 
 setup: $(VENV)/.ready
 
@@ -33,6 +33,11 @@ lint: setup
 # The documentation, links checked: open work/site/index.html.
 site: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+notebook: setup
+	mkdir -p work
+	cp docs/first_image.ipynb work/first_image.ipynb
+	$(BIN)/jupyter-execute --inplace work/first_image.ipynb
 
 # The tests with the lowest or the newest versions that pyproject.toml allows; needs uv.
 RESOLUTION ?= lowest-direct

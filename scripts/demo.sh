@@ -16,6 +16,6 @@ if [ -d "$real" ]; then
 fi
 echo
 echo "Open in a browser:"
-for page in "$demo"/out/group.html "$demo"/out/sub-*.html "$demo"/real/sub-*.html; do
+for page in "$demo"/out/index.html "$demo"/out/group.html "$demo"/out/sub-*.html "$demo"/real/index.html "$demo"/real/sub-*.html; do
     if [ -e "$page" ]; then echo "  $page"; fi
 done
