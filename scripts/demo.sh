@@ -7,7 +7,7 @@ real=${2:-../shared/data/head}
 if [ ! -d "$demo/bids" ]; then
     python -m bids_synth.demo "$demo/bids" --participants 9 --resolution 2 --seed 1
 fi
-bids_synth "$demo/bids" "$demo/out" group --work-dir "$demo/work" \
+bids_synth "$demo/bids" "$demo/out" group --work-dir "$demo/work" --random-seed 27 \
     --set grid.spacing=2 --set fit.steps=500 --set fit.steps_per_epoch=250 --set fit.test=0.34 \
     --set preparation.registration_spacing=4 --set synthesis.overlap=0.25
 bids_synth "$demo/bids" "$demo/out" participant --work-dir "$demo/work"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from bids_synth.cli.parser import build_parser
 from bids_synth.cli.resolve import resolve
 from bids_synth.core.settings import Settings
 from bids_synth.demo.dataset import make_demo
+from bids_synth.errors import UsageError
 from bids_synth.evaluate.trust.evidence import RULES
 from bids_synth.evaluate.trust.judged import held_out_check
 from bids_synth.learn.model.model import load_model
@@ -80,19 +82,21 @@ def test_it_is_used_where_there_is_no_other(
     assert recipe_of(settings_of(tmp_path, "--recipe", "impute"), EMBEDDED / DEFAULT).name
 
 
-@pytest.mark.parametrize(
-    "words",
-    [("--recipe", "ct"), ("--set", "grid.spacing=2"), ("--preproc-only",), ("--sloppy",)],
-)
+@pytest.mark.parametrize("words", [("--recipe", "ct"), ("--set", "grid.spacing=2"), ("--sloppy",)])
 def test_it_is_not_used_where_another_is_asked_for(tmp_path: Path, words: tuple[str, ...]) -> None:
-    assert model_folder(settings_of(tmp_path, *words)) is None
+    with pytest.raises(UsageError, match="no model of recipe"):
+        settings_of(tmp_path, *words)
+
+
+def test_none_is_used_where_nothing_is_synthesised(tmp_path: Path) -> None:
+    assert model_folder(settings_of(tmp_path, "--preproc-only")) is None
 
 
 def test_a_model_of_ones_own_comes_first(tmp_path: Path) -> None:
     own = tmp_path / "out" / "models" / "impute"
-    own.mkdir(parents=True)
+    shutil.copytree(EMBEDDED / DEFAULT, own)
     assert model_folder(settings_of(tmp_path)) == own
-    (tmp_path / "out" / "models" / DEFAULT).mkdir()
+    shutil.copytree(own, tmp_path / "out" / "models" / DEFAULT)
     named = settings_of(tmp_path, "--model", DEFAULT)
     assert model_folder(named) == tmp_path / "out" / "models" / DEFAULT
 

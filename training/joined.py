@@ -1,7 +1,7 @@
 """Joined: one model of two, whose answer is the mean of the networks of both.
 
 What real participants teach and what drawn heads teach err in different ways: see
-docs/decisions/0015-heads-as-a-second-opinion.md.
+docs/decisions/0017-heads-as-a-second-opinion.md.
 """
 
 from __future__ import annotations

@@ -152,6 +152,8 @@ def _score(
     if not rows:
         LOG.warning("no test visit has a target beside its sources: nothing could be scored")
         return pd.DataFrame(columns=[*COLUMNS]), examples, ablation
+    # What was made of most is what the model is for: it is seen first.
+    examples.sort(key=lambda example: -len(example.shown.sources))
     return pd.concat(rows, ignore_index=True), examples, ablation
 
 
