@@ -60,13 +60,13 @@ def _run_app(arguments: Sequence[str]) -> int:
     except SystemExit as end:
         return int(end.code or 0)
     try:
-        from bids_synth.cli.resolve import clean_work, resolve
+        from bids_synth.cli.resolve import clean_work
 
         if parsed.config_file is not None:
             from bids_synth.cli.run_file import with_run_file
 
             parsed = with_run_file(parser, arguments, parsed)
-        settings = resolve(parsed, parser.faults)
+        settings = _resolved(parsed, parser.faults)
         for line in notes(parsed, settings.nprocs):
             _say(f"bids_synth: note: {line}")
         _require_fit(settings)
@@ -90,6 +90,29 @@ def _run_app(arguments: Sequence[str]) -> int:
     except REFUSALS as error:
         _refuse(explained(error))
         return 1
+
+
+def _resolved(parsed: argparse.Namespace, faults: Sequence[str]) -> Settings:
+    """The settings; of several processes with one command line the first says what is wrong."""
+    from bids_synth.cli.resolve import resolve
+
+    try:
+        return resolve(parsed, faults)
+    except UsageError as error:
+        if _follows(parsed):
+            raise UsageError from error
+        raise
+
+
+def _follows(parsed: argparse.Namespace) -> bool:
+    """Whether this process is one of several with the same command line, and not the first."""
+    if not parsed.distributed:
+        return False
+    from bids_synth.learn.fit.distributed import place_of
+
+    with suppress(UsageError):
+        return place_of(os.environ).rank > 0
+    return False
 
 
 def _require_fit(settings: Settings) -> None:
@@ -244,6 +267,8 @@ def contain_caches(work: Path) -> None:
 
 
 def _refuse(text: str) -> None:
+    if not text:
+        return  # Another process says it.
     _say(f"{painted('bids_synth:', 'red', sys.stderr)} {shown(text)}", clean=True)
 
 

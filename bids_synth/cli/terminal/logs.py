@@ -42,9 +42,16 @@ class _Shown(logging.Formatter):
 class _File(logging.FileHandler):
     """A log file that, where the disk is full or another's, is told once and then done without."""
 
+    refused = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not self.refused:
+            super().emit(record)
+
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802
         error = sys.exc_info()[1]
         log = logging.getLogger("bids_synth")
+        self.refused = True
         log.removeHandler(self)
         if isinstance(error, OSError):
             error.filename = error.filename or self.baseFilename
@@ -100,8 +107,9 @@ class RunLog:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         to_file = _File(self.path, encoding="utf-8", delay=True)
         to_file.setFormatter(_Shown(_FORMAT))
-        self._held.setTarget(to_file)
-        self._held.flush()
         for log in (logging.getLogger("bids_synth"), logging.getLogger()):
             if self._held in log.handlers:
                 log.handlers[:] = [to_file, self._terminal]
+        # Only now: what cannot be written is told, and must not be held again.
+        self._held.setTarget(to_file)
+        self._held.flush()
