@@ -41,6 +41,7 @@ def run_participant(settings: Settings, begin: Callable[[], None] = lambda: None
     `begin` is called when nothing is in the way any more, before the first file is written.
     """
     if settings.index_only:
+        begin()
         return only_index(settings)
     folder = model_folder(settings)
     recipe = recipe_of(settings, folder)
