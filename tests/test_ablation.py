@@ -81,7 +81,7 @@ def test_the_table_holds_every_visit_with_and_without(scored):
 
 def test_the_page_shows_the_study(scored):
     text = (scored[0] / "out" / "group.html").read_text()
-    part = text[text.index('<section id="ablation">') :]
+    part = text[text.index('<section id="ablation"') :]
     part = part[: part.index("</section>")]
     assert "without PDw" in part
     assert "95 % limits" in part

@@ -207,4 +207,5 @@ def _inference(about: dict[str, Any]) -> dict[str, Any]:
 
 
 def _write_json(data: dict[str, Any], path: Path) -> None:
-    path.write_text(json.dumps(data, indent=4) + "\n", encoding="utf-8")
+    text = json.dumps(data, indent=4, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
