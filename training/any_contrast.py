@@ -2,10 +2,9 @@
 
     python -m training.any_contrast DATASET OUT [--without STUDY] [--set KEY=VALUE] [--ship]
 
-DATASET is the BIDS dataset of the five participants without skull. One network learns from them,
-another from drawn heads, of whom only the label map is real, which lie beside it; the answer is
-the mean of both. A second call goes on where the first was stopped. `python -m training.evidence`
-then measures how far the model may be trusted.
+DATASET is the BIDS dataset of the five participants without skull. `--simulated N` adds N heads of
+whom only the label map is real, which lie beside it. A second call goes on where the first was
+stopped. `python -m training.evidence` then measures how far the model may be trusted.
 """
 
 from __future__ import annotations
@@ -33,25 +32,20 @@ from bids_synth.recipe.recipe import load_recipe
 from bids_synth.spatial.volume import sha256_of, write_text
 from training.anatomy import read_anatomy
 from training.density import CONTRASTS, density_image
-from training.joined import joined
 from training.simulation import cropped, simulate
 
 RECIPE = Path(__file__).with_name("any_contrast.toml")
 NAME = "any-contrast"
 SEED = 100
-"""Of the first drawn head."""
-HEADS = 15
-"""Drawn heads that teach."""
+"""Of the first simulated head."""
 PACKAGE = Path(__file__).parents[1] / "bids_synth" / "models" / NAME
 LABELS = "labels"
-"""Folder of label maps, beside that of the dataset."""
-DATASET = "Five participants of three studies, T1w, T2w and FLAIR; heads drawn from ten label maps"
+"""Folder of label maps, beside the dataset."""
+DATASET = "Five participants of three studies, T1w, T2w and FLAIR"
 LICENCE = (
     "Apache-2.0. Learned from: VolumeRenderingData (MIT); open_ms_data, Lesjak et al. (CC BY); "
-    "TCIA TCGA-LGG (CC BY 3.0); label maps of SynthSeg (Apache-2.0)"
+    "TCIA TCGA-LGG (CC BY 3.0)"
 )
-ALONE = ("fit.members=1",)
-"""One network of real participants."""
 KEPT = ("model.json", "recipe.toml", "split.tsv", "training.tsv", "baselines.json", "weights")
 
 
@@ -80,7 +74,7 @@ def dataset_of(people: dict[str, Prepared], folder: Path) -> Path:
     return folder
 
 
-def drawn(labels: Path, folder: Path, count: int = HEADS) -> list[str]:
+def simulated(labels: Path, folder: Path, count: int) -> list[str]:
     """Add participants of whom only the label map is real; made once, named by their number."""
     maps = sorted(labels.rglob("*.nii.gz"))
     people = [f"sim{number + 1:02d}" for number in range(count)]
@@ -98,14 +92,6 @@ def drawn(labels: Path, folder: Path, count: int = HEADS) -> list[str]:
         place.parent.mkdir()
         part.rename(place)
     return people
-
-
-def both(people: dict[str, Prepared], dataset: Path, out: Path, model: Path) -> Path:
-    """The model with the network of the drawn heads, which is fitted once, beside its own."""
-    visit = next(iter(people.values())).visit
-    labels = visit.scans[CONTRASTS[0]].path.parents[3] / LABELS
-    heads = fit(dataset, out, drawn(labels, dataset), "heads", ALONE)
-    return joined(model, heads, out / "joined" / model.name)
 
 
 def ranges(dataset: Path, out: Path, teaching: Sequence[str]) -> dict[str, Range]:
@@ -163,14 +149,15 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--without", choices=tuple(STUDIES), help="leave this study out")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--simulated", type=int, default=0, metavar="N")
     parser.add_argument("--ship", action="store_true")
     chosen = parser.parse_args()
     people = prepare(chosen.dataset, chosen.out, "impute")
     dataset = dataset_of(people, chosen.out / "bids")
-    teaching = others(chosen.without) if chosen.without else everybody()
+    drawn = simulated(chosen.dataset.parent / LABELS, dataset, chosen.simulated)
+    teaching = [*(others(chosen.without) if chosen.without else everybody()), *drawn]
     words = f"without-{chosen.without}" if chosen.without else "everybody"
-    model = fit(dataset, chosen.out, teaching, words, (*ALONE, *chosen.set))
-    model = both(people, dataset, chosen.out, model)
+    model = fit(dataset, chosen.out, teaching, words, chosen.set)
     if chosen.ship:
         ship(model, PACKAGE)
 

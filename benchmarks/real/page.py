@@ -46,7 +46,7 @@ participants.
 sources through the levels of white matter, grey matter and fluid, with no fit but of typical
 levels; *trees* boosted trees on twelve features of a voxel, one forest for each direction.
 *any-contrast* is the model that comes with the package, fitted by the same command without the
-study (shorter: 3000 steps for the network of people; that of drawn heads is the same).
+study (shorter: 3000 steps, one network).
 """
 HIGH = 99.5
 

@@ -8,17 +8,16 @@ from benchmarks.real.fits import answers
 from benchmarks.real.people import STUDIES, others
 from benchmarks.real.rivals import Answers
 from bids_synth.core.visit import Prepared
-from training.any_contrast import both, dataset_of, fit
+from training.any_contrast import dataset_of, fit
 
 WITHOUT = ("fit.steps=3000", "fit.members=1")
 """A shorter fit of one network: three of them are made for the table."""
 
 
 def without(people: dict[str, Prepared], out: Path, study: str) -> Path:
-    """The model that has never seen a study; the network of drawn heads is everybody's."""
+    """The model that has never seen a study."""
     dataset = dataset_of(people, out / "bids")
-    model = fit(dataset, out, others(study), f"without-{study}", WITHOUT)
-    return both(people, dataset, out, model)
+    return fit(dataset, out, others(study), f"without-{study}", WITHOUT)
 
 
 def shipped(people: dict[str, Prepared], out: Path, study: str) -> Answers:
