@@ -65,7 +65,7 @@ quality-real: setup
 		--page docs/out-of-the-box.md
 
 picture: setup
-	$(BIN)/python scripts/picture.py $(DEMO) docs/demo.png
+	$(BIN)/python scripts/picture.py $(DEMO) docs/demo.svg
 
 clean:
 	rm -rf $(VENV) $(DEMO) work
