@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,59 +13,58 @@ from bids_synth.errors import UsageError
 SHELLS = ("bash", "zsh", "fish")
 
 
-class _Answer(argparse.Action):
-    """Prints something and exits, like --version."""
+class Answer(argparse.Action):
+    """Prints the lines that a function gives and exits, like --version."""
 
-    def __init__(self, option_strings: list[str], dest: str, help: str) -> None:  # noqa: A002
+    def __init__(
+        self,
+        option_strings: list[str],
+        dest: str,
+        help: str,  # noqa: A002
+        lines: Callable[[], list[str]],
+    ) -> None:
         super().__init__(option_strings, dest, nargs=0, help=help)
+        self.lines = lines
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Print and exit."""
         print("\n".join(self.lines()))  # noqa: T201
         parser.exit()
 
-    def lines(self) -> list[str]:
-        raise NotImplementedError
+
+def recipe_lines() -> list[str]:
+    """Five lines a recipe."""
+    from bids_synth.recipe.recipe import load_recipe, recipe_names
+
+    lines = []
+    for name in recipe_names():
+        recipe = load_recipe(name)
+        lines += [
+            f"{name}: {recipe.task}",
+            f"  {recipe.dimension}, {recipe.objective.name}, {recipe.network.name}",
+            f"  sources: {', '.join(recipe.sources)}",
+            f"  targets: {', '.join(recipe.targets)}",
+            f"  follows: {recipe.source}",
+        ]
+    return lines
 
 
-class ListRecipes(_Answer):
-    """Prints the recipes."""
+def model_lines() -> list[str]:
+    """Four lines a model that comes with the package."""
+    from bids_synth.recipe.embedded import embedded_models
+    from bids_synth.recipe.recipe import load_recipe
 
-    def lines(self) -> list[str]:
-        """Five lines a recipe."""
-        from bids_synth.recipe.recipe import load_recipe, recipe_names
-
-        lines = []
-        for name in recipe_names():
-            recipe = load_recipe(name)
-            lines += [
-                f"{name}: {recipe.task}",
-                f"  {recipe.dimension}, {recipe.objective.name}, {recipe.network.name}",
-                f"  sources: {', '.join(recipe.sources)}",
-                f"  targets: {', '.join(recipe.targets)}",
-                f"  follows: {recipe.source}",
-            ]
-        return lines
-
-
-class ListModels(_Answer):
-    """Prints the models that come with the package."""
-
-    def lines(self) -> list[str]:
-        """Four lines a model."""
-        from bids_synth.recipe.embedded import embedded_models
-        from bids_synth.recipe.recipe import load_recipe
-
-        lines = []
-        for name, folder in embedded_models().items():
-            recipe = load_recipe(folder / "recipe.toml")
-            card = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-            lines += [
-                f"{name}: {recipe.task}",
-                f"  fitted on: {card['dataset']}",
-                f"  licence: {card['licence']}",
-                f"  {card['intended_use']}",
-            ]
-        return lines
+    lines = []
+    for name, folder in embedded_models().items():
+        recipe = load_recipe(folder / "recipe.toml")
+        card = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        lines += [
+            f"{name}: {recipe.task}",
+            f"  fitted on: {card['dataset']}",
+            f"  licence: {card['licence']}",
+            f"  {card['intended_use']}",
+        ]
+    return lines
 
 
 class PrintCompletion(argparse.Action):

@@ -6,13 +6,15 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from bids_synth.cli.terminal.logs import shown
+from bids_synth.core.settings import Level
 from bids_synth.errors import BidsSynthError, UsageError
 from bids_synth.system.os_errors import REFUSALS, explained
 
 COMMANDS = ("export", "import")
-LEVELS = ("participant", "group")
+LEVELS: Sequence[str] = get_args(Level)
 KINDS = ("monai-bundle", "onnx")
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from bids_synth import __version__
-from bids_synth.cli.answers import SHELLS, ListModels, ListRecipes, PrintCompletion
+from bids_synth.cli.answers import SHELLS, Answer, PrintCompletion, model_lines, recipe_lines
 from bids_synth.cli.habits import MEGABYTES, Parser, Size
+from bids_synth.core.settings import Level, SkullStrip
 
 AGGREGATED = 4
 """Sessions above which every one has a page of its own, as in fMRIPrep."""
 DEBUG = ("pdb", "all")
-SKULL_STRIP = ("auto", "network", "template", "synthstrip", "hd-bet", "skip")
+SKULL_STRIP: Sequence[str] = get_args(SkullStrip)
 USAGE = "bids_synth bids_dir output_dir {participant,group} [options]"
 EXAMPLES = """\
 examples:
@@ -46,7 +49,7 @@ def build_parser() -> Parser:
     parser.add_argument("output_dir", type=Path, help="derivative dataset that the run writes")
     parser.add_argument(
         "analysis_level",
-        choices=("participant", "group"),
+        choices=get_args(Level),
         help="group: prepare every visit and fit a model; participant: prepare visits and "
         "synthesise what they lack (jobs for different participants may share output_dir)",
     )
@@ -189,8 +192,12 @@ def _add_looks(parser: argparse.ArgumentParser) -> None:
         "time, memory and disk, from some steps on random images",
     )
     group.add_argument("--json", action="store_true", help="print the plan of --dry-run as JSON")
-    group.add_argument("--list-recipes", action=ListRecipes, help="print the recipes")
-    group.add_argument("--list-models", action=ListModels, help="print what comes with it")
+    group.add_argument(
+        "--list-recipes", action=Answer, lines=recipe_lines, help="print the recipes"
+    )
+    group.add_argument(
+        "--list-models", action=Answer, lines=model_lines, help="print what comes with it"
+    )
     group.add_argument(
         *("--boilerplate-only", "--boilerplate_only"),
         action="store_true",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from bids_synth.core.scale import Scale
 from bids_synth.spatial.volume import Volume
 
 Level = Literal["pass", "review", "fail"]
+LEVELS: tuple[Level, ...] = get_args(Level)
+"""From best to worst."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import nibabel as nib
 from nipype.interfaces.base import (
@@ -20,11 +20,11 @@ from nipype.interfaces.base import (
 
 from bids_synth.api import Synthesis, load
 from bids_synth.core.modality import MODALITIES
+from bids_synth.core.settings import SkullStrip
 from bids_synth.recipe.embedded import DEFAULT
 from bids_synth.system.atomic import atomic_write
 
 ANEW = "nipype looks at the file, and makes images anew where the model was fitted anew"
-STRIP = ("auto", "network", "template", "synthstrip", "hd-bet", "skip")
 
 
 class _Input(BaseInterfaceInputSpec):  # type: ignore[misc]
@@ -34,7 +34,9 @@ class _Input(BaseInterfaceInputSpec):  # type: ignore[misc]
     card = File(exists=True, desc="model.json of a model folder, in place of `model`; " + ANEW)
     target = traits.Str(mandatory=True, desc="modality to make, e.g. T2w")
     mask = File(exists=True, desc="brain mask in the space of the reference; found where absent")
-    skull_strip = traits.Enum(*STRIP, usedefault=True, desc="how the brain is found")
+    skull_strip = traits.Enum(
+        *get_args(SkullStrip), usedefault=True, desc="how the brain is found"
+    )
     seed = traits.Int(1, usedefault=True, desc="of registrations")
     device = traits.Str("auto", usedefault=True, desc="auto, cpu, cuda or cuda:N")
 

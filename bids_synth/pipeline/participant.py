@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from bids_synth.bids.raw.query import Discovery
 from bids_synth.core.settings import Settings
 from bids_synth.core.summary import RunSummary
+from bids_synth.core.synthetic import LEVELS
 from bids_synth.errors import BidsSynthError, ModelError, Problem
 from bids_synth.pipeline.admission import require_device
 from bids_synth.pipeline.choose_model import model_folder, no_model, recipe_of
@@ -112,7 +113,7 @@ def _counts(
     """How many images there are now, by verdict, and how many visits lack nothing."""
     verdicts = Counter(level for result in results for level in result.levels)
     made, visits = sum(verdicts.values()), sum(bool(result.levels) for result in results)
-    each = ", ".join(f"{verdicts[n]} {n}" for n in ("pass", "review", "fail") if verdicts[n])
+    each = ", ".join(f"{verdicts[n]} {n}" for n in LEVELS if verdicts[n])
     done = [f"{made} image{'s' * (made > 1)} of {_visits(visits)}: {each}"] if made else []
     if current := sum(result.current for result in results):
         done.append(f"{_visits(current)} up to date")

@@ -8,13 +8,13 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, get_args
+from typing import Any
 
 from bids_synth.bids.derivatives.dataset import share_ignored
 from bids_synth.bids.names import DATATYPES, KEYS, Name, parse_name
 from bids_synth.core.catalogue import CATALOGUE
 from bids_synth.core.modality import MODALITIES
-from bids_synth.core.synthetic import Check, Level
+from bids_synth.core.synthetic import LEVELS, Check
 from bids_synth.core.trust.image_row import ImageRow
 from bids_synth.spatial.volume import json_text, read_json_object, write_text
 
@@ -22,7 +22,6 @@ TABLE, DESCRIBED = "verdicts.tsv", "verdicts.json"
 SCORES = ("psnr", "ssim", "mae", "nmae", "coverage")
 """Scores that the table has a column for."""
 _NONE = "n/a"
-_LEVELS: tuple[str, ...] = get_args(Level)
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ def _row(place: str, content: Mapping[str, Any]) -> ImageRow | None:
         scored = (content.get("Scores") or [{}])[0]
         level = verdict["Level"]
         target = _target(name)
-        if level not in _LEVELS or target is None or content.get("Synthetic") is not True:
+        if level not in LEVELS or target is None or content.get("Synthetic") is not True:
             return None
         return ImageRow(
             participant=name.participant,
@@ -147,7 +146,7 @@ def _target(name: Name) -> str | None:
 
 def _check(check: Mapping[str, Any]) -> Check:
     level = check["Result"]
-    if level not in _LEVELS:
+    if level not in LEVELS:
         message = f"{level!r} is no verdict"
         raise ValueError(message)
     name, words, value, expected = (

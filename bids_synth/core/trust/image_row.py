@@ -6,9 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from bids_synth.core.synthetic import Check, Level
-
-LEVELS: tuple[Level, ...] = ("pass", "review", "fail")
+from bids_synth.core.synthetic import LEVELS, Check, Level
 
 
 @dataclass(frozen=True)

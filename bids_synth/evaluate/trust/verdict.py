@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bids_synth.core.synthetic import Check, Level, Verdict
+from bids_synth.core.synthetic import LEVELS, Check, Level, Verdict
 from bids_synth.prepare.coverage import COMPLETE
 
 LIMITS = (4.0, 8.0)
@@ -172,7 +172,6 @@ _KINDS = {
         floor=0.01, side=1, review=(0.0, 0.10), fail=(0.0, 0.25), digits=3,
     ),
 }  # fmt: skip
-_ORDER: tuple[Level, ...] = ("pass", "review", "fail")
 
 
 def judge(
@@ -214,7 +213,7 @@ def worse(one: Level, other: Level) -> Level:
     >>> worse("pass", "review"), worse("fail", "review")
     ('review', 'fail')
     """
-    return max(one, other, key=_ORDER.index)
+    return max(one, other, key=LEVELS.index)
 
 
 def deviation(name: str, value: float, typical: tuple[float, float]) -> float:

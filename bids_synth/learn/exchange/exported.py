@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from bids_synth import __version__
 from bids_synth.errors import ModelError, UsageError
@@ -38,7 +40,7 @@ def export_model(model: Model, folder: Path, kind: str) -> None:
         WRITERS[kind](model, part)
         _copy_model(model, part / CARRIED)
         about = {"format": FORMAT, "version": VERSION, "kind": kind, "by": __version__}
-        text = json.dumps({**about, **description(model), "version": VERSION}, indent=2)
+        text = json.dumps({**about, **description(model)}, indent=2)
         (part / ABOUT).write_text(text + "\n", encoding="utf-8")
         text = f"{model.name}\n\nLicence: {model.card.licence}\n\n{model.card.intended_use}\n"
         (part / "LICENSE").write_text(text, encoding="utf-8")
@@ -52,18 +54,17 @@ def import_model(folder: Path, place: Path) -> Model:
     there.
     """
     _require_free(place)
-    _require_ours(folder)
+    about = _about(folder)
     model = load_model(folder / CARRIED)
-    told = json.loads(read_text(folder, ABOUT)).get("weights_sha256")
-    if told != model.sha256:
+    if about.get("weights_sha256") != model.sha256:
         message = (
             f"{folder}: {ABOUT} speaks of other weights than {CARRIED}/ holds; export it again"
         )
         raise ModelError(message)
     with atomic_write(place, folder=True) as part:
         _copy_model(model, part)
-        load_model(part)
-    return load_model(place)
+        taken = load_model(part)
+    return replace(taken, folder=place)
 
 
 def _copy_model(model: Model, place: Path) -> None:
@@ -80,7 +81,8 @@ def _require_free(place: Path) -> None:
         raise UsageError(message)
 
 
-def _require_ours(folder: Path) -> None:
+def _about(folder: Path) -> Mapping[str, Any]:
+    """What an exported folder says of itself; ModelError where bids_synth did not write it."""
     wanted = "expected a folder that `bids_synth export` wrote"
     if not (folder / ABOUT).is_file():
         kind = "a MONAI bundle" if (folder / "configs/metadata.json").is_file() else "a folder"
@@ -90,7 +92,7 @@ def _require_ours(folder: Path) -> None:
         )
         raise ModelError(message)
     try:
-        about = json.loads(read_text(folder, ABOUT))
+        about: Mapping[str, Any] = json.loads(read_text(folder, ABOUT))
         told = (about["format"], about["version"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         message = f"{folder / ABOUT}: is not what bids_synth writes ({error}); {wanted}"
@@ -101,3 +103,4 @@ def _require_ours(folder: Path) -> None:
             f"{wanted}, or update bids_synth"
         )
         raise ModelError(message)
+    return about

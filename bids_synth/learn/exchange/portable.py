@@ -101,7 +101,7 @@ def description(model: Model) -> dict[str, Any]:
     recipe, card = model.recipe, model.card
     return {
         "name": model.name,
-        "version": card.version,
+        "fitted_by": card.version,
         "weights_sha256": model.sha256,
         "recipe": recipe.name,
         "task": recipe.task,

@@ -35,6 +35,8 @@ class Estimate:
     """Of all steps and looks, or as asked for."""
     steps: int
     """Of each network, as far as the time asked for suffices."""
+    fresh: int
+    """Visits that are not prepared yet."""
     prepare_seconds: float
     score_seconds: float
     """Of measuring intervals and limits, and of the scores on test participants."""
@@ -87,6 +89,7 @@ def estimated(
         fit,
         seconds,
         steps,
+        len(fresh),
         prepare,
         0.0 if settings.tune else _score_seconds(recipe, split, visits, fit),
         disk / 1e9,
@@ -103,7 +106,7 @@ def estimate_lines(
         return [f"{text}, and no short probe tells: --fit-minutes holds it to a time"]
     fit = estimate.fit
     short = fit.memory_gb > settings.memory_gb and fit.device == "cpu"
-    fresh = f"{_fresh(visits, settings)} of {len(visits)} visits"
+    fresh = f"{estimate.fresh} of {len(visits)} visits"
     parts = (
         f"{duration(estimate.prepare_seconds)} to prepare {fresh}",
         f"{duration(estimate.fit_seconds)} to fit",
@@ -128,10 +131,6 @@ def _what(estimate: Estimate, settings: Settings) -> str:
     looks = f"{estimate.fit.looks} looks" if estimate.fit.looks else "no look"
     many = f"{networks} network{'s' * (networks > 1)}"
     return f"{many} x {estimate.steps:,} steps with {looks} each"
-
-
-def _fresh(visits: Sequence[Visit], settings: Settings) -> int:
-    return sum(not _is_prepared(visit, settings.output) for visit in visits)
 
 
 def estimate_json(estimate: Estimate | None) -> Mapping[str, Any] | None:

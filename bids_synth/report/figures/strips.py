@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.ticker import MaxNLocator
 
-from bids_synth.core.synthetic import Check, Level
-from bids_synth.core.trust.image_row import LEVELS, ImageRow
+from bids_synth.core.synthetic import LEVELS, Check, Level
+from bids_synth.core.trust.image_row import ImageRow
 
 WIDTH, HEIGHT, MARGIN, MIDDLE = 460, 92, 14, 36
 """Of the drawing and its edges, and the height at which points lie, in its own units."""

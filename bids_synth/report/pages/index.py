@@ -9,7 +9,8 @@ from typing import Any
 
 import bids_synth
 from bids_synth.core.catalogue import CATALOGUE
-from bids_synth.core.trust.image_row import LEVELS, ImageRow
+from bids_synth.core.synthetic import LEVELS
+from bids_synth.core.trust.image_row import ImageRow
 from bids_synth.report.figures.strips import HEIGHT, MIDDLE, WIDTH, strips
 from bids_synth.report.pages.templates import embedded_json, page_with
 from bids_synth.spatial.volume import write_text
