@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.limits import Limits
-from benchmarks.stages import STAGES, Measured
+from benchmarks.stages import STAGES
+from benchmarks.stages.measured import Measured
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
-from benchmarks.stages import SEED, Measured
+from benchmarks.stages.measured import SEED, Measured
 from bids_synth.learn.fit.loop import calm, fabric_on, take_step
 from bids_synth.learn.networks import build_network, laid_out
 from bids_synth.learn.networks.discriminator import PatchDiscriminator

@@ -1,0 +1,22 @@
+"""The stages of the main job, each run alone in a fresh process: `python -m benchmarks.stages`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.stages.fitting import every_objective, fitting, waiting
+from benchmarks.stages.measured import Measured
+from benchmarks.stages.preparation import preparation
+from benchmarks.stages.start import index, start_up
+from benchmarks.stages.synthesis import synthesis
+
+STAGES: dict[str, Callable[[Path], list[Measured]]] = {
+    "start-up": start_up,
+    "index": index,
+    "preparation": preparation,
+    "fitting": fitting,
+    "waiting": waiting,
+    "objectives": every_objective,
+    "synthesis": synthesis,
+}
