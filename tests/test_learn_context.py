@@ -240,7 +240,7 @@ def test_points_are_drawn_again_alike_and_of_the_visit(tmp_path: Path) -> None:
     assert drawn == [two.draw(n) for n in range(30)]
     assert {d.visit for d in drawn} == {0, 1, 2}
     for draw in drawn[:6]:
-        item = one.apply(draw)
+        item = {name: rows[0] for name, rows in one.apply([draw]).items()}
         (target,) = draw.scenario.scored
         own = recipe.targets.index(target)
         values = item["sources"][:, : VALUES * 2].reshape(-1, VALUES, 2)[:, CENTRE]
@@ -300,8 +300,9 @@ def test_a_narrowed_network_answers_as_the_whole_one_without_the_rest(
     every = torch.zeros(40, 3)
     every[:, kept] = there
     with torch.no_grad():
-        wanted = whole.at(read, every)[:, kept]
-        given_few = few.at(torch.cat([own, read[:, VALUES * 3 :]], dim=1), there)
+        wanted = whole.at(read[:, None], every)[:, 0, kept]
+        few_read = torch.cat([own, read[:, VALUES * 3 :]], dim=1)
+        given_few = few.at(few_read[:, None], there)[:, 0]
     torch.testing.assert_close(given_few, wanted)
 
 

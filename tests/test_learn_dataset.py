@@ -7,12 +7,12 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from item_oracle import amplify, mirror
 from learn_toys import make_visit, toy_recipe
 from torch.utils.data import DataLoader
 
 from bids_synth.errors import UsageError
 from bids_synth.learn.data.array_cache import open_store
-from bids_synth.learn.data.augment import amplify, mirror
 from bids_synth.learn.data.dataset import Patches, own_items
 from bids_synth.learn.data.patches import cut
 from bids_synth.recipe.recipe import validate_recipe

@@ -7,12 +7,12 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from item_oracle import amplify, mirror
 from learn_objective_toys import toy_of
 from learn_toys import make_visit
 
 from bids_synth.errors import UsageError
 from bids_synth.learn.data.array_cache import open_store
-from bids_synth.learn.data.augment import amplify, mirror
 from bids_synth.learn.data.patches import cut
 from bids_synth.learn.data.unpaired import UnpairedPatches
 

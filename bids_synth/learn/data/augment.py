@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+import torch
 
 from bids_synth.core.modality import MODALITIES
 from bids_synth.recipe.recipe import Recipe
@@ -69,34 +68,31 @@ def draw_bends(recipe: Recipe, rng: np.random.Generator) -> tuple[Bend, ...]:
     return tuple(bends)
 
 
-def mirror(array: npt.NDArray[Any], change: Change) -> npt.NDArray[Any]:
-    """Left and right exchanged where the change says so; arrays are (..., I, J, K) in RAS.
+def bent(images: torch.Tensor, bends: Sequence[Bend], inside: torch.Tensor) -> torch.Tensor:
+    """Scaled images (R, ...) as other scanners might have made them; 0 where not `inside`.
 
-    >>> mirror(np.arange(3).reshape(3, 1, 1), Change(True, ())).ravel().tolist()
-    [2, 1, 0]
-    """
-    return np.ascontiguousarray(np.flip(array, axis=-3)) if change.flip else array
-
-
-def amplify(sources: npt.NDArray[Any], gains: Sequence[float]) -> npt.NDArray[np.float32]:
-    """Each source (S, I, J, K) times its gain."""
-    factors = np.asarray(gains, dtype=np.float32)[:, None, None, None]
-    return np.asarray(sources, dtype=np.float32) * factors
-
-
-def bent(image: npt.NDArray[Any], bend: Bend, inside: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """A scaled image as another scanner might have made it; what is not `inside` stays 0.
-
-    The curve is odd: what lies below 0 is bent as what lies above.
+    The curves are odd: what lies below 0 is bent as what lies above. Noise is drawn on the
+    processor, so that it is the same whatever device the images are on.
 
     >>> bend = Bend(tuple(2 * KNOTS), 0.0, 0)
-    >>> bent(np.array([-1.0, 0.0, 3.0, 9.0]), bend, np.ones(4)).tolist()
-    [-2.0, 0.0, 6.0, 16.0]
+    >>> bent(torch.tensor([[-1.0, 0.0, 3.0, 9.0]]), [bend], torch.ones(4)).tolist()
+    [[-2.0, 0.0, 6.0, 16.0]]
     """
-    values = np.asarray(image, np.float32)
-    if bend.become:
-        values = np.sign(values) * np.interp(np.abs(values), KNOTS, bend.become)
-    if bend.noise:
-        drawn = np.random.default_rng(bend.seed).standard_normal(values.shape, np.float32)
-        values = values + bend.noise * drawn
-    return np.asarray(values * (inside > 0), np.float32)
+    results = []
+    for image, bend in zip(images, bends, strict=True):
+        values = on_curve(image, bend.become) if bend.become else image
+        if bend.noise:
+            drawn = np.random.default_rng(bend.seed).standard_normal(image.shape, np.float32)
+            values = values + bend.noise * torch.from_numpy(drawn).to(image.device)
+        results.append(torch.where(inside > 0, values, 0).float())
+    return torch.stack(results)
+
+
+def on_curve(image: torch.Tensor, become: Sequence[float]) -> torch.Tensor:
+    """Values of any shape after the odd curve through KNOTS, flat beyond the last one; float64."""
+    knots = torch.tensor(KNOTS, device=image.device)
+    heights = torch.tensor(become, dtype=torch.float64, device=image.device)
+    sizes = image.double().abs().clamp_max(float(KNOTS[-1]))
+    part = torch.bucketize(sizes, knots[1:-1], right=True)
+    slopes = heights.diff() / knots.diff()
+    return image.sign() * ((sizes - knots[part]) * slopes[part] + heights[part])

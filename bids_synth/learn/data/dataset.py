@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -11,13 +12,12 @@ from torch.utils.data import Dataset
 
 from bids_synth.errors import UsageError
 from bids_synth.learn.data.array_cache import Stored
-from bids_synth.learn.data.augment import Change, amplify, bent, draw_bends, draw_change, mirror
+from bids_synth.learn.data.augment import Change, bent, draw_bends, draw_change
 from bids_synth.learn.data.auxiliary_inputs import auxiliary_names
-from bids_synth.learn.data.patches import Start, cut
+from bids_synth.learn.data.batches import Item, size_of, volumes_of
+from bids_synth.learn.data.patches import Start, paste
 from bids_synth.learn.data.scenarios import Scenario, draw_scenario
 from bids_synth.recipe.recipe import Recipe
-
-Item = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,27 @@ class Patches(Dataset[Item]):
         self._people = [
             [n for n, v in enumerate(self.visits) if v.participant == p] for p in people
         ]
+        self.home = torch.device("cpu")
+        self.volumes = [volumes_of(visit) for visit in self.visits]
 
     def __len__(self) -> int:
         return self.total
 
     def __getitem__(self, index: int) -> Item:
-        return self.apply(self.draw(index))
+        return {name: rows[0] for name, rows in self.apply(self.draws([index])).items()}
+
+    def size(self) -> int:
+        """Bytes of the arrays that items are made from."""
+        return sum(size_of(volumes.tensors()) for volumes in self.volumes)
+
+    def keep_on(self, device: torch.device) -> None:
+        """From now on these arrays lie on this device, and so do the items."""
+        self.home = device
+        self.volumes = [volumes.on(device) for volumes in self.volumes]
+
+    def draws(self, numbers: Sequence[int]) -> list[Draw]:
+        """The chance of the items of these numbers."""
+        return [self.draw(number) for number in numbers]
 
     def draw(self, index: int) -> Draw:
         """The chance of item `index`: every participant equally often, then its visits."""
@@ -83,37 +98,42 @@ class Patches(Dataset[Item]):
         rng = np.random.default_rng([self.seed, 1, index])
         return int(rng.choice(self._people[order[place]])), rng
 
-    def apply(self, draw: Draw) -> Item:
-        """The patch that a draw describes."""
-        recipe, visit = self.recipe, self.visits[draw.visit]
-        patch = recipe.fit.patch
+    def apply(self, draws: Sequence[Draw]) -> Item:
+        """The patches that draws describe, with their number N before all other axes."""
+        recipe, count = self.recipe, len(self.recipe.sources)
 
-        def stack(names: Sequence[str], kept: Sequence[str]) -> np.ndarray:
-            result = np.zeros((len(names), *patch), dtype=np.float32)
-            for n, name in enumerate(names):
-                if name in kept:
-                    result[n] = cut(visit.images[name], draw.start, patch)
-            return mirror(result, draw.change)
+        def empty(rows: int) -> torch.Tensor:
+            return torch.zeros(len(draws), rows, *recipe.fit.patch, device=self.home)
 
-        inputs, scored = draw.scenario.sources, draw.scenario.scored
-        extras = auxiliary_names(recipe, inputs)
-        mask = mirror(cut(visit.mask, draw.start, patch), draw.change).astype(np.float32)
-        sources = amplify(stack(recipe.sources, inputs), draw.change.gains)
-        for n, bend in enumerate(draw.change.bends):
-            if recipe.sources[n] in inputs:
-                sources[n] = bent(sources[n], bend, mask)
-        maps = [cut(visit.extras[name], draw.start, patch) for name in extras]
-        shown = np.zeros((len(recipe.inputs) - len(sources), *patch), dtype=np.float32)
-        for name, values in zip(extras, maps, strict=True):
-            shown[recipe.inputs.index(name) - len(sources)] = mirror(values, draw.change)
-        known = {*inputs, *extras}
-        return {
-            "sources": torch.from_numpy(np.concatenate([sources, shown])),
-            "available": torch.tensor([float(name in known) for name in recipe.inputs]),
-            "real": torch.from_numpy(stack(recipe.targets, scored)),
-            "scored": torch.tensor([m in scored for m in recipe.targets]),
-            "mask": torch.from_numpy(mask)[None],
-        }
+        shown, real, mask = empty(len(recipe.inputs)), empty(len(recipe.targets)), empty(1)
+        for n, draw in enumerate(draws):
+            volumes, inputs = self.volumes[draw.visit], draw.scenario.sources
+            place = partial(paste, start=draw.start, flip=draw.change.flip)
+            place(mask[n, 0], volumes.mask)
+            for name in inputs:
+                place(shown[n, recipe.inputs.index(name)], volumes.images[name])
+            for name in auxiliary_names(recipe, inputs):
+                place(shown[n, recipe.inputs.index(name)], volumes.extras[name])
+            for name in draw.scenario.scored:
+                place(real[n, recipe.targets.index(name)], volumes.images[name])
+        sources = shown[:, :count]
+        gains = torch.tensor([draw.change.gains for draw in draws]).to(self.home)
+        sources *= gains[..., None, None, None]
+        for n, draw in enumerate(draws):
+            rows = [recipe.sources.index(m) for m in draw.scenario.sources if draw.change.bends]
+            if rows:
+                bends = [draw.change.bends[row] for row in rows]
+                sources[n, rows] = bent(sources[n, rows], bends, mask[n, 0])
+        flags = flags_of(recipe, [draw.scenario for draw in draws], self.home)
+        return {"sources": shown, "real": real, "mask": mask} | flags
+
+
+def flags_of(recipe: Recipe, scenarios: Sequence[Scenario], device: torch.device) -> Item:
+    """available (N, S) of 0 and 1, extras behind the sources, and scored (N, T), bool."""
+    known = [{*s.sources, *auxiliary_names(recipe, s.sources)} for s in scenarios]
+    available = torch.tensor([[float(name in k) for name in recipe.inputs] for k in known])
+    scored = torch.tensor([[m in s.scored for m in recipe.targets] for s in scenarios])
+    return {"available": available.to(device), "scored": scored.to(device)}
 
 
 def own_items(

@@ -43,6 +43,21 @@ def cut(array: npt.NDArray[Any], start: Sequence[int], patch: Shape) -> npt.NDAr
     return result
 
 
+def paste(window: torch.Tensor, whole: torch.Tensor, start: Sequence[int], *, flip: bool) -> None:
+    """Write what `cut` would cut into a window of zeros (I, J, K), left for right where `flip`.
+
+    >>> window = torch.zeros(4, 1, 1)
+    >>> paste(window, torch.arange(3).view(3, 1, 1), (1, 0, 0), flip=True)
+    >>> window.flatten().tolist()
+    [0.0, 0.0, 2.0, 1.0]
+    """
+    (i, j, k), (a, b, c) = _overlap(whole.shape, start, window.shape)
+    part = whole[i, j, k]
+    if flip:
+        a, part = slice(len(window) - a.stop, len(window) - a.start), part.flip(0)
+    window[a, b, c] = part
+
+
 def start_around(centre: Sequence[int], shape: Sequence[int], patch: Shape) -> Start:
     """The window that has `centre` in its middle, moved inside the volume where it fits.
 
@@ -148,7 +163,9 @@ def _shown(
     return None
 
 
-def _overlap(shape: Sequence[int], start: Sequence[int], patch: Shape) -> tuple[Slices, Slices]:
+def _overlap(
+    shape: Sequence[int], start: Sequence[int], patch: Sequence[int]
+) -> tuple[Slices, Slices]:
     lows = [max(0, a) for a in start]
     highs = [min(n, a + p) for n, a, p in zip(shape, start, patch, strict=True)]
     i, j, k = (slice(a, max(a, b)) for a, b in zip(lows, highs, strict=True))

@@ -14,14 +14,15 @@ import torch
 
 from bids_synth.learn.data.array_cache import Stored, ensure_stored, save_array
 from bids_synth.learn.data.augment import Change, bent, draw_bends, draw_change
-from bids_synth.learn.data.auxiliary_inputs import auxiliary_names
-from bids_synth.learn.data.dataset import Item, Patches
+from bids_synth.learn.data.batches import Item, size_of, tensor_of
+from bids_synth.learn.data.dataset import Patches, flags_of
 from bids_synth.learn.data.scenarios import Scenario, draw_scenario
 from bids_synth.learn.networks.blocks.surroundings import (
     SHARES,
     VALUES,
     Surroundings,
     mirrored,
+    width_of,
 )
 from bids_synth.recipe.recipe import Recipe
 from bids_synth.recipe.sections.network import ContextPart
@@ -68,6 +69,7 @@ class Points(Patches):
 
     def __init__(self, recipe: Recipe, visits: Sequence[Stored], *, seed: int, total: int) -> None:
         super().__init__(recipe, visits, seed=seed, total=total)
+        self.volumes = []  # All that is needed of them is read below.
         part: ContextPart = recipe.network  # type: ignore[assignment]
         self.count = part.voxels
         each = part.sample // (len(self.visits) * (1 + part.copies))
@@ -76,29 +78,49 @@ class Points(Patches):
             [read_points(recipe, visit, each, copy=n) for n in range(1 + part.copies)]
             for visit in self.visits
         ]
-        self._order = mirrored()
+        self.tables = [
+            [(tensor_of(read.values), tensor_of(read.real)) for read in copies]
+            for copies in self.read
+        ]
+        count = len(recipe.inputs)
+        near = (mirrored()[:, None] * count + torch.arange(count)).flatten()
+        self._mirrored = torch.cat([near, VALUES * count + torch.arange(SHARES)])
 
-    def apply(self, draw: PointsDraw) -> Item:  # type: ignore[override]
-        """The voxels that a draw describes."""
-        recipe, read = self.recipe, self.read[draw.visit][draw.copy]
-        rows, count = np.asarray(draw.rows), len(recipe.inputs)
-        sources = torch.from_numpy(read.values[rows]).float()
-        values = sources[:, :-SHARES].view(len(rows), VALUES, count)
-        if draw.change.flip:
-            values.copy_(values[:, self._order])
-        gains = torch.ones(count)
-        gains[: len(recipe.sources)] = torch.tensor(draw.change.gains)
-        values *= gains
-        inputs, scored = draw.scenario.sources, draw.scenario.scored
-        known = {*inputs, *auxiliary_names(recipe, inputs)}
-        real = np.asarray(read.real[rows], np.float32).T
+    def size(self) -> int:
+        """Bytes of what was read."""
+        return size_of(tensor for copies in self.tables for table in copies for tensor in table)
+
+    def keep_on(self, device: torch.device) -> None:
+        """From now on what was read lies on this device, and so do the items."""
+        self.home = device
+        self.tables = [
+            [(values.to(device), real.to(device)) for values, real in copies]
+            for copies in self.tables
+        ]
+        self._mirrored = self._mirrored.to(device)
+
+    def apply(self, draws: Sequence[PointsDraw]) -> Item:  # type: ignore[override]
+        """The voxels that draws describe, with their number N before all other axes."""
+        recipe, home = self.recipe, self.home
+        shape = len(draws), self.count
+        sources = torch.empty(*shape, width_of(len(recipe.inputs)), device=home)
+        real = torch.empty(len(draws), len(recipe.targets), self.count, device=home)
+        every = torch.tensor([draw.rows for draw in draws]).to(home)
+        for n, (draw, rows) in enumerate(zip(draws, every, strict=True)):
+            values, targets = self.tables[draw.visit][draw.copy]
+            read = values.index_select(0, rows)
+            sources[n] = read.index_select(1, self._mirrored) if draw.change.flip else read
+            real[n] = targets.index_select(0, rows).T
+        gains = torch.ones(len(draws), 1, sources.shape[-1])
+        spread = gains[..., :-SHARES].view(len(draws), 1, VALUES, len(recipe.inputs))
+        changes = [draw.change.gains for draw in draws]
+        spread[..., : len(recipe.sources)] = torch.tensor(changes)[:, None, None]
+        sources *= gains.to(home)
         return {
             "sources": sources,
-            "available": torch.tensor([float(name in known) for name in recipe.inputs]),
-            "real": torch.from_numpy(np.ascontiguousarray(real))[..., None, None],
-            "scored": torch.tensor([m in scored for m in recipe.targets]),
-            "mask": torch.ones(1, len(rows), 1, 1),
-        }
+            "real": real[..., None, None],
+            "mask": torch.ones(len(draws), 1, self.count, 1, 1, device=home),
+        } | flags_of(recipe, [draw.scenario for draw in draws], home)
 
     def draw(self, index: int) -> PointsDraw:  # type: ignore[override]
         """The chance of item `index`: every participant equally often, then its visits."""
@@ -137,9 +159,10 @@ def _write(recipe: Recipe, visit: Stored, most: int, copy: int, folder: Path) ->
         known = visit.images if name in recipe.sources else visit.extras
         if name in known:
             images[n] = known[name]
-            if n < len(bends):
-                images[n] = bent(images[n], bends[n], visit.mask)
-    around = Surroundings(torch.from_numpy(images), inside)
+    shown = torch.from_numpy(images)
+    for n, bend in enumerate(bends):
+        shown[n] = bent(shown[n : n + 1], [bend], inside)[0]
+    around = Surroundings(shown, inside)
     values = np.empty((len(flat), VALUES * len(images) + SHARES), np.float16)
     for first in range(0, len(flat), READ):
         values[first : first + READ] = around.at(voxels[first : first + READ]).numpy()

@@ -11,9 +11,9 @@ from torch.utils.data import Dataset
 
 from bids_synth.errors import UsageError
 from bids_synth.learn.data.array_cache import Stored
-from bids_synth.learn.data.augment import Change, amplify, draw_change, mirror
-from bids_synth.learn.data.dataset import Item
-from bids_synth.learn.data.patches import Start, cut
+from bids_synth.learn.data.augment import Change, draw_change
+from bids_synth.learn.data.batches import Item, size_of, volumes_of
+from bids_synth.learn.data.patches import Start, paste
 from bids_synth.recipe.recipe import Recipe
 
 
@@ -42,18 +42,28 @@ class UnpairedPatches(Dataset[Item]):
         self.visits = list(visits)
         self.seed = seed
         self.total = total
+        self.home = torch.device("cpu")
+        self.volumes = [volumes_of(visit) for visit in self.visits]
         self._people = [self._having(modality) for modality in recipe.sources]
 
     def __len__(self) -> int:
         return self.total
 
     def __getitem__(self, index: int) -> Item:
-        rows = [self.apply(row, self.draw(row, index)) for row in range(2)]
-        images, masks = zip(*rows, strict=True)
-        return {
-            "sources": torch.from_numpy(np.stack(images)),
-            "mask": torch.from_numpy(np.stack(masks)),
-        }
+        return {name: rows[0] for name, rows in self.apply(self.draws([index])).items()}
+
+    def size(self) -> int:
+        """Bytes of the arrays that items are made from."""
+        return sum(size_of(volumes.tensors()) for volumes in self.volumes)
+
+    def keep_on(self, device: torch.device) -> None:
+        """From now on these arrays lie on this device, and so do the items."""
+        self.home = device
+        self.volumes = [volumes.on(device) for volumes in self.volumes]
+
+    def draws(self, numbers: Sequence[int]) -> list[tuple[Half, ...]]:
+        """The chance of both rows of the items of these numbers."""
+        return [tuple(self.draw(row, number) for row in range(2)) for number in numbers]
 
     def draw(self, row: int, index: int) -> Half:
         """The chance of one row of item `index`: a function of seed, row and number alone."""
@@ -66,13 +76,19 @@ class UnpairedPatches(Dataset[Item]):
         start = visit.draw_window(rng, self.recipe.fit.patch)
         return Half(number, start, draw_change(self.recipe, rng))
 
-    def apply(self, row: int, half: Half) -> tuple[np.ndarray, np.ndarray]:
-        """Image and mask (I, J, K) of one row."""
-        visit, patch = self.visits[half.visit], self.recipe.fit.patch
-        image = cut(visit.images[self.recipe.sources[row]], half.start, patch)
-        louder = amplify(image[None], [half.change.gains[row]])[0]
-        mask = cut(visit.mask, half.start, patch).astype(np.float32)
-        return mirror(louder, half.change), mirror(mask, half.change)
+    def apply(self, draws: Sequence[Sequence[Half]]) -> Item:
+        """The images and masks that draws describe, (N, 2, I, J, K) each."""
+        images, masks = (
+            torch.zeros(len(draws), 2, *self.recipe.fit.patch, device=self.home) for _ in range(2)
+        )
+        for n, halves in enumerate(draws):
+            for row, half in enumerate(halves):
+                volumes, flip = self.volumes[half.visit], half.change.flip
+                image = volumes.images[self.recipe.sources[row]]
+                paste(images[n, row], image, half.start, flip=flip)
+                images[n, row] *= half.change.gains[row]
+                paste(masks[n, row], volumes.mask, half.start, flip=flip)
+        return {"sources": images, "mask": masks}
 
     def _having(self, modality: str) -> list[list[int]]:
         """Visits with this modality by participant; UsageError where there is none."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,11 @@ from lightning.fabric import Fabric
 from lightning.fabric.plugins.environments import LightningEnvironment
 from safetensors.torch import save_file
 from torch import nn
-from torch.utils.data import DataLoader
 
 from bids_synth.errors import FitError
 from bids_synth.learn.data.array_cache import Stored
-from bids_synth.learn.data.dataset import Item, Patches, own_items
+from bids_synth.learn.data.batches import Item, batches
+from bids_synth.learn.data.dataset import Patches, own_items
 from bids_synth.learn.data.points import Points
 from bids_synth.learn.data.unpaired import UnpairedPatches
 from bids_synth.learn.fit.distributed import (
@@ -46,6 +46,7 @@ from bids_synth.system.os_errors import naming
 from bids_synth.system.signals import Preempted, asked, held
 
 Optimizers = Sequence[torch.optim.Optimizer]
+PROCESSOR = torch.device("cpu")
 CLIP = 1.0
 """Largest norm of the gradients of one player."""
 
@@ -131,16 +132,17 @@ def fit(
     def save() -> None:
         save_state(fabric, job.member.state, objective, optimizers, record)
 
-    with record.shown(objective.steps_done, quiet=quiet):
+    shares = closing(batches_of(job, schedule.steps, objective.steps_done, device))
+    with record.shown(objective.steps_done, quiet=quiet), shares as share:
         if record.due is not None:  # The last run was asked to end in the midst of a look.
             record.close_epoch(objective)
         elif objective.steps_done == 0:  # No fit ends below what it begins with.
             record.weigh(objective.average, START)
         leave_if_asked()
         record.start_clocks()
-        for batch in batches_of(job, schedule.steps, objective.steps_done):
+        for batch in share:
             record.begin_step()
-            loss = take_step(fabric, objective, optimizers, fabric.to_device(batch))
+            loss = take_step(fabric, objective, optimizers, batch)
             record.end_step(loss, objective.steps_done)
             if objective.steps_done % schedule.per_epoch > 0:
                 leave_if_asked(save)
@@ -236,15 +238,15 @@ def objective_of(job: Job, steps: int) -> Objective:
     return kind(recipe, job.network, steps=steps, seed=job.member.own_seed, **more)
 
 
-def batches_of(job: Job, steps: int, done: int) -> DataLoader[Item]:
-    """This process's share of every step that is left."""
+def batches_of(
+    job: Job, steps: int, done: int, device: torch.device = PROCESSOR
+) -> Generator[Item]:
+    """This process's share of every step that is left, on a device."""
     recipe, batch = job.member.recipe, job.member.recipe.fit.batch
     wide = batch * ranks()
-    patches = dataset_of(recipe)(
-        recipe, job.training, seed=job.member.own_seed, total=steps * wide
-    )
+    items = dataset_of(recipe)(recipe, job.training, seed=job.member.own_seed, total=steps * wide)
     own = own_items(steps * wide, done=done * wide, batch=batch, rank=rank(), ranks=ranks())
-    return DataLoader(patches, batch, sampler=own)  # type: ignore[arg-type]
+    return batches(items, own, batch, device)
 
 
 def dataset_of(recipe: Recipe) -> type[Patches | UnpairedPatches]:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from bids_synth.learn.networks.blocks.dropout import Dropout
 from bids_synth.learn.networks.blocks.subset import subset_number
 from bids_synth.learn.networks.blocks.surroundings import (
     CENTRE,
@@ -55,21 +56,22 @@ class ContextPerceptron(nn.Module):
         voxels by `Surroundings`, -> (N, T, V, 1, 1).
         """
         if images.dim() == 3:
-            count, voxels, _ = images.shape
-            every = available.repeat_interleave(voxels, dim=0)
-            answer = self.at(images.flatten(0, 1), every).view(count, voxels, -1)
-            return answer.transpose(1, 2)[..., None, None]
+            return self.at(images, available).transpose(1, 2)[..., None, None]
         pairs = zip(images, available, strict=True)
         return torch.stack([answers_of([self], *pair)[0] for pair in pairs])
 
     def at(self, read: torch.Tensor, available: torch.Tensor) -> torch.Tensor:
-        """What is read around voxels (V, width), available (V, S) -> their values (V, T)."""
-        values = read[:, :-SHARES].reshape(len(read), VALUES, -1) * available[:, None]
-        shown = torch.cat([values.flatten(1), read[:, -SHARES:], available], dim=1)
-        added: torch.Tensor = self.body(shown)
+        """What is read around voxels (N, V, width), available (N, S) -> their values (N, V, T)."""
+        count, sources = available.shape
+        # As one row: a product whose last axis is as short as the sources takes five times longer.
+        row = torch.cat([available.repeat(1, VALUES), available.new_ones(count, SHARES)], dim=1)
+        values = read * row[:, None]
+        known = available[:, None].expand(-1, read.shape[1], -1)
+        added: torch.Tensor = self.body(torch.cat([values, known], dim=2).flatten(0, 1))
         weights = self.linear[subset_number(available)]
-        line = torch.einsum("vts,vs->vt", weights[:, :, :-1], values[:, CENTRE])
-        return added + line + weights[:, :, -1]
+        centre = values[:, :, CENTRE * sources : (CENTRE + 1) * sources]
+        line = torch.einsum("nts,nvs->nvt", weights[:, :, :-1], centre)
+        return added.view_as(line) + line + weights[:, None, :, -1]
 
     def narrowed(self, sources: Sequence[int], targets: Sequence[int]) -> ContextPerceptron:
         """The same network for some of its sources and targets: its answers where others lack."""
@@ -153,7 +155,7 @@ class Perceptron(nn.Module):
         self.first = nn.Linear(inputs, width)
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(layers - 1))
         self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range(layers - 1))
-        self.drop = nn.Dropout(dropout)
+        self.drop = Dropout(dropout)
         self.last = nn.Linear(width, outputs)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from bids_synth.learn.data.dataset import Item
+from bids_synth.learn.data.batches import Item
 from bids_synth.learn.objectives.conditional_gan import ConditionalGan, Marks
 
 

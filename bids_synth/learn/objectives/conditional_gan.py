@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from bids_synth.learn.data.dataset import Item
+from bids_synth.learn.data.batches import Item
 from bids_synth.learn.objectives.adversarial import (
     Health,
     build_discriminator,

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from bids_synth.learn.data.dataset import Item
+from bids_synth.learn.data.batches import Item
 from bids_synth.learn.networks.two_way import TwoWay
 from bids_synth.learn.objectives.adversarial import (
     Health,

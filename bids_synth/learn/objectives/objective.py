@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from bids_synth.learn.data.dataset import Item
+from bids_synth.learn.data.batches import Item
 from bids_synth.learn.networks import laid_out
 from bids_synth.recipe.recipe import Recipe
 

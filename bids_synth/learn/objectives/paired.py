@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from bids_synth.errors import RecipeError
-from bids_synth.learn.data.dataset import Item
+from bids_synth.learn.data.batches import Item
 from bids_synth.learn.fit.distributed import share
 from bids_synth.learn.objectives.losses import masked_bce, masked_l1, masked_l2, masked_ssim
 from bids_synth.recipe.recipe import Recipe

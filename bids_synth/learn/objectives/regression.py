@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from bids_synth.learn.data.dataset import Item
+from bids_synth.learn.data.batches import Item
 from bids_synth.learn.objectives.objective import Objective
 from bids_synth.learn.objectives.paired import emphasis_of, frozen_features, gains_of, paired_loss
 from bids_synth.recipe.sections.objective import PairedLosses
