@@ -115,8 +115,8 @@ def trial(
         objective = fabric.to_device(objective_of(job, member.recipe.fit.steps))
         optimizers, times = objective.optimizers(), []
         ended = time.perf_counter()
-        for batch in batches_of(job, member.recipe.fit.steps, 0):
-            take_step(fabric, objective, optimizers, fabric.to_device(batch))
+        for batch in batches_of(job, member.recipe.fit.steps, 0, device):
+            take_step(fabric, objective, optimizers, batch)
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
             times.append(time.perf_counter() - ended)

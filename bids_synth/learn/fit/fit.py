@@ -41,7 +41,7 @@ from bids_synth.recipe.recipe import Recipe
 from bids_synth.system.locks import exclusive
 
 LOG = logging.getLogger(__name__)
-VERSION = 7
+VERSION = 8
 """Changes when the same inputs would give other weights, so that fits are not taken up."""
 
 

@@ -206,8 +206,12 @@ def rate_of(objective: Objective, optimizer: torch.optim.Optimizer) -> float:
 
 
 def precision_on(device: torch.device) -> str:
-    """Mixed on a card, 32 bits on the processor."""
-    return "bf16-mixed" if device.type == "cuda" else "32-true"
+    """Mixed on a card that computes in bfloat16, else 32 bits."""
+    if device.type != "cuda":
+        return "32-true"
+    with torch.cuda.device(device):
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bf16-mixed" if native else "32-true"
 
 
 def fabric_on(device: torch.device) -> Fabric:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from bids_synth.learn.data.batches import Item
 from bids_synth.learn.networks import laid_out
@@ -70,5 +71,6 @@ def update_average(average: nn.Module, network: nn.Module, decay: float) -> None
     The first update of torch's `AveragedModel` copies, and so forgets what a fit begins from;
     its decay is the same for all steps.
     """
-    for kept, fresh in zip(average.parameters(), network.parameters(), strict=True):
-        kept.lerp_(fresh, 1 - decay)
+    kept, fresh = (list(module.parameters()) for module in (average, network))
+    blend = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    blend(kept, fresh, None)  # All in a few launches on a card.
