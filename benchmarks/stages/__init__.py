@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.stages.fitting import every_objective, fitting, waiting
+from benchmarks.stages.fitting import every_objective, fitting
 from benchmarks.stages.measured import Measured
 from benchmarks.stages.preparation import preparation
 from benchmarks.stages.start import index, start_up
@@ -16,7 +16,6 @@ STAGES: dict[str, Callable[[Path], list[Measured]]] = {
     "index": index,
     "preparation": preparation,
     "fitting": fitting,
-    "waiting": waiting,
     "objectives": every_objective,
     "synthesis": synthesis,
 }
