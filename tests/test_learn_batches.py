@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import replace
 from itertools import islice
 
@@ -137,3 +138,16 @@ def test_a_spread_value_takes_and_moves_one_value() -> None:
     there = moved(spread, CPU)
     assert torch.equal(there, spread)
     assert not any(there.stride())
+
+
+@pytest.mark.parametrize("name", ["patches", "unpaired", "points"])
+def test_a_batch_is_made_where_its_arrays_lie(sets, name: str) -> None:
+    """On a device without memory, which meets no tensor of another one."""
+    items, nowhere = copy(sets[name][0]), torch.device("meta")
+    draws = items.draws(range(6))
+    wanted = items.apply(draws)
+    items.keep_on(nowhere)
+    found = items.apply(draws)
+    for key, tensor in wanted.items():
+        assert found[key].device == nowhere
+        assert (found[key].shape, found[key].dtype) == (tensor.shape, tensor.dtype)
