@@ -14,6 +14,7 @@ from torch import nn
 from bids_synth.learn.baselines.linear import add_grams, gram_of
 from bids_synth.learn.networks import NETWORKS, build_network
 from bids_synth.learn.networks.blocks.convolution import SmallConv3d, hasten
+from bids_synth.learn.networks.blocks.depthwise import PointwiseConv3d
 from bids_synth.learn.objectives.objective import update_average
 from bids_synth.recipe.recipe import load_recipe, recipe_names
 from bids_synth.recipe.sections.network import NetworkPart
@@ -86,6 +87,25 @@ def test_the_average_follows_the_formula():
         torch.testing.assert_close(new, 0.9 * old + 0.1 * fresh)
 
 
+@pytest.mark.parametrize("bias", [True, False])
+def test_mixtures_of_maps_are_those_of_torch_and_keep_their_layout(bias):
+    torch.manual_seed(0)
+    plain = nn.Conv3d(6, 3, 1, bias=bias)
+    fast = deepcopy(plain)
+    hasten(fast)
+    assert type(fast) is not nn.Conv3d
+    maps = torch.randn(2, 6, 5, 7, 4).to(memory_format=torch.channels_last_3d)
+    given = [maps.clone().requires_grad_() for _ in range(2)]
+    made = [network(one) for network, one in zip((plain, fast), given, strict=True)]
+    assert made[1].is_contiguous(memory_format=torch.channels_last_3d)
+    torch.testing.assert_close(made[1], made[0], rtol=1e-5, atol=1e-6)
+    for one in made:
+        one.square().sum().backward()
+    torch.testing.assert_close(given[1].grad, given[0].grad, rtol=1e-5, atol=1e-5)
+    for name, parameter in plain.named_parameters():
+        torch.testing.assert_close(fast.get_parameter(name).grad, parameter.grad)
+
+
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize(("maps", "size"), [(4, 9), (8, 16), (16, 12)])
 def test_small_convolutions_and_their_gradients_are_those_of_torch(maps, size, stride):
@@ -110,5 +130,5 @@ def test_small_convolutions_and_their_gradients_are_those_of_torch(maps, size, s
 def test_only_what_torch_would_slow_down_is_replaced():
     body = build_network(toy_recipe()).body
     kinds = {type(m) for m in body.modules() if isinstance(m, nn.Conv3d)}
-    assert kinds == {nn.Conv3d, SmallConv3d}
-    assert all(m.kernel_size == (1, 1, 1) for m in body.modules() if type(m) is nn.Conv3d)
+    assert kinds == {PointwiseConv3d, SmallConv3d}
+    assert all(m.kernel_size == (1, 1, 1) for m in body.modules() if type(m) is PointwiseConv3d)

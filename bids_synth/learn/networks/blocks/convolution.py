@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from bids_synth.learn.networks.blocks.depthwise import PointwiseConv3d
+
 SMALL = 20480
 """Batch x maps x I x J up to which torch 2.13 leaves oneDNN for its own, slower loops."""
 
@@ -38,11 +40,18 @@ class SmallConv3d(nn.Conv3d):
 
 
 def hasten(network: nn.Module) -> None:
-    """Turn the plain 3x3x3 convolutions of a network into `SmallConv3d`; weights stay."""
+    """Turn the plain 3x3x3 convolutions of a network into `SmallConv3d`; weights stay.
+
+    And those of 1x1x1 into matrix products, which keep channels_last_3d; torch's own lose it, and
+    the levels after them run in the other layout.
+    """
     for module in network.modules():
-        plain = type(module) is nn.Conv3d and module.bias is None and module.groups == 1
-        if plain and module.kernel_size == (3, 3, 3) and module.dilation == (1, 1, 1):
+        if type(module) is not nn.Conv3d or module.groups > 1 or module.dilation != (1, 1, 1):
+            continue
+        if module.kernel_size == (3, 3, 3) and module.bias is None:
             module.__class__ = SmallConv3d
+        elif module.kernel_size == module.stride == (1, 1, 1) and module.padding == (0, 0, 0):
+            module.__class__ = PointwiseConv3d
 
 
 class _Small(torch.autograd.Function):
