@@ -63,7 +63,7 @@ class ContextPerceptron(nn.Module):
     def at(self, read: torch.Tensor, available: torch.Tensor) -> torch.Tensor:
         """What is read around voxels (N, V, width), available (N, S) -> their values (N, V, T)."""
         count, sources = available.shape
-        # As one row: a product whose last axis is as short as the sources takes five times longer.
+        # As one row: a product whose last axis is as short as the sources takes twice as long.
         row = torch.cat([available.repeat(1, VALUES), available.new_ones(count, SHARES)], dim=1)
         values = read * row[:, None]
         known = available[:, None].expand(-1, read.shape[1], -1)
