@@ -116,7 +116,7 @@ def trial(
         optimizers, times = objective.optimizers(), []
         ended = time.perf_counter()
         for batch in batches_of(job, member.recipe.fit.steps, 0, device):
-            take_step(fabric, objective, optimizers, batch)
+            take_step(fabric, objective, optimizers, fabric.to_device(batch))
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
             times.append(time.perf_counter() - ended)

@@ -142,7 +142,7 @@ def fit(
         record.start_clocks()
         for batch in share:
             record.begin_step()
-            loss = take_step(fabric, objective, optimizers, batch)
+            loss = take_step(fabric, objective, optimizers, fabric.to_device(batch))
             record.end_step(loss, objective.steps_done)
             if objective.steps_done % schedule.per_epoch > 0:
                 leave_if_asked(save)
