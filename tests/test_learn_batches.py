@@ -19,7 +19,7 @@ from learn_toys import make_visit, toy_recipe
 from bids_synth.learn.data.array_cache import open_store
 from bids_synth.learn.data.auxiliary_inputs import auxiliary_inputs_of
 from bids_synth.learn.data.batches import ahead, batches, home_of, moved, size_of
-from bids_synth.learn.data.dataset import Patches, own_items
+from bids_synth.learn.data.dataset import Patches, own_items, shuffled
 from bids_synth.learn.data.points import Points
 from bids_synth.learn.data.unpaired import UnpairedPatches
 from bids_synth.recipe.recipe import Recipe, load_recipe, validate_recipe
@@ -151,3 +151,10 @@ def test_a_batch_is_made_where_its_arrays_lie(sets, name: str) -> None:
     for key, tensor in wanted.items():
         assert found[key].device == nowhere
         assert (found[key].shape, found[key].dtype) == (tensor.shape, tensor.dtype)
+
+
+@given(seed=st.integers(0, 2**31), passed=st.integers(0, 99), count=st.integers(1, 40))
+def test_an_order_is_that_of_its_seed(seed: int, passed: int, count: int) -> None:
+    wanted = np.random.default_rng([seed, 0, passed]).permutation(count)
+    for _ in range(2):
+        np.testing.assert_array_equal(shuffled((seed, 0, passed), count), wanted)

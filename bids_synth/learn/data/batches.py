@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import warnings
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.utils.data import Dataset
 
 from bids_synth.learn.data.array_cache import Stored
+from bids_synth.recipe.recipe import Recipe
 
 Item = dict[str, torch.Tensor]
 SHARE = 0.5
@@ -47,23 +50,40 @@ class Volumes:
         return Volumes(images, moved(self.mask, device), extras)
 
 
-class Batches(Protocol):
-    """Items of a fit by their numbers, made together from tensors of one device."""
+class Items(Dataset[Item]):
+    """Items of a fit by their numbers, made together from tensors of one device, `home`.
 
-    home: torch.device
-    """Where these tensors lie."""
+    What chance decides about an item, its draw, is a function of seed and number alone.
+    """
+
+    def __init__(self, recipe: Recipe, visits: Sequence[Stored], *, seed: int, total: int) -> None:
+        self.recipe, self.seed, self.total = recipe, seed, total
+        self.visits = list(visits)
+        self.home = torch.device("cpu")
+        self.volumes = [volumes_of(visit) for visit in self.visits]
+
+    def __len__(self) -> int:
+        return self.total
+
+    def __getitem__(self, index: int) -> Item:
+        return {name: rows[0] for name, rows in self.apply(self.draws([index])).items()}
 
     def size(self) -> int:
         """Bytes of the arrays that items are made from."""
+        return sum(size_of(volumes.tensors()) for volumes in self.volumes)
 
     def keep_on(self, device: torch.device) -> None:
         """From now on these arrays lie on this device, and so do the items."""
+        self.home = device
+        self.volumes = [volumes.on(device) for volumes in self.volumes]
 
+    @abstractmethod
     def draws(self, numbers: Sequence[int]) -> Sequence[Any]:
         """What chance decides about the items of these numbers."""
 
+    @abstractmethod
     def apply(self, draws: Sequence[Any]) -> Item:
-        """The batch of items that these draws describe."""
+        """The batch of items that draws describe, with their number N before all other axes."""
 
 
 def volumes_of(visit: Stored) -> Volumes:
@@ -114,7 +134,7 @@ def free_on(device: torch.device) -> float:
 
 
 def batches(
-    items: Batches, numbers: Iterable[int], batch: int, device: torch.device
+    items: Items, numbers: Iterable[int], batch: int, device: torch.device
 ) -> Generator[Item]:
     """Items of these numbers, `batch` at a time, on a device; the next ones are made meanwhile.
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from torch.utils.data import Dataset
 
 from bids_synth.errors import UsageError
 from bids_synth.learn.data.array_cache import Stored
 from bids_synth.learn.data.augment import Change, bent, draw_bends, draw_change
 from bids_synth.learn.data.auxiliary_inputs import auxiliary_names
-from bids_synth.learn.data.batches import Item, size_of, volumes_of
+from bids_synth.learn.data.batches import Item, Items
 from bids_synth.learn.data.patches import Start, paste
 from bids_synth.learn.data.scenarios import Scenario, draw_scenario
 from bids_synth.recipe.recipe import Recipe
@@ -34,7 +34,7 @@ class Draw:
     """Which images are given and which are scored."""
 
 
-class Patches(Dataset[Item]):
+class Patches(Items):
     """Item number n of a fit: source images, availability, real targets, mask.
 
     sources (S, I, J, K) with the extras behind them, available (S,), real (T, I, J, K),
@@ -43,10 +43,8 @@ class Patches(Dataset[Item]):
     """
 
     def __init__(self, recipe: Recipe, visits: Sequence[Stored], *, seed: int, total: int) -> None:
-        self.recipe = recipe
-        self.visits = [v for v in visits if any(task.real for task in recipe.tasks(v.present))]
-        self.seed = seed
-        self.total = total
+        teaching = [v for v in visits if any(task.real for task in recipe.tasks(v.present))]
+        super().__init__(recipe, teaching, seed=seed, total=total)
         if not self.visits:
             message = (
                 f"no training visit has a target of {', '.join(recipe.targets)} and at least "
@@ -57,23 +55,6 @@ class Patches(Dataset[Item]):
         self._people = [
             [n for n, v in enumerate(self.visits) if v.participant == p] for p in people
         ]
-        self.home = torch.device("cpu")
-        self.volumes = [volumes_of(visit) for visit in self.visits]
-
-    def __len__(self) -> int:
-        return self.total
-
-    def __getitem__(self, index: int) -> Item:
-        return {name: rows[0] for name, rows in self.apply(self.draws([index])).items()}
-
-    def size(self) -> int:
-        """Bytes of the arrays that items are made from."""
-        return sum(size_of(volumes.tensors()) for volumes in self.volumes)
-
-    def keep_on(self, device: torch.device) -> None:
-        """From now on these arrays lie on this device, and so do the items."""
-        self.home = device
-        self.volumes = [volumes.on(device) for volumes in self.volumes]
 
     def draws(self, numbers: Sequence[int]) -> list[Draw]:
         """The chance of the items of these numbers."""
@@ -94,7 +75,7 @@ class Patches(Dataset[Item]):
     def draw_visit(self, index: int) -> tuple[int, np.random.Generator]:
         """The visit of item `index`, and the generator of all else that chance decides of it."""
         passed, place = divmod(index, len(self._people))
-        order = np.random.default_rng([self.seed, 0, passed]).permutation(len(self._people))
+        order = shuffled((self.seed, 0, passed), len(self._people))
         rng = np.random.default_rng([self.seed, 1, index])
         return int(rng.choice(self._people[order[place]])), rng
 
@@ -126,6 +107,12 @@ class Patches(Dataset[Item]):
                 sources[n, rows] = bent(sources[n, rows], bends, mask[n, 0])
         flags = flags_of(recipe, [draw.scenario for draw in draws], self.home)
         return {"sources": shown, "real": real, "mask": mask} | flags
+
+
+@lru_cache(maxsize=8)
+def shuffled(seed: tuple[int, ...], count: int) -> npt.NDArray[np.int64]:
+    """An order of so many things from a seed; kept, as each of them asks for it in turn."""
+    return np.random.default_rng(seed).permutation(count)
 
 
 def flags_of(recipe: Recipe, scenarios: Sequence[Scenario], device: torch.device) -> Item:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
 
 from bids_synth.errors import UsageError
 from bids_synth.learn.data.array_cache import Stored
 from bids_synth.learn.data.augment import Change, draw_change
-from bids_synth.learn.data.batches import Item, size_of, volumes_of
+from bids_synth.learn.data.batches import Item, Items
+from bids_synth.learn.data.dataset import shuffled
 from bids_synth.learn.data.patches import Start, paste
 from bids_synth.recipe.recipe import Recipe
 
@@ -29,7 +29,7 @@ class Half:
     """Flip and gains."""
 
 
-class UnpairedPatches(Dataset[Item]):
+class UnpairedPatches(Items):
     """Item number n of a fit without pairs: sources (2, I, J, K) and mask (2, I, J, K), float32.
 
     Row 0 is of the recipe's first modality, row 1 of its second, each from a visit, a place and
@@ -38,28 +38,8 @@ class UnpairedPatches(Dataset[Item]):
     """
 
     def __init__(self, recipe: Recipe, visits: Sequence[Stored], *, seed: int, total: int) -> None:
-        self.recipe = recipe
-        self.visits = list(visits)
-        self.seed = seed
-        self.total = total
-        self.home = torch.device("cpu")
-        self.volumes = [volumes_of(visit) for visit in self.visits]
+        super().__init__(recipe, visits, seed=seed, total=total)
         self._people = [self._having(modality) for modality in recipe.sources]
-
-    def __len__(self) -> int:
-        return self.total
-
-    def __getitem__(self, index: int) -> Item:
-        return {name: rows[0] for name, rows in self.apply(self.draws([index])).items()}
-
-    def size(self) -> int:
-        """Bytes of the arrays that items are made from."""
-        return sum(size_of(volumes.tensors()) for volumes in self.volumes)
-
-    def keep_on(self, device: torch.device) -> None:
-        """From now on these arrays lie on this device, and so do the items."""
-        self.home = device
-        self.volumes = [volumes.on(device) for volumes in self.volumes]
 
     def draws(self, numbers: Sequence[int]) -> list[tuple[Half, ...]]:
         """The chance of both rows of the items of these numbers."""
@@ -69,7 +49,7 @@ class UnpairedPatches(Dataset[Item]):
         """The chance of one row of item `index`: a function of seed, row and number alone."""
         people = self._people[row]
         passed, place = divmod(index, len(people))
-        order = np.random.default_rng([self.seed, 2, row, passed]).permutation(len(people))
+        order = shuffled((self.seed, 2, row, passed), len(people))
         rng = np.random.default_rng([self.seed, 3, row, index])
         number = int(rng.choice(people[order[place]]))
         visit = self.visits[number]
