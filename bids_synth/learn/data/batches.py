@@ -86,6 +86,14 @@ class Items(Dataset[Item]):
         """The batch of items that draws describe, with their number N before all other axes."""
 
 
+def by_participant(visits: Sequence[Stored], numbers: Iterable[int]) -> list[list[int]]:
+    """Of these positions among the visits, those of each participant, by label."""
+    people: dict[str, list[int]] = {}
+    for number in numbers:
+        people.setdefault(visits[number].participant, []).append(number)
+    return [people[label] for label in sorted(people)]
+
+
 def volumes_of(visit: Stored) -> Volumes:
     """The arrays of a stored visit where they are; nothing is read."""
     images, extras = (

@@ -14,7 +14,7 @@ from bids_synth.errors import UsageError
 from bids_synth.learn.data.array_cache import Stored
 from bids_synth.learn.data.augment import Change, bent, draw_bends, draw_change
 from bids_synth.learn.data.auxiliary_inputs import auxiliary_names
-from bids_synth.learn.data.batches import Item, Items
+from bids_synth.learn.data.batches import Item, Items, by_participant
 from bids_synth.learn.data.patches import Start, paste
 from bids_synth.learn.data.scenarios import Scenario, draw_scenario
 from bids_synth.recipe.recipe import Recipe
@@ -51,10 +51,7 @@ class Patches(Items):
                 f"{recipe.minimum} other source(s); nothing can be learned from this dataset"
             )
             raise UsageError(message)
-        people = sorted({v.participant for v in self.visits})
-        self._people = [
-            [n for n, v in enumerate(self.visits) if v.participant == p] for p in people
-        ]
+        self._people = by_participant(self.visits, range(len(self.visits)))
 
     def draws(self, numbers: Sequence[int]) -> list[Draw]:
         """The chance of the items of these numbers."""

@@ -11,7 +11,7 @@ import torch
 from bids_synth.errors import UsageError
 from bids_synth.learn.data.array_cache import Stored
 from bids_synth.learn.data.augment import Change, draw_change
-from bids_synth.learn.data.batches import Item, Items
+from bids_synth.learn.data.batches import Item, Items, by_participant
 from bids_synth.learn.data.dataset import shuffled
 from bids_synth.learn.data.patches import Start, paste
 from bids_synth.recipe.recipe import Recipe
@@ -79,5 +79,4 @@ class UnpairedPatches(Items):
                 "still needs visits of each of its modalities"
             )
             raise UsageError(message)
-        people = sorted({self.visits[n].participant for n in having})
-        return [[n for n in having if self.visits[n].participant == p] for p in people]
+        return by_participant(self.visits, having)
