@@ -7,6 +7,7 @@ import pytest
 import torch
 from monai.metrics.regression import compute_ssim_and_cs
 from skimage.metrics import structural_similarity
+from torch.nn import functional
 
 from bids_synth.core.modality import MODALITIES
 from bids_synth.core.scale import fit_scale
@@ -22,6 +23,28 @@ def pair(seed=0, shape=(1, 1, 20, 18, 22)):
     return torch.from_numpy(real), torch.from_numpy(
         (real + 0.1 * rng.standard_normal(shape)).astype(np.float32)
     )
+
+
+def ssim_by_convolution(x, y):
+    """The formula of Wang 2004 with every mean by one convolution."""
+    window = torch.full((1, 1, 7, 7, 7), 1 / 343, dtype=x.dtype)
+    mean_x, mean_y, xx, yy, xy = (
+        functional.conv3d(image, window) for image in (x, y, x * x, y * y, x * y)
+    )
+    var_x, var_y, covariance = xx - mean_x**2, yy - mean_y**2, xy - mean_x * mean_y
+    above = (2 * mean_x * mean_y + 1e-4) * (2 * covariance + 9e-4)
+    return above / ((mean_x**2 + mean_y**2 + 1e-4) * (var_x + var_y + 9e-4))
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 7, 7, 7), (2, 1, 9, 16, 8)])
+def test_ssim_and_its_gradients_are_those_by_convolution(shape):
+    real, made = pair(seed=3, shape=shape)
+    ours, theirs = made.clone().requires_grad_(), made.double().requires_grad_()
+    found, wanted = ssim_map(ours, real), ssim_by_convolution(theirs, real.double())
+    torch.testing.assert_close(found.double(), wanted, rtol=0, atol=1e-5)
+    found.square().mean().backward()
+    wanted.square().mean().backward()
+    torch.testing.assert_close(ours.grad.double(), theirs.grad, rtol=1e-3, atol=1e-6)
 
 
 def test_ssim_is_that_of_scikit_image_and_monai():

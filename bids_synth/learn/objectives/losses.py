@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch.nn import functional
 
@@ -55,17 +57,33 @@ def ssim_map(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     """
     with torch.autocast(one.device.type, enabled=False):
         x, y = one.float(), other.float()
-        mean_x, mean_y = _local_mean(x), _local_mean(y)
-        var_x = _local_mean(x * x) - mean_x**2
-        var_y = _local_mean(y * y) - mean_y**2
-        covariance = _local_mean(x * y) - mean_x * mean_y
+        apply: Any = _WindowMean.apply
+        mean_x, mean_y, *products = apply(torch.cat([x, y, x * x, y * y, x * y])).chunk(5)
+        squares = mean_x**2, mean_y**2, mean_x * mean_y
+        var_x, var_y, covariance = (a - b for a, b in zip(products, squares, strict=True))
         luminance = (2 * mean_x * mean_y + C1) / (mean_x**2 + mean_y**2 + C1)
-        return luminance * (2 * covariance + C2) / (var_x + var_y + C2)
+        result: torch.Tensor = luminance * (2 * covariance + C2) / (var_x + var_y + C2)
+        return result
 
 
-def _local_mean(image: torch.Tensor) -> torch.Tensor:
-    # Three passes of seven products instead of one of 343: fifty times faster on a processor.
-    line = torch.full((1, 1, WINDOW, 1, 1), 1 / WINDOW, dtype=image.dtype, device=image.device)
-    image = functional.conv3d(image, line)
-    image = functional.conv3d(image, line.view(1, 1, 1, WINDOW, 1))
-    return functional.conv3d(image, line.view(1, 1, 1, 1, WINDOW))
+class _WindowMean(torch.autograd.Function):
+    """Means over all windows inside an image, whose gradient is the sum over those of a voxel."""
+
+    @staticmethod
+    def forward(_: Any, images: torch.Tensor) -> torch.Tensor:
+        return _window_sums(images) / WINDOW**3
+
+    @staticmethod
+    def backward(_: Any, *gradients: torch.Tensor) -> torch.Tensor:
+        return _window_sums(functional.pad(gradients[0], [WINDOW - 1] * 6)) / WINDOW**3
+
+
+def _window_sums(images: torch.Tensor) -> torch.Tensor:
+    # Sums of neighbours axis by axis: torch convolves a single map on one core.
+    for axis in (2, 3, 4):
+        length = images.shape[axis] - WINDOW + 1
+        total = images.narrow(axis, 0, length) + images.narrow(axis, 1, length)
+        for shift in range(2, WINDOW):
+            total += images.narrow(axis, shift, length)
+        images = total
+    return images
