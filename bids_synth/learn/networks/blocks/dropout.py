@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -22,7 +23,9 @@ class Dropout(nn.Dropout):
             return super().forward(values)
         dropped = min(round(self.p * STEPS), STEPS - 1)
         count = values.numel()
-        bits = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
-        kept = bits.view(torch.int16)[:count] >= dropped - STEPS // 2
-        scaled = kept.to(values.dtype).mul_(STEPS / (STEPS - dropped))
-        return values * scaled.view(values.shape)
+        seed = int(torch.randint(2**62, ()))
+        bits = np.random.SFC64(seed).random_raw((count + 3) // 4).view(np.int16)[:count]
+        kept = torch.empty(values.shape, dtype=values.dtype)
+        numbers = torch.from_numpy(bits).view(values.shape)
+        torch.ge(numbers, dropped - STEPS // 2, out=kept)  # Six times as quick as by a bool.
+        return values * kept.mul_(STEPS / (STEPS - dropped))
