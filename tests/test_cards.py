@@ -19,11 +19,16 @@ from bids_synth.spatial.template import template_grid, template_t1w
 def test_a_card_computes_float32_in_float32(ask, monkeypatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    for switches in (torch.backends.cudnn, torch.backends.cuda.matmul):
-        monkeypatch.setattr(switches, "allow_tf32", True)
-    assert ask() == torch.device("cuda", 1)
-    assert not torch.backends.cudnn.allow_tf32
-    assert not torch.backends.cuda.matmul.allow_tf32
+    switches = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = [switch.allow_tf32 for switch in switches]
+    try:
+        for switch in switches:
+            switch.allow_tf32 = True
+        assert ask() == torch.device("cuda", 1)
+        assert [switch.allow_tf32 for switch in switches] == [False, False]
+    finally:
+        for switch, value in zip(switches, before, strict=True):
+            switch.allow_tf32 = value
 
 
 @given(st.floats(0, 1), st.integers(0, 2**31))
