@@ -110,8 +110,10 @@ def as_fitted(
     place = Path(settings.work) / "steps" / f"{recipe.name}-{time.time_ns()}"
     member = Member(short, 0, 0, SEED, "step", place)
     unjudged = LatestSelection(device)
-    features = _features(recipe)
-    fit_member(member, visits, unjudged, lambda: _network(short), quiet=True, features=features)
+    features = features_beside(recipe)
+    fit_member(
+        member, visits, unjudged, lambda: first_network(short), quiet=True, features=features
+    )
     row = (member.fitted() or {})["rows"][-1]
     return float(row["seconds"]) / steps, float(row["data_wait_fraction"])
 
@@ -119,7 +121,7 @@ def as_fitted(
 def counted(recipe: Recipe, visits: list[Stored], device: torch.device) -> tuple[float, float]:
     """Operations of a step of all players, and seconds of its convolutions one by one."""
     with calm(device):
-        take, objective = _loop(recipe, visits, device)
+        take, objective = steps_on(recipe, visits, device)
         shapes: list[tuple[nn.Module, torch.Size]] = []
         hooks = [
             module.register_forward_hook(
@@ -161,7 +163,7 @@ def variants(settings: Settings, tell: Tell) -> None:
     changes = CHANGES if not settings.tiny else dict(list(CHANGES.items())[:3])
     for name, change in changes.items():
         with calm(device):
-            take, _ = _loop(recipe, visits, device, change)
+            take, _ = steps_on(recipe, visits, device, change)
             for _ in range(1 if settings.tiny else 5):
                 take()
             seconds = seconds_of(take, device, repeats=1 if settings.tiny else 20)
@@ -204,12 +206,12 @@ CHANGES: dict[str, Change] = {
 """Title -> what is changed of an objective on its device and of torch's switches."""
 
 
-def _loop(
+def steps_on(
     recipe: Recipe, visits: list[Stored], device: torch.device, change: Change | None = None
 ) -> tuple[Callable[[], object], Objective]:
     """Steps of the loop itself on one batch that lies on the device already."""
     member = Member(recipe, 0, 0, SEED, "step", Path())
-    job = Job(member, visits, _network(recipe), _features(recipe))
+    job = Job(member, visits, first_network(recipe), features_beside(recipe))
     fabric = fabric_on(device)
     objective = fabric.to_device(objective_of(job, recipe.fit.steps))
     if change is not None:
@@ -221,12 +223,12 @@ def _loop(
     return lambda: take_step(fabric, objective, optimizers, batch), objective
 
 
-def _network(recipe: Recipe) -> nn.Module:
+def first_network(recipe: Recipe) -> nn.Module:
     torch.manual_seed(SEED)
     return build_network(recipe)
 
 
-def _features(recipe: Recipe) -> nn.Module | None:
+def features_beside(recipe: Recipe) -> nn.Module | None:
     """A segmenter as it begins: it takes as long as a fitted one."""
     if asked_features(recipe) is None:
         return None
