@@ -21,7 +21,8 @@ from benchmarks.gpu.figure import Figure, Part, Settings
 
 Tell = Callable[[Figure], None]
 Body = Callable[[Settings, Tell], None]
-FORKED = "forked subprocess"
+LATE = "late"
+FORKED = ("forked subprocess", "initialization error")
 """What torch says where a card was touched before the process was forked."""
 
 
@@ -49,12 +50,9 @@ def run_part(
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)  # With all that it has started.
     process.join()
-    if method == "fork" and FORKED in error:
+    if method == "fork" and any(text in error for text in FORKED):
         return run_part(name, body, settings, limit=limit, method="spawn")
     return Part(name, figures, time.monotonic() - began, error)
-
-
-LATE = "late"
 
 
 def _hear(hearing: Connection, figures: list[Figure], end: float) -> str | None:

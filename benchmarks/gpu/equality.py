@@ -12,7 +12,7 @@ from torch import nn
 
 from benchmarks.gpu.apart import Tell
 from benchmarks.gpu.figure import Figure, Settings
-from benchmarks.gpu.phantoms import brains
+from benchmarks.gpu.phantoms import small_brains
 from benchmarks.gpu.steps import recipe_of
 from benchmarks.toys import untrained_synthesizer
 from bids_synth.core.visit import Prepared
@@ -24,12 +24,13 @@ from bids_synth.recipe.recipe import Recipe, load_recipe, recipe_names
 FLOAT32, BFLOAT16 = 1e-3, 1e-2
 """Largest difference from the processor's float32, in shares of the image's range."""
 Image = npt.NDArray[np.floating]
+Mask = npt.NDArray[np.bool_]
 
 
 def equality(settings: Settings, tell: Tell) -> None:
     """Every kind of network, with random weights, on one visit."""
     device = resolve_device(settings.device)
-    prepared = brains(settings)[0]
+    prepared = small_brains(settings)[0]
     for recipe in one_of_each_kind(settings):
         shown = synthesizer_of(recipe, prepared)
         compare(recipe.network.name, shown, prepared, recipe.targets[0], device, tell)
@@ -86,7 +87,7 @@ def moved(shown: Synthesizer, device: torch.device) -> Synthesizer:
     return replace(shown, networks=networks, device=device, last={})
 
 
-def _distance(name: str, made: Image, expected: Image, inside: Image, most: float) -> Figure:
+def _distance(name: str, made: Image, expected: Image, inside: Mask, most: float) -> Figure:
     errors = np.abs(made - expected)[inside] / max(float(np.ptp(expected[inside])), 1e-12)
     note = f"root mean square {float(np.sqrt((errors**2).mean())):.1e}"
     return Figure(name, float(errors.max()), "of the range", most=most, note=note)

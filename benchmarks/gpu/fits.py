@@ -17,7 +17,7 @@ from benchmarks.gpu.apart import Tell
 from benchmarks.gpu.equality import compare, synthesizer_of
 from benchmarks.gpu.figure import Figure, Settings
 from benchmarks.gpu.machine import forget_peak, peak_gb
-from benchmarks.gpu.phantoms import brains, phantom, store
+from benchmarks.gpu.phantoms import phantom, small_brains, store
 from benchmarks.gpu.steps import SEED, TINY, recipe_of
 from bids_synth.core.split import Fold, Split
 from bids_synth.core.visit import Prepared
@@ -56,7 +56,7 @@ def resumed(settings: Settings, tell: Tell) -> None:
     """A fit that ends after its first epoch and goes on has the curve of one that does not."""
     for name in ("pet", "impute"):
         recipe = _short(recipe_of(name, settings), 1 if settings.tiny else 25)
-        visits = store(recipe, brains(settings), Path(settings.work))
+        visits = store(recipe, small_brains(settings), Path(settings.work))
         whole = _fitted(recipe, visits, settings, "whole")
         broken = _fitted(recipe, visits, settings, "broken", stop=True)
         for what in ("loss", "validation_score"):
@@ -102,7 +102,7 @@ def _fitted(
 def _apart(one: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]], what: str) -> float:
     """Largest relative difference of one column of two curves."""
     pairs = [(a[what], b[what]) for a, b in zip(one, other, strict=True)]
-    return max(abs(a - b) / max(abs(a), 1e-12) for a, b in pairs)
+    return float(max(abs(a - b) / max(abs(a), 1e-12) for a, b in pairs))
 
 
 def any_contrast(settings: Settings, tell: Tell) -> None:
@@ -133,7 +133,7 @@ def carried(settings: Settings, tell: Tell) -> None:
     shown = load_synthesizer(load_model(_model(settings)), "cpu")
     compare("any-contrast, fitted here", shown, held, "T2w", device, tell)
     recipe = _short(recipe_of("pet", settings), 1)
-    visit = brains(settings)[0]
+    visit = small_brains(settings)[0]
     one = synthesizer_of(recipe, visit)
     weights = load_file(_member(recipe, settings, "whole").weights)
     one.networks[0].load_state_dict(weights)

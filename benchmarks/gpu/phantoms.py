@@ -100,14 +100,23 @@ def phantom(
 
 
 def brains(settings: Settings) -> list[Prepared]:
-    """Two visits with all modalities at 1 mm, or in a rehearsal at 8; made once for all parts."""
-    size = "tiny" if settings.tiny else "full"
-    kept = Path(settings.work) / f"{size}.pickle"
+    """Two visits with all modalities at 1 mm."""
+    return _kept(settings, "brains", (144, 180, 140), 1.0)
+
+
+def small_brains(settings: Settings) -> list[Prepared]:
+    """The same at 3.5 mm, for what the processor has to make too."""
+    return _kept(settings, "small-brains", (40, 50, 40), 3.5)
+
+
+def _kept(settings: Settings, name: str, shape: Shape, spacing: float) -> list[Prepared]:
+    """Visits that are made once for all parts; in a rehearsal they are tiny."""
+    if settings.tiny:
+        name, shape, spacing = "tiny-brains", (18, 22, 18), 8.0
+    place = Path(settings.work) / name
+    kept = place.with_suffix(".pickle")
     if not kept.is_file():
-        shape: Shape = (18, 22, 18) if settings.tiny else (144, 180, 140)
-        spacing = 8.0 if settings.tiny else 1.0
-        made = [phantom(kept.with_suffix(""), n, shape, spacing) for n in (1, 2)]
-        kept.write_bytes(pickle.dumps(made))
+        kept.write_bytes(pickle.dumps([phantom(place, n, shape, spacing) for n in (1, 2)]))
     result: list[Prepared] = pickle.loads(kept.read_bytes())
     return result
 

@@ -38,7 +38,7 @@ from bids_synth.recipe.sections.network import PLANAR, POINTWISE
 
 SHARE, WAITING = 0.4, 0.05
 """Targets: of the convolutions' limit at 96 voxels, and most of the time spent on data."""
-WIDE = [96, 96, 96]
+WIDE = (96, 96, 96)
 SEED = 1
 TINY: Mapping[str, Mapping[str, object]] = {
     "impute": {
@@ -69,7 +69,7 @@ def recipe_of(name: str, settings: Settings) -> Recipe:
         values["network.filters"] = 8
     if hasattr(recipe.objective, "discriminator"):
         values |= {"objective.discriminator.filters": 8, "objective.discriminator.layers": 1}
-    return recipe.with_values(values | TINY.get(name, {}))
+    return recipe.with_values(values | {**TINY.get(name, {})})
 
 
 def step(name: str, settings: Settings, tell: Tell) -> None:
@@ -87,7 +87,7 @@ def _measure(
 ) -> None:
     device, work = resolve_device(settings.device), Path(settings.work)
     visits = store(recipe, brains(settings), work)
-    if list(recipe.fit.patch) == WIDE:
+    if recipe.fit.patch == WIDE:
         share = SHARE
     rate = fitting_rate(device, settings)
     operations, alone = counted(recipe, visits, device)
@@ -184,13 +184,9 @@ def _plain(objective: Objective) -> None:
     objective.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
 
 
-def _compiled(objective: Objective) -> None:
-    objective.network = torch.compile(objective.network)  # type: ignore[assignment]
-
-
 def _free_and_compiled(objective: Objective) -> None:
     _free(objective)
-    _compiled(objective)
+    objective.network = torch.compile(objective.network)  # type: ignore[assignment]
 
 
 def _free_and_plain(objective: Objective) -> None:
@@ -203,7 +199,6 @@ CHANGES: dict[str, Change] = {
     "cuDNN free to choose": _free,
     "channels first": _plain,
     "channels first, cuDNN free": _free_and_plain,
-    "compiled": _compiled,
     "compiled, cuDNN free": _free_and_compiled,
 }
 """Title -> what is changed of an objective on its device and of torch's switches."""

@@ -18,7 +18,7 @@ from torch import nn
 from benchmarks.gpu.apart import Tell
 from benchmarks.gpu.figure import Figure, Settings
 from benchmarks.gpu.machine import cards
-from benchmarks.gpu.phantoms import brains, store
+from benchmarks.gpu.phantoms import small_brains, store
 from benchmarks.gpu.steps import SEED, recipe_of
 from bids_synth.learn.device import resolve_device
 from bids_synth.learn.fit.follower import run_together
@@ -42,7 +42,7 @@ def together(settings: Settings, tell: Tell) -> None:
     note = "two cards" if two else "no second card: two processes on the processor"
     place = Path(settings.work) / "together"
     small = Settings(device, settings.tiny or not two, settings.work)
-    brains(small)
+    small_brains(small)
     port, context = _free_port(), get_context("fork")
     pair = [context.Process(target=_rank, args=(n, port, place / "two", small)) for n in (0, 1)]
     for process in pair:
@@ -87,7 +87,7 @@ def _initial(recipe: Recipe) -> nn.Module:
 
 def _fit(place: Path, batch: int, settings: Settings, device: torch.device) -> None:
     recipe = _recipe(settings, batch)
-    visits = store(recipe, brains(settings), Path(settings.work))
+    visits = store(recipe, small_brains(settings), Path(settings.work))
     member = Member(recipe, 0, 0, SEED, "together", place)
     unjudged = LatestSelection(device)
     fit_member(member, visits, unjudged, partial(_initial, recipe), quiet=True)
@@ -96,7 +96,10 @@ def _fit(place: Path, batch: int, settings: Settings, device: torch.device) -> N
 def _image(place: Path | None, settings: Settings) -> npt.NDArray[np.float32]:
     """What the network of a fit makes of the first visit, or the one that they begin from."""
     recipe = _recipe(settings, 1)
-    network, (visit, *_) = _initial(recipe), store(recipe, brains(settings), Path(settings.work))
+    network, (visit, *_) = (
+        _initial(recipe),
+        store(recipe, small_brains(settings), Path(settings.work)),
+    )
     if place is not None:
         network.load_state_dict(load_file(place / "weights.safetensors"))
     sources = [name for name in recipe.sources if name in visit.present]
