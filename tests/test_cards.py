@@ -7,9 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from torch import nn
 
 from benchmarks.gpu.figure import Settings
 from benchmarks.gpu.phantoms import brains, store
@@ -21,7 +18,6 @@ from bids_synth.learn.fit.loop import Job, objective_of
 from bids_synth.learn.fit.member import Member
 from bids_synth.learn.networks.blocks.surroundings import width_of
 from bids_synth.learn.objectives.adversarial import Health
-from bids_synth.learn.objectives.objective import update_average
 from bids_synth.recipe.recipe import recipe_names
 from bids_synth.recipe.sections.network import POINTWISE
 from bids_synth.spatial.template import template_grid, template_t1w
@@ -41,21 +37,6 @@ def test_a_card_computes_float32_in_float32(ask, monkeypatch) -> None:
     finally:
         for switch, value in zip(switches, before, strict=True):
             switch.allow_tf32 = value
-
-
-@given(st.floats(0, 1), st.integers(0, 2**31))
-@settings(max_examples=30, deadline=None)
-def test_the_average_is_what_each_parameter_alone_would_give(decay: float, seed: int) -> None:
-    torch.manual_seed(seed)
-    average, network = (nn.Sequential(nn.Conv3d(2, 3, 3), nn.Linear(4, 5)) for _ in range(2))
-    average.to(memory_format=torch.channels_last_3d)
-    expected = [
-        torch.lerp(kept, fresh, 1 - decay)
-        for kept, fresh in zip(average.parameters(), network.parameters(), strict=True)
-    ]
-    update_average(average, network, decay)
-    for kept, wanted in zip(average.parameters(), expected, strict=True):
-        torch.testing.assert_close(kept, wanted, rtol=0, atol=0)
 
 
 def test_health_goes_on_from_its_state_whatever_counted() -> None:

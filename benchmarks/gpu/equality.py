@@ -33,7 +33,8 @@ def equality(settings: Settings, tell: Tell) -> None:
     prepared = small_brains(settings)[0]
     for recipe in one_of_each_kind(settings):
         shown = synthesizer_of(recipe, prepared)
-        compare(recipe.network.name, shown, prepared, recipe.targets[0], device, tell)
+        name = f"{recipe.network.name}{' without pairs' if recipe.unpaired else ''}"
+        compare(name, shown, prepared, recipe.targets[0], device, tell)
 
 
 def one_of_each_kind(settings: Settings) -> list[Recipe]:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torch.utils.data import default_collate
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.gpu.apart import Tell
@@ -16,14 +15,13 @@ from benchmarks.gpu.figure import Figure, Settings, share_of_limit
 from benchmarks.gpu.machine import fitting_rate, forget_peak, peak_gb, seconds_of, wait_for
 from benchmarks.gpu.phantoms import brains, store
 from bids_synth.learn.data.array_cache import Stored
-from bids_synth.learn.data.dataset import Item
 from bids_synth.learn.device import resolve_device
 from bids_synth.learn.features.loss import asked_features
 from bids_synth.learn.features.segmenter import Segmenter
 from bids_synth.learn.fit.loop import (
     Job,
+    batches_of,
     calm,
-    dataset_of,
     fabric_on,
     fit_member,
     objective_of,
@@ -215,8 +213,7 @@ def steps_on(
     if change is not None:
         change(objective)
     optimizers = objective.optimizers()
-    items = dataset_of(recipe)(recipe, visits, seed=SEED, total=100 * recipe.fit.batch)
-    batch: Item = fabric.to_device(default_collate([items[n] for n in range(recipe.fit.batch)]))
+    batch = fabric.to_device(next(iter(batches_of(job, recipe.fit.steps, 0))))
     wait_for(device)
     return lambda: take_step(fabric, objective, optimizers, batch), objective
 

@@ -70,6 +70,5 @@ def update_average(average: nn.Module, network: nn.Module, decay: float) -> None
     The first update of torch's `AveragedModel` copies, and so forgets what a fit begins from;
     its decay is the same for all steps.
     """
-    kept, fresh = tuple(average.parameters()), tuple(network.parameters())
-    # One by one they would be as many launches on a card, which is done sooner than told.
-    torch._foreach_lerp_(kept, fresh, 1 - decay)
+    for kept, fresh in zip(average.parameters(), network.parameters(), strict=True):
+        kept.lerp_(fresh, 1 - decay)

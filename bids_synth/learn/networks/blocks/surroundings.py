@@ -93,6 +93,9 @@ class Surroundings:
             self.planes.append(_packed(means * mask))
             self.shares.append(share[0])
 
+    # Autocast cannot join float16, in which the values are kept, while it casts to bfloat16.
+    @torch.autocast("cpu", enabled=False)
+    @torch.autocast("cuda", enabled=False)
     def at(self, voxels: torch.Tensor) -> torch.Tensor:
         """Indices (V, 3) -> (V, width): the values, sources last, then the shares, float32."""
         home = ((voxels + REACH) * self.steps).sum(dim=1)[:, None]
@@ -100,10 +103,10 @@ class Surroundings:
         for level, planes in zip(LEVELS, self.planes, strict=True):
             shift = torch.tensor(level.offsets, device=voxels.device) * level.stride
             where = home + (shift * self.steps).sum(dim=1)
-            parts.append(torch.stack([plane.take(where) for plane in planes], dim=2))
-        # As integers they are out of autocast's reach, which knows no float16 beside bfloat16.
-        read = torch.cat(parts, dim=1).view(torch.float16)
-        values = read[:, :, : self.sources].flatten(1).float()
+            read = [plane.take(where).view(torch.float16) for plane in planes]
+            four = [r.reshape(*where.shape, PACKED) for r in read]
+            parts.append(torch.cat(four, dim=2)[:, :, : self.sources])
+        values = torch.cat(parts, dim=1).flatten(1).float()
         i, j, k = voxels.unbind(dim=1)
         shares = torch.stack([share[i, j, k] for share in self.shares], dim=1)
         return torch.cat([values, shares], dim=1)
