@@ -12,9 +12,6 @@ from bids_synth.spatial.grid import Grid
 from bids_synth.spatial.volume import Volume
 
 NAMES = [
-    "gpu.__main__",
-    "gpu.page",
-    "gpu.together",
     "limits",
     "masks",
     "objectives",
