@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from argparse import ArgumentTypeError
 from math import inf, isfinite, nan
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from benchmarks.gpu.apart import run_part
 from benchmarks.gpu.figure import Figure, Part, Settings, share_of_limit
 from benchmarks.gpu.page import FIGURES, NO_CARD, gpu_section, page, report, summary, table
+from training.any_contrast import minutes_of
 
 ROOT = Path(__file__).resolve().parent.parent
 ABSENT = ("bids", "pybids", "nipype", "ants", "templateflow", "nilearn", "nireports", "optuna")
@@ -180,6 +182,15 @@ def test_the_section_has_figures_of_cards_and_of_no_rehearsal(tmp_path: Path) ->
     assert text.count("| p | a |") == 1
     assert gpu_section().startswith("## On a GPU")
     assert FIGURES.parent == ROOT / "benchmarks" / "gpu"
+
+
+@given(st.floats(0.5, 5000))
+def test_a_budget_in_seconds_is_one_in_minutes(seconds: float) -> None:
+    assert minutes_of(f"{seconds:.3f}s") == pytest.approx(seconds / 60, abs=1e-4)
+    assert minutes_of(f"{seconds:.3f}m") == pytest.approx(seconds, abs=1e-3)
+    for wrong in (f"{seconds:.3f}", "0s", "-5s", "s"):
+        with pytest.raises(ArgumentTypeError, match="540s or 9m"):
+            minutes_of(wrong)
 
 
 def test_the_wheels_are_those_that_the_locks_pin() -> None:

@@ -61,7 +61,7 @@ PARTS: dict[str, tuple[Body, float]] = {
     "phantoms": (making_phantoms, 60),
     "equality": (equality, 60),
     "synthesis": (synthesis, 60),
-    **{f"step of {name}": (partial(step, name), 35) for name in sorted(recipe_names())},
+    **{f"step of {name}": (partial(step, name), 45) for name in sorted(recipe_names())},
     "resumed": (resumed, 45),
     "any-contrast": (any_contrast, 120),
     "carried": (carried, 40),
