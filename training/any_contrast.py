@@ -111,7 +111,7 @@ def ranges(dataset: Path, out: Path, teaching: Sequence[str]) -> dict[str, Range
 
 
 def minutes_of(budget: str) -> float:
-    """Minutes of a budget in seconds (`540s`) or minutes (`9m`); an error of the command line else.
+    """Minutes of a budget in seconds (`540s`) or minutes (`9m`); else an error of the user.
 
     >>> minutes_of("540s"), minutes_of("9m")
     (9.0, 9.0)
