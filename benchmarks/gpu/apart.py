@@ -49,6 +49,7 @@ def run_part(
         error = f"not over after {limit:.0f} s"
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)  # With all that it has started.
+    process.kill()
     process.join()
     if method == "fork" and any(text in error for text in FORKED):
         return run_part(name, body, settings, limit=limit, method="spawn")

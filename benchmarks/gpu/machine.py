@@ -69,20 +69,24 @@ def matrix_rate(
     device: torch.device, dtype: torch.dtype, settings: Settings, *, tf32: bool = False
 ) -> float:
     """Operations a second of a square product of random matrices."""
-    side = 256 if settings.tiny else 8192
+    side = 8192 if _is_full(device, settings) else 256
     before = torch.backends.cuda.matmul.allow_tf32
     one, other = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     try:
         torch.backends.cuda.matmul.allow_tf32 = tf32
-        seconds = seconds_of(lambda: one @ other, device, repeats=3 if settings.tiny else 20)
+        seconds = seconds_of(lambda: one @ other, device, repeats=20)
     finally:
         torch.backends.cuda.matmul.allow_tf32 = before
     return 2 * side**3 / seconds
 
 
+def _is_full(device: torch.device, settings: Settings) -> bool:
+    return device.type == "cuda" and not settings.tiny
+
+
 def copy_rate(device: torch.device, settings: Settings) -> float:
     """Bytes read and written a second by a copy on the device."""
-    count = 2**20 if settings.tiny else 2**30
+    count = 2**30 if _is_full(device, settings) else 2**20
     source = torch.zeros(count, device=device)
     target = torch.empty_like(source)
     seconds = seconds_of(lambda: target.copy_(source), device, repeats=10)

@@ -13,9 +13,14 @@ from benchmarks.gpu.figure import Figure, Part
 FIGURES = Path(__file__).parent / "figures"
 """Runs whose figures are kept, one file for each card."""
 NO_CARD = (
-    "No CUDA card was at hand when this page was written: the run below was rehearsed on a "
-    "processor alone, with tiny sizes, and its targets stand open. `bash scripts/gpu/run.sh` "
-    "makes it in less than nine minutes on a machine with a card and without the network."
+    "No CUDA card was at hand when this page was written. The run for one, "
+    "`bash scripts/gpu/run.sh`, takes less than nine minutes without the network; it was rehearsed "
+    "on a processor alone, with tiny sizes, where every part of it ends without a fault. These of "
+    "its targets stand open: at least 40 % of the limit by matrix products in a step of the 3D "
+    "recipes at 96 x 96 x 96, at most 5 % of the time spent waiting for data, an image of "
+    "182 x 218 x 182 voxels in 0.5 s, steps of two cards 1.4 times as fast as those of one, and "
+    "images that differ from the processor's by at most 0.001 of their range in float32 and 0.01 "
+    "in bfloat16."
 )
 TITLE = "## On a GPU"
 
