@@ -102,6 +102,7 @@ def test_a_part_that_fails_is_told_and_keeps_what_it_measured(body, error: str) 
     assert part.seconds < 30
 
 
+@pytest.mark.slow
 def test_a_card_that_was_touched_before_gets_a_new_process() -> None:
     part = run_part("x", cannot_fork, SMALL, limit=120)
     assert (part.error, [one.value for one in part.figures]) == ("", [1.0])
