@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from bids_synth.core.scale import Scale
 from bids_synth.core.visit import Prepared, Scan, Visit
-from bids_synth.learn.networks import build_network
+from bids_synth.learn.networks import build_network, laid_out
 from bids_synth.learn.synthesize import Synthesizer
 from bids_synth.recipe.recipe import Recipe
 from bids_synth.spatial.grid import Grid, Shape
@@ -68,8 +68,7 @@ def untrained_synthesizer(recipe: Recipe) -> Synthesizer:
     """As many networks as the recipe has members, with the weights that they start from."""
     torch.manual_seed(1)
     networks = tuple(
-        build_network(recipe).to(memory_format=torch.channels_last_3d).eval()  # type: ignore[call-overload]
-        for _ in range(recipe.fit.members)
+        laid_out(build_network(recipe), recipe).eval() for _ in range(recipe.fit.members)
     )
     scales = dict.fromkeys(recipe.targets, Scale(0.0, 255.0))
     model = SimpleNamespace(recipe=recipe, scales=scales, name="untrained")

@@ -1,16 +1,19 @@
 """Any contrast: fit the model that comes with the package, and put it there.
 
     python -m training.any_contrast DATASET OUT [--without STUDY] [--set KEY=VALUE] [--ship]
+        [--budget 540s]
 
 DATASET is the BIDS dataset of the five participants without skull. `--simulated N` adds N heads of
 whom only the label map is real, which lie beside it. A second call goes on where the first was
-stopped. `python -m training.evidence` then measures how far the model may be trusted.
+stopped. With `--budget` the fit alone takes so long, on a CUDA card where there is one. `python -m
+training.evidence` then measures how far the model may be trusted.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -107,16 +110,35 @@ def ranges(dataset: Path, out: Path, teaching: Sequence[str]) -> dict[str, Range
     return training_ranges([figures(one, tuple(recipe.modalities)) for one in prepared.values()])
 
 
+def minutes_of(budget: str) -> float:
+    """Minutes of a budget in seconds (`540s`) or minutes (`9m`); else an error of the user.
+
+    >>> minutes_of("540s"), minutes_of("9m")
+    (9.0, 9.0)
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([sm])", budget)
+    if match is None or float(match[1]) == 0:
+        message = f"--budget {budget}: expected seconds or minutes, as in 540s or 9m"
+        raise argparse.ArgumentTypeError(message)
+    return float(match[1]) / (60 if match[2] == "s" else 1)
+
+
 def fit(
-    dataset: Path, out: Path, teaching: Sequence[str], words: str, overrides: Sequence[str]
+    dataset: Path,
+    out: Path,
+    teaching: Sequence[str],
+    words: str,
+    overrides: Sequence[str],
+    minutes: float | None = None,
 ) -> Path:
-    """The model fitted on these participants by the program itself."""
+    """The model fitted on these participants by the program itself, in about so many minutes."""
     split = split_file(teaching, out / f"{words}.tsv")
     name = NAME if words == "everybody" else f"{NAME}-{words}"
     command = [sys.executable, "-m", "bids_synth", str(dataset), str(out / "fit"), "group"]
     command += ["--recipe", str(RECIPE), "--split-file", str(split), "--set", f"name={name}"]
     command += ["-w", str(out / "fit-work"), "--participant-label", *teaching]
     command += [word for value in overrides for word in ("--set", value)]
+    command += [] if minutes is None else ["--fit-minutes", f"{minutes:g}"]
     subprocess.run(command, check=True)  # noqa: S603
     return out / "fit" / "models" / name
 
@@ -150,6 +172,7 @@ def main() -> None:
     parser.add_argument("--without", choices=tuple(STUDIES), help="leave this study out")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--simulated", type=int, default=0, metavar="N")
+    parser.add_argument("--budget", type=minutes_of, metavar="TIME", help="e.g. 540s or 9m")
     parser.add_argument("--ship", action="store_true")
     chosen = parser.parse_args()
     people = prepare(chosen.dataset, chosen.out, "impute")
@@ -157,7 +180,7 @@ def main() -> None:
     drawn = simulated(chosen.dataset.parent / LABELS, dataset, chosen.simulated)
     teaching = [*(others(chosen.without) if chosen.without else everybody()), *drawn]
     words = f"without-{chosen.without}" if chosen.without else "everybody"
-    model = fit(dataset, chosen.out, teaching, words, chosen.set)
+    model = fit(dataset, chosen.out, teaching, words, chosen.set, chosen.budget)
     if chosen.ship:
         ship(model, PACKAGE)
 

@@ -10,10 +10,18 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from bids_synth.spatial.grid import Grid
 from bids_synth.spatial.volume import Volume, read_volume
 
 SPACE = "MNI152NLin2009aSym"
 """ICBM 152 nonlinear symmetric 2009a (Fonov 2011), the space of the embedded template."""
+
+
+def template_grid() -> Grid:
+    """The template's own grid, without a look at its files: fits need no more of it."""
+    affine = np.eye(4)
+    affine[:3, 3] = -98, -134, -72
+    return Grid((197, 233, 189), affine)
 
 
 def template_t1w() -> Volume:

@@ -15,7 +15,7 @@ from bids_synth.core.visit import Prepared
 from bids_synth.learn.data.array_cache import scaled_image
 from bids_synth.spatial.grid import Affine, Grid
 from bids_synth.spatial.itk import read_itk
-from bids_synth.spatial.template import template_t1w
+from bids_synth.spatial.template import template_grid
 
 SPACING = 4.0
 """Voxel size of the mean images, mm: what an affine alignment of brains resolves."""
@@ -54,7 +54,7 @@ class Population:
 
 def empty_population() -> Population:
     """Nothing summed yet, on the template's field of view and a little more."""
-    grid = template_t1w().grid.canonical()
+    grid = template_grid()
     n = [round(MARGIN / s) for s in grid.spacing]
     wider = grid.crop([-m for m in n], [m + k for m, k in zip(n, grid.shape, strict=True)])
     return Population(wider.with_spacing(SPACING))

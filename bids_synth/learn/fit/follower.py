@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import torch
 
 from bids_synth.errors import BidsSynthError, FitError
-from bids_synth.learn.device import resolve_device
+from bids_synth.learn.device import card, resolve_device
 from bids_synth.learn.fit.distributed import join, leave, listen, place_of, rank, tell
 from bids_synth.learn.fit.loop import Job, calm, fit
 from bids_synth.learn.fit.record import Record
@@ -50,7 +50,7 @@ def card_of(device: str, local: int) -> torch.device:
     """The CUDA card of this process among those that it sees, or the processor."""
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if device in ("auto", "cuda") and count > 0:
-        return torch.device("cuda", local % count)
+        return card(local % count)
     return resolve_device(device)
 
 

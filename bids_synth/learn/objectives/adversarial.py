@@ -104,6 +104,7 @@ class Health:
     warned: bool = False
     """True once the warning has been given."""
     _steps: list[torch.Tensor] = field(default_factory=list, repr=False)
+    """Loss, accuracy and whether any map counted, (steps, 3)."""
 
     @torch.no_grad()
     def add(self, real: torch.Tensor, synthetic: torch.Tensor, counted: torch.Tensor) -> None:
@@ -113,15 +114,17 @@ class Health:
         losses = losses + mean_where(errors(synthetic, 0 * ones, self.gan), counted)
         right = mean_where((real > half).float(), counted)
         right = right + mean_where((synthetic < half).float(), counted)
-        if counted.any():
-            self._steps.append(torch.stack([losses, right]) / 2)
+        # Whether any counts is asked when the epoch is over: an answer would wait for the card.
+        any_counts = counted.any().to(losses.dtype)
+        self._steps.append(torch.stack([losses / 2, right / 2, any_counts])[None])
 
     def close(self) -> dict[str, float]:
         """Mean loss and accuracy of the epoch that is over; nothing where it did not learn."""
-        if not self._steps:
-            return {}
-        loss, accuracy = torch.stack([s.cpu() for s in self._steps]).mean(dim=0).tolist()
+        steps = self._counted()
         self._steps.clear()
+        if not len(steps):
+            return {}
+        loss, accuracy = steps.mean(dim=0).tolist()
         sure, blind = accuracy > SURE, loss >= NEAR * DEAD[self.gan]
         self.dead_epochs = self.dead_epochs + 1 if sure or blind else 0
         if self.dead_epochs >= PATIENCE and not self.warned:
@@ -131,13 +134,18 @@ class Health:
 
     def state(self) -> list[float]:
         """What a resumed fit needs to go on, also in mid-epoch."""
-        steps = [figure for step in self._steps for figure in step.tolist()]
-        return [self.dead_epochs, int(self.warned), *steps]
+        return [self.dead_epochs, int(self.warned), *self._counted().flatten().tolist()]
 
     def resume(self, state: Sequence[float]) -> None:
         """Take it up."""
         self.dead_epochs, self.warned = int(state[0]), bool(state[1])
-        self._steps = list(torch.tensor(state[2:]).reshape(-1, 2))
+        steps = torch.tensor(state[2:]).reshape(-1, 2)
+        self._steps = [functional.pad(steps, (0, 1), value=1.0)]
+
+    def _counted(self) -> torch.Tensor:
+        """Loss and accuracy (steps, 2) of those steps of the epoch in which any map counted."""
+        steps = torch.cat([torch.empty(0, 3), *(step.cpu() for step in self._steps)])
+        return steps[steps[:, 2] > 0, :2]
 
     def _warning(self, loss: float, accuracy: float) -> str:
         figures = f"loss {loss:.3f}, accuracy {accuracy:.3f}"

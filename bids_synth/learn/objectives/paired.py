@@ -13,6 +13,9 @@ from bids_synth.learn.objectives.losses import masked_bce, masked_l1, masked_l2,
 from bids_synth.recipe.recipe import Recipe
 from bids_synth.recipe.sections.objective import PairedLosses
 
+Scored = tuple[torch.Tensor, ...]
+"""Items and targets (M,) each, of the images that are to be made."""
+
 
 def paired_loss(
     synthetic: torch.Tensor,
@@ -31,7 +34,8 @@ def paired_loss(
     by the real value, so that l1 and l2 are errors in the unit; NaN for others.
     `features` maps (M, 1, I, J, K) to a list of maps.
     """
-    scored = batch["scored"]
+    # Asked once: how many there are is an answer that the processor waits for.
+    scored = batch["scored"].nonzero(as_tuple=True)
     answer = synthetic.float()[scored][:, None]
     real = batch["real"][scored][:, None]
     mask = batch["mask"].expand_as(batch["real"])[scored][:, None]
@@ -89,14 +93,12 @@ def gains_of(recipe: Recipe) -> torch.Tensor | None:
     return torch.tensor([float("nan") if gain is None else gain for gain in gains])
 
 
-def _value(real: torch.Tensor, scored: torch.Tensor, gains: torch.Tensor) -> torch.Tensor:
-    gain = gains.to(real.device).expand(scored.shape)[scored][:, None, None, None, None]
+def _value(real: torch.Tensor, scored: Scored, gains: torch.Tensor) -> torch.Tensor:
+    gain = gains.to(real.device)[scored[1]][:, None, None, None, None]
     return torch.where(gain.isnan(), 1, torch.exp(gain.nan_to_num() * (real - 1)))
 
 
-def _factor(real: torch.Tensor, scored: torch.Tensor, emphasis: torch.Tensor) -> torch.Tensor:
-    above, factor = (
-        emphasis[:, n].to(real.device).expand(scored.shape)[scored][:, None, None, None, None]
-        for n in (0, 1)
-    )
+def _factor(real: torch.Tensor, scored: Scored, emphasis: torch.Tensor) -> torch.Tensor:
+    own = emphasis.to(real.device)[scored[1]][:, :, None, None, None, None]
+    above, factor = own.unbind(dim=1)
     return torch.where(real > above, factor, torch.ones_like(factor))

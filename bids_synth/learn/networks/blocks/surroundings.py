@@ -93,6 +93,9 @@ class Surroundings:
             self.planes.append(_packed(means * mask))
             self.shares.append(share[0])
 
+    # Autocast cannot join float16, in which the values are kept, while it casts to bfloat16.
+    @torch.autocast("cpu", enabled=False)  # type: ignore[untyped-decorator]
+    @torch.autocast("cuda", enabled=False)  # type: ignore[untyped-decorator]
     def at(self, voxels: torch.Tensor) -> torch.Tensor:
         """Indices (V, 3) -> (V, width): the values, sources last, then the shares, float32."""
         home = ((voxels + REACH) * self.steps).sum(dim=1)[:, None]
