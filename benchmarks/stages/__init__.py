@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.stages.fitting import every_objective, fitting, waiting
+from benchmarks.stages.fitting import fitting, waiting
 from benchmarks.stages.measured import Measured
+from benchmarks.stages.peers import peers
 from benchmarks.stages.preparation import preparation
 from benchmarks.stages.start import index, start_up
 from benchmarks.stages.synthesis import synthesis
@@ -17,6 +18,6 @@ STAGES: dict[str, Callable[[Path], list[Measured]]] = {
     "preparation": preparation,
     "fitting": fitting,
     "waiting": waiting,
-    "objectives": every_objective,
+    "peers": peers,
     "synthesis": synthesis,
 }

@@ -1,4 +1,4 @@
-"""Fitting: a step alone, a step as it is fitted, and each objective against a plain loop."""
+"""Fitting: a step alone and a step as it is fitted."""
 
 from __future__ import annotations
 
@@ -73,10 +73,3 @@ def waiting(work: Path) -> list[Measured]:
     seconds, share = row["seconds"] / steps, row["data_wait_fraction"]
     note = f"{100 * share:.1f} % of the time between two steps: data above all"
     return [Measured("fit: one step as fitted", seconds, note=note)]
-
-
-def every_objective(work: Path) -> list[Measured]:
-    """Each objective as fitted against a plain loop."""
-    from benchmarks.objectives import objectives
-
-    return objectives(work)
