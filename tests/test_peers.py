@@ -106,7 +106,7 @@ def test_patches_of_numpy_are_those_of_the_volume(field: Field, tmp_path) -> Non
         if draw.visit == 0:
             centre = [a + p // 2 for a, p in zip(draw.start, recipe.fit.patch, strict=True)]
             patch, item = crop(case.images, centre, recipe.fit.patch), ours.apply(draw)
-            wanted = torch.cat([item["sources"], item["real"]]).numpy()
+            wanted = torch.cat([item["sources"], item["real"], item["mask"]]).numpy()
             np.testing.assert_allclose(patch, wanted, atol=2e-3)
 
 
@@ -114,7 +114,7 @@ def test_the_numpy_augmentation_changes_values_and_keeps_shapes(field: Field, tm
     recipe = field.recipe("ct")
     side = NumpySampling(recipe, write_cases(tmp_path, field.phantoms, recipe), augment=True)
     batches = [next(side.batches()) for _ in range(60)]
-    assert {b.shape for b in batches} == {(1, 3, *recipe.fit.patch)}
+    assert {b.shape for b in batches} == {(1, 4, *recipe.fit.patch)}
     assert all(np.isfinite(b).all() for b in batches)
     image = np.random.default_rng(0).random((1, 16, 16, 16)).astype(np.float32)
     changed = [intensities(image, np.random.default_rng(n)) for n in range(20)]

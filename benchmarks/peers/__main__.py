@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 from pathlib import Path
-
-from benchmarks.peers.contests import CONTESTS, FULL, ON_A_CARD, field_of, results
-from bids_synth.learn.device import resolve_device
 
 
 def main() -> None:
     """Hold the contests that are named, or all that the device has a part in."""
+    # As the program does, before torch is loaded: threads that wait do not spin.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from benchmarks.peers.contests import CONTESTS, FULL, ON_A_CARD, field_of, results
+    from bids_synth.learn.device import resolve_device
+
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
     parser.add_argument(
         "contests", nargs="*", metavar="CONTEST", help=f"any of {' '.join(CONTESTS)}"

@@ -3,7 +3,8 @@
 Volumes are memory-mapped .npy files. One of three patches lies around a random voxel of the
 foreground, the others anywhere. The augmentation is that of the supplementary notes: rotation
 and scaling from a larger crop, noise, blur, brightness, contrast, low resolution, gamma, mirrors;
-targets are images here, so that they follow the geometry alone.
+targets and mask, the segmentation there, follow the geometry alone. Without augmentation a patch
+is mirrored and its sources get a gain, as ours are.
 """
 
 from __future__ import annotations
@@ -38,18 +39,19 @@ class Case:
     """One volume on the disk."""
 
     images: npt.NDArray[np.float32]
-    """(S + T, I, J, K), memory-mapped."""
+    """(S + T + 1, I, J, K), memory-mapped: sources, targets, mask."""
     foreground: npt.NDArray[np.int64]
     """(N, 3), voxels of the mask, as nnU-Net keeps some of every class."""
 
 
 def write_cases(folder: Path, phantoms: Sequence[Phantom], recipe: Recipe) -> list[Case]:
-    """All images of a head in one file each, sources first."""
+    """One file for each head."""
     folder.mkdir(parents=True, exist_ok=True)
     cases = []
     for number, phantom in enumerate(phantoms):
         path = folder / f"{number:02d}.npy"
-        np.save(path, np.stack([phantom.images[m] for m in (*recipe.inputs, *recipe.targets)]))
+        images = [phantom.images[m] for m in (*recipe.inputs, *recipe.targets)]
+        np.save(path, np.stack([*images, phantom.mask.astype(np.float32)]))
         voxels = np.argwhere(phantom.mask)
         rng = np.random.default_rng([SEED, number])
         kept = voxels[rng.choice(len(voxels), min(10_000, len(voxels)), replace=False)]
@@ -68,12 +70,12 @@ class NumpySampling:
         self.rng = np.random.default_rng(SEED)
 
     def run(self, steps: int, watch: Watch) -> None:
-        """Sources and targets of so many batches."""
+        """So many batches."""
         for batch in islice(self.batches(), steps):
             watch.note(torch.from_numpy(batch[:, : self.sources]))
 
     def batches(self) -> Iterator[Array]:
-        """(N, S + T, I, J, K), without end."""
+        """(N, S + T + 1, I, J, K), without end."""
         while True:
             yield np.stack([self._one() for _ in range(self.samples)])
 
@@ -81,7 +83,9 @@ class NumpySampling:
         rng = self.rng
         case = self.cases[rng.integers(len(self.cases))]
         if not self.augment:
-            return mirrored(crop(case.images, self._centre(case), self.patch), (0,), rng)
+            patch = mirrored(crop(case.images, self._centre(case), self.patch), (0,), rng)
+            patch[: self.sources] *= rng.uniform(0.9, 1.1, (self.sources, 1, 1, 1))
+            return patch
         angles = rng.uniform(-TURN, TURN, 3) if rng.random() < 0.2 else np.zeros(3)
         scale = rng.uniform(*GROW) if rng.random() < 0.2 else 1.0
         moved = self._moved(case, angles, scale)
