@@ -9,12 +9,15 @@ import pytest
 import torch
 
 from benchmarks.peers.contests import CONTESTS, Field, Size, field_of, results
-from benchmarks.peers.loops import CycleGan, MmGan, Pix2Pix, Slices
+from benchmarks.peers.loops import CycleGan, MmGan, Pix2Pix, Slices, as_published
 from benchmarks.peers.monai_script import MonaiFit
 from benchmarks.peers.phantoms import stored
 from benchmarks.peers.sampling import NumpySampling, crop, intensities, write_cases
 from benchmarks.peers.turns import Contest, Watch, contend
 from bids_synth.learn.fit.loop import dataset_of
+from bids_synth.learn.networks import build_network
+from bids_synth.learn.networks.blocks.convolution import NarrowConv2d
+from bids_synth.learn.networks.unet2d import DoubledConv2d
 
 CPU = torch.device("cpu")
 SMALL = {"network.filters": "8", "objective.discriminator.filters": "4"}
@@ -27,7 +30,7 @@ KEYS = {
     "mmgan": {**SMALL, "network.depth": "4", "fit.patch": "[32,32,1]", "fit.batch": "2",
               "objective.discriminator.layers": "2"},
 }  # fmt: skip
-TINY = Size(2, (24, 28, 22), 1, dict.fromkeys(CONTESTS, 2), KEYS, processes=0)
+TINY = Size(2, (24, 28, 22), dict.fromkeys(CONTESTS, (1, 2)), KEYS, processes=0)
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +51,18 @@ def test_both_sides_see_equal_shapes_and_move_as_many_numbers(name: str, field: 
         assert all(torch.isfinite(loss) for loss in watch.losses)
         seen.append(watch.shapes)
     assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize("name", ["pix2pix-ct", "cyclegan", "mmgan"])
+def test_published_layers_give_what_ours_do(name: str, field: Field) -> None:
+    recipe = field.recipe(name)
+    network = build_network(recipe).eval()
+    images = torch.rand(2, len(recipe.sources), 32, 32, 1)
+    there = torch.ones(2, len(recipe.sources))
+    made = network(images, there)
+    plain = as_published(network)
+    assert not any(isinstance(m, (NarrowConv2d, DoubledConv2d)) for m in plain.modules())
+    torch.testing.assert_close(plain(images, there), made, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -33,10 +33,8 @@ class Size:
 
     heads: int
     shape: Shape
-    rounds: int
-    """Of turns."""
-    steps: Mapping[str, int]
-    """Contest -> steps of a turn."""
+    turns: Mapping[str, tuple[int, int]]
+    """Contest -> turns of each side, and steps of a turn."""
     keys: Mapping[str, Keys]
     """Recipe -> what is changed of it."""
     processes: int
@@ -46,9 +44,8 @@ class Size:
 FULL = Size(
     heads=3,
     shape=(138, 164, 132),
-    rounds=3,
-    steps={"ct": 5, "ct-whole": 4, "sampling": 60, "augmented": 12, "pix2pix-ct": 4, "cyclegan": 3,
-           "mmgan": 3, "synthesis": 2},
+    turns={"ct": (3, 5), "ct-whole": (2, 4), "sampling": (5, 60), "augmented": (3, 12),
+           "pix2pix-ct": (5, 4), "cyclegan": (3, 2), "mmgan": (5, 3), "synthesis": (3, 2)},
     keys={"mmgan": {"fit.patch": "[192,192,1]", "fit.batch": "4"}},
     processes=workers(),
 )  # fmt: skip
@@ -162,7 +159,7 @@ def results(field: Field, names: Sequence[str] = tuple(CONTESTS)) -> list[Measur
             print(f"{name} is left out: {needed} is not installed", file=sys.stderr)
             continue
         contest = CONTESTS[name](field)
-        row = contend(contest, field.device, field.size.steps[name], field.size.rounds)
+        row = contend(contest, field.device, *field.size.turns[name])
         rows.append(replace(row, stage=f"peers, {field.device.type}: {row.stage}"))
     return rows
 

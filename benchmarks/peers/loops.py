@@ -1,8 +1,9 @@
 """Loops: pix2pix, CycleGAN and MM-GAN by hand, as their papers describe them, in plain PyTorch.
 
-Networks and their first weights are those of our recipes; data are slices in memory, moved and
-mirrored at random, fetched by worker processes. Isola 2017 (arXiv:1611.07004), Zhu 2017
-(arXiv:1703.10593), Sharma and Hamarneh 2020 (doi:10.1109/TMI.2019.2945521).
+Networks and their first weights are those of our recipes, in the layers of the papers; data are
+slices in memory, moved and mirrored at random, fetched by worker processes. Isola 2017
+(arXiv:1611.07004), Zhu 2017 (arXiv:1703.10593), Sharma and Hamarneh 2020
+(doi:10.1109/TMI.2019.2945521).
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from benchmarks.peers.phantoms import Phantom
 from benchmarks.peers.turns import Watch
 from benchmarks.stages.measured import SEED
 from bids_synth.learn.networks import build_network
+from bids_synth.learn.networks.blocks.convolution import NarrowConv2d
 from bids_synth.learn.networks.discriminator import PatchDiscriminator
+from bids_synth.learn.networks.unet2d import DoubledConv2d
 from bids_synth.recipe.recipe import Recipe
 
 POOL = 50
@@ -83,7 +86,7 @@ class Loop(ABC):
         torch.manual_seed(SEED)
         self.recipe, self.phantoms, self.device = recipe, phantoms, device
         self.processes, self.samples = processes, recipe.fit.batch
-        self.network = build_network(recipe).to(device)
+        self.network = as_published(build_network(recipe)).to(device)
         self.judges = nn.ModuleList(self.make_judges()).to(device)
         self.parameters = learning(self.network) + learning(self.judges)
         rate, betas = recipe.fit.learning_rate, (recipe.fit.beta, 0.999)
@@ -208,6 +211,24 @@ class MmGan(Loop):
         ((right + wrong) / 2).backward()
         self.learns.step()
         return apart.detach()
+
+
+def as_published(network: nn.Module) -> nn.Module:
+    """The same weights in plain layers, where ours are a quicker way to the same numbers."""
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, (NarrowConv2d, DoubledConv2d)):
+                setattr(module, name, _plain(child))
+    return network
+
+
+def _plain(layer: NarrowConv2d | DoubledConv2d) -> nn.Module:
+    doubles, kernel = isinstance(layer, DoubledConv2d), layer.kernel_size[0]
+    plain = nn.Conv2d(layer.in_channels, layer.out_channels, kernel, padding=int(doubles))
+    plain.load_state_dict(layer.state_dict())
+    if not doubles:
+        return plain
+    return nn.Sequential(nn.Upsample(scale_factor=2), nn.ZeroPad2d((1, 0, 1, 0)), plain)
 
 
 def _entropy(logits: torch.Tensor, label: float) -> torch.Tensor:

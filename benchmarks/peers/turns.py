@@ -77,7 +77,7 @@ class Contest:
     """Of these in a sample."""
 
 
-def contend(contest: Contest, device: torch.device, steps: int, rounds: int) -> Measured:
+def contend(contest: Contest, device: torch.device, rounds: int, steps: int) -> Measured:
     """Let both sides take turns, and turns in going first; the row of the medians.
 
     The first step of a turn is not timed.

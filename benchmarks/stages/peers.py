@@ -17,5 +17,5 @@ def peers(work: Path) -> list[Measured]:
     rows = results(field)
     if torch.cuda.is_available():
         card = field_of(FULL, work / "peers-card", torch.device("cuda", 0))
-        rows += results(card, [name for name in FULL.steps if name in ON_A_CARD])
+        rows += results(card, [name for name in FULL.turns if name in ON_A_CARD])
     return rows
