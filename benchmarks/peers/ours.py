@@ -18,7 +18,6 @@ from bids_synth.learn.fit.loop import (
     Job,
     batches_of,
     calm,
-    dataset_of,
     fabric_on,
     objective_of,
     take_step,
@@ -72,19 +71,17 @@ class OurFit:
 
 
 class OurPatches:
-    """Patches of a recipe alone, in this very process."""
+    """Batches of a recipe alone, as a fit gets them; no step is taken meanwhile."""
 
     parameters = 0
 
     def __init__(self, recipe: Recipe, stored: Sequence[Stored]) -> None:
-        self.recipe, self.stored = recipe, stored
+        self.job = Job(member_of(recipe), stored, nn.Identity())
         self.samples = recipe.fit.batch
 
     def run(self, steps: int, watch: Watch) -> None:
-        """Batches as the network is shown them."""
-        seed, total = member_of(self.recipe).own_seed, steps * self.samples
-        patches = dataset_of(self.recipe)(self.recipe, self.stored, seed=seed, total=total)
-        for batch in torch.utils.data.DataLoader(patches, self.samples):
+        """So many batches."""
+        for batch in batches_of(self.job, steps, 0):
             watch.note(batch["sources"])
 
 

@@ -42,7 +42,8 @@ class NarrowConv2d(nn.Conv2d):
     """A convolution without padding to so few maps that oneDNN's blocks of them stay empty.
 
     Each column of the kernel makes maps of its own, which are added, each moved to its place: a
-    kernel of 7x7 voxels from 64 maps to one takes less than a third of the time.
+    kernel of 7x7 voxels from 64 maps to one takes less than half of the time, and a quarter of
+    it where nothing is learned.
     """
 
     def __init__(self, maps: int, targets: int, kernel: int) -> None:
@@ -54,11 +55,12 @@ class NarrowConv2d(nn.Conv2d):
             return super().forward(images)
         count, kernel = self.weight.shape[0], self.weight.shape[-1]
         columns = self.weight.permute(3, 0, 1, 2).flatten(0, 1)[..., None]
-        parts = functional.conv2d(images, columns).split(count, dim=1)
+        maps = functional.conv2d(images, columns)
         length = images.shape[3] - kernel + 1
-        total = parts[0][..., :length]
-        for place, part in enumerate(parts[1:], start=1):
-            total = total + part[..., place : place + length]
+        total = maps[:, :count, :, :length]
+        for place in range(1, kernel):
+            part = slice(place * count, (place + 1) * count)
+            total = total + maps[:, part, :, place : place + length]
         return total if self.bias is None else total + self.bias[:, None, None]
 
 
