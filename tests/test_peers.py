@@ -14,6 +14,7 @@ from benchmarks.peers.monai_script import MonaiFit
 from benchmarks.peers.phantoms import stored
 from benchmarks.peers.sampling import NumpySampling, crop, intensities, write_cases
 from benchmarks.peers.turns import Contest, Watch, contend
+from benchmarks.stages import STAGES
 from bids_synth.learn.fit.loop import dataset_of
 from bids_synth.learn.networks import build_network
 from bids_synth.learn.networks.blocks.convolution import NarrowConv2d
@@ -88,11 +89,25 @@ def assert_learns(side, steps: int) -> None:
     assert losses[-5:].mean() < 0.6 * losses[:5].mean()
 
 
-def test_a_stage_has_a_row_for_each_contest_whose_target_is_the_peer(field: Field) -> None:
-    (row,) = results(field, ["sampling"])
-    assert row.stage.startswith("peers, cpu: ")
-    assert row.most_seconds > 0
-    assert row.met(1.0) == (row.seconds <= row.most_seconds) == ("ahead" in row.note)
+def test_the_stage_has_a_row_for_each_contest_whose_target_is_the_peer(
+    tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr("benchmarks.peers.contests.FULL", TINY)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    rows = STAGES["peers"](tmp_path)
+    assert len({row.stage for row in rows}) == len(CONTESTS)
+    for row in rows:
+        assert row.stage.startswith("peers, cpu: ")
+        assert row.most_seconds > 0
+        assert row.met(1.0) == (row.seconds <= row.most_seconds) == ("ahead" in row.note)
+
+
+def test_a_contest_whose_library_is_not_there_is_left_out(
+    field: Field, monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr("benchmarks.peers.contests.find_spec", lambda _: None)
+    assert results(field, ["ct"]) == []
+    assert "ct is left out: lightning is not installed" in capsys.readouterr().err
 
 
 def test_the_sides_take_turns_in_going_first() -> None:

@@ -167,9 +167,11 @@ def results(field: Field, names: Sequence[str] = tuple(CONTESTS)) -> list[Measur
 def _sampling(field: Field, *, augment: bool) -> Contest:
     recipe = field.recipe("ct")
     cases = write_cases(field.work / "cases", field.phantoms, recipe)
-    more = "theirs also rotates, scales, blurs, sharpens and adds noise" if augment else ""
+    more = "ours keeps float16, and makes each patch from seed and number alone"
+    if augment:
+        more = "theirs also rotates, scales, blurs, coarsens and adds noise"
     return Contest(
-        f"patches of `ct` alone, one process{', with augmentation' if augment else ''}",
+        f"patches of `ct` alone{', with augmentation' if augment else ''}",
         OurPatches(recipe, stored(field.phantoms, recipe, field.work)),
         NumpySampling(recipe, cases, augment=augment),
         more,
