@@ -35,7 +35,7 @@ def whole_brain(folder: Path, shape: Shape) -> Prepared:
         for m, a in arrays.items()
     }
     path = write_volume(Volume(inside.astype(np.uint8), grid), folder / "mask.nii.gz")
-    return _prepared(grid, images, path)
+    return prepared_of(grid, images, path)
 
 
 def _fitted(array: np.ndarray, shape: Shape) -> np.ndarray:
@@ -45,10 +45,13 @@ def _fitted(array: np.ndarray, shape: Shape) -> np.ndarray:
     return padded
 
 
-def _prepared(grid: Grid, images: dict[str, Path], mask: Path) -> Prepared:
-    scans = {m: Scan(m, path, {"sub": "01"}) for m, path in images.items()}
+def prepared_of(
+    grid: Grid, images: dict[str, Path], mask: Path, *, participant: str = "01"
+) -> Prepared:
+    """A visit whose images lie on one grid already, with values from 0 to 255."""
+    scans = {m: Scan(m, path, {"sub": participant}) for m, path in images.items()}
     return Prepared(
-        visit=Visit("01", None, scans),
+        visit=Visit(participant, None, scans),
         reference="T1w",
         native=grid,
         grid=grid,
@@ -60,7 +63,7 @@ def _prepared(grid: Grid, images: dict[str, Path], mask: Path) -> Prepared:
         scales={m: Scale(0.0, 255.0) for m in images},
         quality={},
         stripped=True,
-        key="0" * 64,
+        key=participant.zfill(64),
     )
 
 

@@ -14,7 +14,11 @@ from bids_synth.spatial.volume import Volume
 NAMES = [
     "limits",
     "masks",
-    "objectives",
+    "peers.__main__",
+    "peers.contests",
+    "peers.loops",
+    "peers.monai_script",
+    "peers.sampling",
     "quality",
     "quality_table",
     "real.__main__",

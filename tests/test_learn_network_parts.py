@@ -15,6 +15,7 @@ from torch import nn
 
 from bids_synth.errors import RecipeError
 from bids_synth.learn.networks.blocks.absent import IMPUTATIONS, fill_absent, keep_available
+from bids_synth.learn.networks.blocks.convolution import NarrowConv2d
 from bids_synth.learn.networks.blocks.depthwise import DepthwiseConv3d, PointwiseConv3d
 from bids_synth.learn.networks.blocks.layout import cropped, padded
 from bids_synth.learn.networks.blocks.parts import norm_of, output_of
@@ -117,6 +118,25 @@ def test_tanh_is_brought_to_the_range_of_scaled_images():
 def test_norms_know_their_names():
     with pytest.raises(RecipeError, match="unknown norm 'batch'"):
         norm_of("batch", 8, 2)
+
+
+@given(
+    st.integers(1, 3), st.integers(1, 5), st.integers(1, 3), st.integers(1, 7),
+    st.integers(0, 5), st.integers(0, 5),
+)  # fmt: skip
+def test_a_narrow_convolution_is_that_of_torch(count, maps, targets, kernel, more, wider) -> None:
+    narrow, plain = NarrowConv2d(maps, targets, kernel), nn.Conv2d(maps, targets, kernel)
+    plain.load_state_dict(narrow.state_dict())
+    narrow, plain = narrow.double(), plain.double()
+    images = torch.rand(count, maps, kernel + more, kernel + wider, dtype=torch.float64)
+    results = []
+    for layer in (narrow, plain):
+        shown = images.clone().requires_grad_(requires_grad=True)
+        made = layer(shown)
+        (made**2).sum().backward()
+        results.append([made, shown.grad, *(p.grad for p in layer.parameters())])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5), (8, 8)])

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.stages.fitting import every_objective, fitting
+from benchmarks.stages.fitting import fitting
 from benchmarks.stages.measured import Measured
+from benchmarks.stages.peers import peers
 from benchmarks.stages.preparation import preparation
 from benchmarks.stages.start import index, start_up
 from benchmarks.stages.synthesis import synthesis
@@ -16,6 +17,6 @@ STAGES: dict[str, Callable[[Path], list[Measured]]] = {
     "index": index,
     "preparation": preparation,
     "fitting": fitting,
-    "objectives": every_objective,
+    "peers": peers,
     "synthesis": synthesis,
 }

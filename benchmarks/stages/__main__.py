@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import sys
 from dataclasses import asdict, replace
@@ -13,6 +14,8 @@ from benchmarks.stages import STAGES
 
 def main() -> None:
     """Run one stage named on the command line; print its figures as JSON."""
+    # As the program does, before torch is loaded: threads that wait do not spin.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     name, work = sys.argv[1], Path(sys.argv[2])
     results = STAGES[name](work)
     usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]

@@ -1,4 +1,4 @@
-"""Fitting: a step of every modern recipe as it is fitted, and each objective by a plain loop."""
+"""Fitting: a step of every modern recipe as it is fitted."""
 
 from __future__ import annotations
 
@@ -99,10 +99,3 @@ def stored_brain(recipe: Recipe, work: Path) -> Stored:
         save_array(maps / f"{name}.npy", scaled)
     save_array(maps / "shape.npy", np.asarray(mask.shape))
     return reopen("sub-01", "01", list(recipe.modalities), [place, maps] if extras else [place])
-
-
-def every_objective(work: Path) -> list[Measured]:
-    """Each objective as fitted against a plain loop."""
-    from benchmarks.objectives import objectives
-
-    return objectives(work)

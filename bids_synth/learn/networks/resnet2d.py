@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from bids_synth.learn.networks.blocks.absent import fill_absent
+from bids_synth.learn.networks.blocks.convolution import NarrowConv2d
 from bids_synth.learn.networks.blocks.layout import as_slices, cropped, padded
 from bids_synth.learn.networks.blocks.parts import output_of
 
@@ -42,7 +43,7 @@ class ResNet2D(nn.Module):
             *_normed(_doubling(4 * filters), 2 * filters),
             *_normed(_doubling(2 * filters), filters),
             nn.ReflectionPad2d(3),
-            nn.Conv2d(filters, targets, 7),
+            NarrowConv2d(filters, targets, 7),
             output_of(output),
         )
 

@@ -1,4 +1,4 @@
-"""Convolution: 3D convolutions of single small images that stay fast on a processor."""
+"""Convolution: those that torch is slow at on a processor, by a quicker way."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from bids_synth.learn.networks.blocks.depthwise import PointwiseConv3d
 
@@ -37,6 +38,32 @@ class SmallConv3d(nn.Conv3d):
             and images[0, ..., 0].numel() <= SMALL
             and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         )
+
+
+class NarrowConv2d(nn.Conv2d):
+    """A convolution without padding to so few maps that oneDNN's blocks of them stay empty.
+
+    Each column of the kernel makes maps of its own, which are added, each moved to its place: a
+    kernel of 7x7 voxels from 64 maps to one takes less than half of the time, and a quarter of
+    it where nothing is learned.
+    """
+
+    def __init__(self, maps: int, targets: int, kernel: int) -> None:
+        super().__init__(maps, targets, kernel)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """(N, maps, I, J) -> (N, targets, I - kernel + 1, J - kernel + 1)."""
+        if images.device.type != "cpu":
+            return super().forward(images)
+        count, kernel = self.weight.shape[0], self.weight.shape[-1]
+        columns = self.weight.permute(3, 0, 1, 2).flatten(0, 1)[..., None]
+        maps = functional.conv2d(images, columns)
+        length = images.shape[3] - kernel + 1
+        total = maps[:, :count, :, :length]
+        for place in range(1, kernel):
+            part = slice(place * count, (place + 1) * count)
+            total = total + maps[:, part, :, place : place + length]
+        return total if self.bias is None else total + self.bias[:, None, None]
 
 
 def hasten(network: nn.Module) -> None:
