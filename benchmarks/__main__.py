@@ -67,7 +67,8 @@ def show(name: str, part: Part) -> None:
         met = {None: "", True: "met", False: "missed"}[result.met(bound)]
         print(
             f"{result.stage:50} {result.seconds:9.3f} {result.peak_gb:8.2f} "
-            f"{bound:9.3f} {result.seconds / bound:7.1f} {met:>7}  {kind} {result.note}",
+            f"{bound:9.3f} {result.seconds / bound if bound else 0:7.1f} {met:>7}  {kind} "
+            f"{result.note}",
             flush=True,
         )
     for curve in part.curves:

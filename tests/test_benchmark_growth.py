@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import benchmarks.__main__ as command
 from benchmarks.growth import outputs
 from benchmarks.growth.curve import MOST, Curve, Point, exponent
-from benchmarks.growth.page import NEEDED, growth_section, growth_table
+from benchmarks.growth.page import NEEDED, growth_section, growth_table, memory_of
 from benchmarks.growth.plan import MAX_ARRAY, Footprint, Job, Plan, footprint, job_of
 from benchmarks.growth.plots import draw
 from benchmarks.limits import Limits
@@ -138,6 +138,8 @@ def test_what_a_participant_costs_is_read_from_the_curves() -> None:
     assert job.index == pytest.approx(2)
     assert job.prepare == pytest.approx((5 + 2 * 14.4) - 5 + 2)
     assert job.synthesis == pytest.approx(2)
+    heavy = Curve("job of one", "participants", (Point(1, 1.0, 2.1), Point(2, 1.0, 1.0)))
+    assert memory_of({heavy.name: heavy}) == 3
 
 
 def test_plots_are_small_stay_the_same_and_keep_text(tmp_path) -> None:
@@ -157,7 +159,8 @@ def test_the_table_tells_what_is_missed(tmp_path) -> None:
     rows = (
         Measured("a | b", 2.0, 0.5, operations=1e11, most_ratio=1.4, note="two\nlines"),
         Measured("c", 3.0, size=1e10, most_seconds=25.0),
-        Measured("d", 0.08),
+        Measured("start-up: d", 0.08),
+        Measured("e", 0.08),
     )
     lines = stage_table({"x": part(measured=rows)})[0].splitlines()
     assert {len(re.split(r"(?<!\\)\|", line)) for line in lines} == {10}
@@ -165,6 +168,7 @@ def test_the_table_tells_what_is_missed(tmp_path) -> None:
     assert "1.0, matrix product" in lines[2]
     assert "| at most 25 s | met |" in lines[3]
     assert "0.01, bare interpreter | 8.0" in lines[4]
+    assert "| 0.08 |  |  |  |  |  |  |" in lines[5]
     assert digits(1.0) == "1.0"
     missed = growth_table([curve(lambda n: n**2, name="square")])
     assert "2.00 | at most 1.1 | **missed** |" in missed
@@ -195,7 +199,7 @@ def test_the_page_is_put_together_from_parts_and_names_other_code(
     monkeypatch.setattr(page_module, "code_here", lambda: Code("new0000", "tree"))
     write_page(read_parts(tmp_path / "kept.json"), tmp_path / "docs" / "performance.md")
     text = (tmp_path / "docs" / "performance.md").read_text()
-    assert "other code than this page lies beside: start-up (old0000, 2025-01-01)." in text
+    assert "other code than lies beside this page, old0000 of 2025-01-01: start-up." in text
     assert "Failed, and therefore not below: index." in text
     assert "2 cores with AVX2" in text
     assert text.rstrip().endswith("no card was at hand")

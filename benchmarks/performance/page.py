@@ -64,16 +64,14 @@ def machine_lines(parts: Mapping[str, Part]) -> list[str]:
 def other_code(parts: Mapping[str, Part]) -> list[str]:
     """A line where a part was measured on other code than the program's now."""
     here = code_here()
-    strange = [
-        f"{name} ({part.code.name}, {part.date})"
-        for name, part in parts.items()
-        if part.code.content != here.content or here.content == "changed"
+    strange: dict[str, list[str]] = {}
+    for name, part in parts.items():
+        if part.code.content != here.content or here.content == "changed":
+            strange.setdefault(f"{part.code.name} of {part.date}", []).append(name)
+    return [
+        f"Measured on other code than lies beside this page, {code}: {', '.join(names)}."
+        for code, names in strange.items()
     ]
-    return (
-        [f"Measured on other code than this page lies beside: {', '.join(strange)}."]
-        if (strange)
-        else []
-    )
 
 
 def stage_table(parts: Mapping[str, Part]) -> list[str]:
@@ -95,8 +93,8 @@ def _row(result: Measured, limit: float, kind: str) -> str:
         _cell(result.stage),
         digits(result.seconds),
         f"{result.peak_gb:.2f}" if result.peak_gb else "",
-        f"{digits(limit)}, {kind}",
-        digits(result.seconds / limit),
+        f"{digits(limit)}, {kind}" if kind else "",
+        digits(result.seconds / limit) if kind else "",
         target_of(result),
         met,
         _cell(result.note),

@@ -17,8 +17,10 @@ from benchmarks.limits import Limits
 from benchmarks.stages.measured import Measured
 
 ROOT = Path(__file__).resolve().parents[2]
-MEASURED = ("bids_synth", "benchmarks")
-"""Folders whose content decides what a figure is of."""
+STARTS = ("start-up", "index")
+"""How stages are called that are bounded by the start of an interpreter."""
+MEASURED = ("bids_synth", "benchmarks/*.py")
+"""Files whose content decides what a figure is of."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +80,11 @@ def machine_here() -> dict[str, Any]:
 
 
 def _vectors() -> str:
-    import torch
-
-    return str(torch.backends.cpu.get_cpu_capability())
+    """The widest vectors of the processor; not by torch, whose memory children would inherit."""
+    path = Path("/proc/cpuinfo")
+    flags = set(path.read_text().split()) if path.is_file() else set()
+    known = (("amx_bf16", "AMX"), ("avx512f", "AVX512"), ("avx2", "AVX2"))
+    return next((name for flag, name in known if flag in flags), platform.machine())
 
 
 def part_of(data: Mapping[str, Any], code: Code, limits: Limits) -> Part:
@@ -126,9 +130,11 @@ def write_parts(parts: Mapping[str, Part], path: Path) -> None:
 
 
 def limit_of(result: Measured, limits: Limits) -> tuple[float, str]:
-    """Seconds that the machine itself would need, and by which limit."""
+    """Seconds that the machine itself would need, and by which limit; 0 and none where unknown."""
     if result.operations:
         return limits.compute(result.operations), "matrix product"
     if result.size:
         return limits.move(result.size), "copy"
-    return limits.interpreter, "bare interpreter"
+    if result.stage.startswith(STARTS):
+        return limits.interpreter, "bare interpreter"
+    return 0.0, ""
