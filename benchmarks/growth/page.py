@@ -54,23 +54,19 @@ NEEDED = {
 def growth_table(curves: Sequence[Curve]) -> str:
     """One row a curve."""
     rows = [
-        "| what | against | from, s | to, s | peak GB | each more, s | exponent | target | |",
-        "|---|---|--:|--:|--:|--:|--:|---|---|",
+        "| what | seconds | each more, s | peak GB | exponent | target |",
+        "|---|--:|--:|--:|--:|---|",
     ]
     for curve in curves:
         first, last = curve.points[0], curve.points[-1]
-        power = "flat" if curve.exponent is None else f"{curve.exponent:.2f}"
-        target = "flat" if curve.flat else f"at most {MOST:g}"
+        grows = curve.exponent is not None
         cells = [
-            curve.name,
-            f"{first.size:,.3g} to {_size(last.size)} {curve.of}",
-            f"{first.seconds:.2f}",
-            f"{last.seconds:.2f}",
+            f"{curve.name}, {_size(first.size)} to {_size(last.size)} {curve.of}",
+            f"{first.seconds:.1f} to {last.seconds:.1f}",
+            f"{max(0.0, curve.each):.2g}" if grows else "",
             f"{max(p.peak_gb for p in curve.points):.2f}",
-            f"{max(0.0, curve.each):.2g}" if curve.exponent is not None else "",
-            power,
-            target,
-            "met" if curve.met else "**missed**",
+            f"{curve.exponent:.2f}" if grows else "flat",
+            ("met: " if curve.met else "**missed**: ") + ("flat" if curve.flat else f"{MOST:g}"),
         ]
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)

@@ -12,6 +12,8 @@ GREY = "#808080"
 """Of axes and letters: as far from white as from black."""
 COLOURS = ("#3987e5", "#d95926", "#199e70", "#c98500", "#9085e9", "#d55181", "#008300")
 MARKS = "os^Dvp*"
+FEW_DECADES = 100.0
+"""Ratio of seconds below which the axis names more of them than powers of ten."""
 
 
 def draw(curves: Sequence[Curve], path: Path) -> Path:
@@ -40,7 +42,7 @@ def draw(curves: Sequence[Curve], path: Path) -> Path:
 
 def _axes(axes: object, curves: Sequence[Curve]) -> None:
     from matplotlib.axes import Axes
-    from matplotlib.ticker import FuncFormatter, NullLocator
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     assert isinstance(axes, Axes)
     plain = FuncFormatter(lambda value, _: f"{value:,.10g}")
@@ -52,6 +54,9 @@ def _axes(axes: object, curves: Sequence[Curve]) -> None:
     axes.set_yscale("log")
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(plain)
+    seconds = [p.seconds for c in curves for p in c.points]
+    if max(seconds) < FEW_DECADES * min(seconds):
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(plain)
     axes.yaxis.set_minor_locator(NullLocator())
     axes.set_xlabel(curves[0].of)

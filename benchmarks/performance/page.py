@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -77,8 +78,8 @@ def other_code(parts: Mapping[str, Part]) -> list[str]:
 def stage_table(parts: Mapping[str, Part]) -> list[str]:
     """One row a stage: time, memory, the machine's limit, their ratio, and the target."""
     rows = [
-        "| stage | seconds | peak GB | machine's limit, s | ratio | target | | notes |",
-        "|---|--:|--:|--:|--:|---|---|---|",
+        "| stage | seconds | peak GB | machine's limit, s | ratio | target |",
+        "|---|--:|--:|--:|--:|---|",
     ]
     for part in parts.values():
         for result in part.measured:
@@ -88,16 +89,14 @@ def stage_table(parts: Mapping[str, Part]) -> list[str]:
 
 
 def _row(result: Measured, limit: float, kind: str) -> str:
-    met = {None: "", True: "met", False: "**missed**"}[result.met(limit)]
+    met = {None: "", True: "met: ", False: "**missed**: "}[result.met(limit)]
     cells = [
-        _cell(result.stage),
+        _cell(f"{result.stage}; {result.note}" if result.note else result.stage),
         digits(result.seconds),
         f"{result.peak_gb:.2f}" if result.peak_gb else "",
         f"{digits(limit)}, {kind}" if kind else "",
         digits(result.seconds / limit) if kind else "",
-        target_of(result),
-        met,
-        _cell(result.note),
+        met + target_of(result),
     ]
     return f"| {' | '.join(cells)} |"
 
@@ -129,4 +128,5 @@ def digits(number: float) -> str:
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
+    """Text that is one cell: options stay as they are typed."""
+    return re.sub(r"(?<!\S)--[\w-]+", r"`\g<0>`", " ".join(text.split()).replace("|", "\\|"))
