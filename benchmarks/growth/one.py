@@ -56,7 +56,7 @@ def report(folder: str, spacing: str) -> None:
     place = Path(folder)
     prepared = _brain(place, float(spacing))
     image = prepared.image("T1w")
-    made = Synthetic("T2w", image, image, ("T1w", "PDw"), verdict=Verdict("pass"))
+    made = Synthetic("T2w", ("T1w", "PDw"), image, image, verdict=Verdict("pass"))
     write_visit_figures(place / "report", VisitReport(prepared, (made,)))
     write_participant_report(place / "report", prepared.visit.participant)
 
