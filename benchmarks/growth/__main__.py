@@ -20,7 +20,7 @@ class Sizes:
     """How far each curve goes."""
 
     participants: Sequence[int] = (1, 10, 100, 1_000, 10_000)
-    unchanged: Sequence[int] = (1, 10, 100, 300)
+    unchanged: Sequence[int] = (1, 10, 100)
     spacings: Sequence[float] = (3.0, 2.0, 1.5, 1.0, 0.7)
     modalities: Sequence[int] = (1, 2, 3, 4)
     resolution: float = 3.0

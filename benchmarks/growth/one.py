@@ -37,12 +37,12 @@ def split(by: str, size: str) -> None:
 
 
 def synthesis(folder: str, spacing: str, sources: str) -> None:
-    """A T2w of a whole brain by untrained networks of the default recipe."""
+    """A T2w of a whole brain by one untrained network of the default recipe."""
     from benchmarks.toys import untrained_synthesizer
     from bids_synth.recipe.recipe import load_recipe
 
     chosen = OTHERS[: int(sources)]
-    recipe = load_recipe("impute").limited_to([*chosen, "T2w"])
+    recipe = load_recipe("impute", {"fit.members": "1"}).limited_to([*chosen, "T2w"])
     prepared = _brain(Path(folder), float(spacing))
     untrained_synthesizer(recipe).synthesize(prepared, "T2w", sources=chosen)
 
