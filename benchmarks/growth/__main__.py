@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks.growth.curve import Curve
 from benchmarks.growth.images import by_modalities, by_size
@@ -63,7 +64,7 @@ def main(words: Sequence[str] | None = None) -> None:
     for curve in WHAT[arguments.what](arguments.folder, sizes):
         print(told(curve), file=sys.stderr, flush=True)
         curves.append(curve.to_json())
-    data = {"curves": curves, "footprint": {}}
+    data: dict[str, Any] = {"curves": curves, "footprint": {}}
     if arguments.what == "participants":
         output = ready(arguments.folder, sizes.resolution) / "out"
         data["footprint"] = asdict(footprint(output))

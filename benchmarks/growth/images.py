@@ -68,4 +68,4 @@ def _prepared(raw: Path, size: float) -> Point:
 def _voxels(raw: Path) -> float:
     """Million voxels of the scans of the one participant."""
     paths = raw.glob("sub-*/anat/*.nii.gz")
-    return sum(math.prod(nibabel.load(path).shape) for path in paths) / 1e6
+    return float(sum(math.prod(nibabel.load(path).shape) for path in paths)) / 1e6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,9 +76,9 @@ def finer(folder: str, out: str, spacing: str) -> None:
     for path in Path(out).glob("sub-*/anat/*.nii.gz"):
         volume = read_volume(path)
         factor = min(volume.grid.spacing) / float(spacing)
-        shape = tuple(round(n * factor) for n in volume.grid.shape)
+        i, j, k = (round(n * factor) for n in volume.grid.shape)
         affine = volume.grid.affine @ np.diag([1 / factor] * 3 + [1.0])
-        write_volume(resample(volume, Grid(shape, affine), order=1), path)
+        write_volume(resample(volume, Grid((i, j, k), affine), order=1), path)
 
 
 def _brain(folder: Path, spacing: float) -> Prepared:
@@ -106,17 +107,22 @@ def _brain(folder: Path, spacing: float) -> Prepared:
     return replace(
         full,
         visit=replace(full.visit, scans=seen),
-        images=images | third,
+        images={**images, **third},
         mask=mask,
         native_mask=mask,
         grid=grid,
         native=grid,
-        transforms=full.transforms | {"FLAIR": mask},
-        scales=full.scales | {"FLAIR": full.scales["PDw"]},
+        transforms={**full.transforms, "FLAIR": mask},
+        scales={**full.scales, "FLAIR": full.scales["PDw"]},
     )
 
 
-WORK = {"split": split, "synthesis": synthesis, "report": report, "finer": finer}
+WORK: dict[str, Callable[..., None]] = {
+    "split": split,
+    "synthesis": synthesis,
+    "report": report,
+    "finer": finer,
+}
 
 if __name__ == "__main__":
     WORK[sys.argv[1]](*sys.argv[2:])

@@ -11,7 +11,6 @@ from benchmarks.growth.outputs import LABEL, clone, fill, frame, withdraw_images
 from benchmarks.tree import make_tree
 
 APP = "bids_synth"
-WORK = "growth.one"
 
 
 def planned(work: Path, sizes: Sequence[int]) -> list[Curve]:
