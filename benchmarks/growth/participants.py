@@ -14,11 +14,11 @@ APP = "bids_synth"
 
 
 def planned(work: Path, sizes: Sequence[int]) -> list[Curve]:
-    """`--dry-run` of one participant, and of all."""
+    """`--dry-run` of one participant, and of all, in a dataset that grows."""
     one: list[Point] = []
     every: list[Point] = []
     for size in sizes:
-        tree = make_tree(work / "tree", size)
+        tree = make_tree(work / "grown", size)
         words = [APP, str(tree), str(work / "none"), "participant", "--dry-run"]
         words += ["-w", str(work / "w")]
         label = ["--participant-label", f"{size // 2:05d}"]
