@@ -31,7 +31,7 @@ class Sizes:
     """mm of the grid on which modalities are compared."""
 
 
-TINY = Sizes((1, 3), (1, 3), (4.0, 3.0), (1, 2), 4.0, 4.0)
+TINY = Sizes((1,), (1, 2), (4.0,), (1,), 4.0, 4.0)
 """That everything runs, and no more."""
 
 
