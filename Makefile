@@ -47,8 +47,10 @@ ranges:
 	uv pip install --python .venv-ranges/bin/python pytest pytest-xdist hypothesis bids-validator-deno==3.0.2
 	.venv-ranges/bin/python -m pytest -n 2 --dist loadfile -m "not slow and not container"
 
+# Time, memory and growth of everything, on an idle machine: most of an hour. `python -m benchmarks PART`
+# measures a part anew, and --page alone writes the page again from what is kept.
 benchmark: setup
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks all --page docs/performance.md
 
 # Each writes its page anew, in about an hour; STRIPPED is a BIDS dataset without skulls.
 quality: setup

@@ -1,4 +1,7 @@
-"""`python -m benchmarks [STAGE ...] [--json FILE]`: every stage, or those named.
+"""`python -m benchmarks [PART ...] [--json FILE] [--page FILE]`: time, memory and growth.
+
+Without PART those that FILE lacks are measured; `all` measures each anew. What is measured is
+kept in FILE with its code, so that a run can be taken in parts; `--page` writes the page from it.
 
 `python -m benchmarks quality [--real] OUT`: the quality of images instead.
 `python -m benchmarks trust OUT`: how far images may be trusted.
@@ -8,69 +11,116 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.limits import Limits
+from benchmarks.performance.page import write_page
+from benchmarks.performance.record import (
+    ROOT,
+    Part,
+    code_here,
+    limit_of,
+    part_of,
+    read_parts,
+    write_parts,
+)
 from benchmarks.stages import STAGES
-from benchmarks.stages.measured import Measured
 
-ROOT = Path(__file__).resolve().parent.parent
-
-
-def limit_of(result: Measured, limits: Limits) -> tuple[float, str]:
-    """Seconds that the machine itself would need, and by which limit."""
-    if result.operations:
-        return limits.compute(result.operations), "matrix product"
-    if result.size:
-        return limits.move(result.size), "copy"
-    return limits.interpreter, "bare interpreter"
+GROWTH = {"growth-participants": "participants", "growth-images": "images"}
+PARTS = (*STAGES, *GROWTH)
+KEPT = ROOT / "benchmarks" / "performance.json"
 
 
 def limits_alone() -> Limits:
     """The limits, measured in a process of their own: a child inherits its parent's peak."""
-    command = [sys.executable, "-m", "benchmarks.limits"]
+    return Limits(**_printed(["benchmarks.limits"]))
+
+
+def run_part(name: str, work: Path) -> dict[str, Any]:
+    """Run one part in a process of its own: its figures, or the `fault` that ended it."""
+    try:
+        if name in GROWTH:
+            return dict(_printed(["benchmarks.growth", str(work), GROWTH[name]]))
+        return {"measured": _printed(["benchmarks.stages", name, str(work)])}
+    except (subprocess.CalledProcessError, ValueError, IndexError) as error:
+        return {"fault": str(error)}
+
+
+def _printed(words: Sequence[str]) -> Any:
+    """What a module prints as JSON on its last line."""
+    command = [sys.executable, "-m", *words]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT)
-    return Limits(**json.loads(done.stdout))
+    return json.loads(done.stdout.splitlines()[-1])
 
 
-def run_stage(name: str, work: Path) -> list[Measured]:
-    """Run one stage in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.stages", name, str(work)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT)
-    return [Measured(**row) for row in json.loads(done.stdout.splitlines()[-1])]
+def show(name: str, part: Part) -> None:
+    """A part as lines of the terminal's table."""
+    if part.fault:
+        print(f"{name}: FAILED: {part.fault}", flush=True)
+    for result in part.measured:
+        bound, kind = limit_of(result, part.limits)
+        met = {None: "", True: "met", False: "missed"}[result.met(bound)]
+        print(
+            f"{result.stage:50} {result.seconds:9.3f} {result.peak_gb:8.2f} "
+            f"{bound:9.3f} {result.seconds / bound if bound else 0:7.1f} {met:>7}  {kind} "
+            f"{result.note}",
+            flush=True,
+        )
+    for curve in part.curves:
+        power = "flat" if curve.exponent is None else f"{curve.exponent:.2f}"
+        print(f"{curve.name} by {curve.of}: {power} {'met' if curve.met else 'missed'}")
 
 
-def main() -> None:
-    """Measure, print the table, and write the JSON."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("stages", nargs="*", choices=[[], *STAGES], default=[])
-    parser.add_argument("--json", type=Path, default=Path("benchmark.json"))
-    arguments = parser.parse_args()
-    limits = limits_alone()
-    print(
-        f"{platform.machine()}, {limits.gflops:.0f} GFLOP/s matrix product, "
-        f"{limits.copy_gbs:.1f} GB/s copy, {limits.interpreter:.3f} s bare interpreter\n"
+def wanted(asked: Sequence[str], known: Mapping[str, Part]) -> list[str]:
+    """The parts to measure, in their order."""
+    if "all" in asked:
+        return list(PARTS)
+    lacking = [name for name in PARTS if name not in known or known[name].fault]
+    return [name for name in PARTS if name in asked] if asked else lacking
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Measure, print the table, keep the figures and write the page; 1 where a part failed."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    print(f"{'stage':50} {'seconds':>9} {'peak GB':>8} {'limit s':>9} {'ratio':>7}  limit")
-    rows = []
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"all, {', '.join(PARTS)}")
+    parser.add_argument("--json", type=Path, default=KEPT, help="where figures are kept")
+    parser.add_argument("--page", type=Path, help="the page to write, docs/performance.md")
+    arguments = parser.parse_args(words)
+    if strange := set(arguments.parts) - {"all", *PARTS}:
+        parser.error(f"no part {', '.join(sorted(strange))}; there are all, {', '.join(PARTS)}")
+    parts = read_parts(arguments.json)
+    todo = wanted(arguments.parts, parts)
+    if todo:
+        measure(todo, parts, arguments.json)
+    if arguments.page:
+        write_page(parts, arguments.page)
+    return int(any(parts[name].fault for name in todo))
+
+
+def measure(names: Sequence[str], parts: dict[str, Part], kept: Path) -> None:
+    """Measure these parts, one after the other; each is kept as soon as it is known."""
+    code, limits = code_here(), limits_alone()
+    print(
+        f"{code.name}: {limits.gflops:.0f} GFLOP/s matrix product, {limits.copy_gbs:.1f} GB/s "
+        f"copy, {limits.interpreter:.3f} s bare interpreter\n"
+    )
+    print(f"{'stage':50} {'seconds':>9} {'peak GB':>8} {'limit s':>9} {'ratio':>7} {'':7}  limit")
     with tempfile.TemporaryDirectory() as folder:
-        for name in arguments.stages or STAGES:
-            for result in run_stage(name, Path(folder)):
-                bound, kind = limit_of(result, limits)
-                ratio = result.seconds / bound
-                print(
-                    f"{result.stage:50} {result.seconds:9.3f} {result.peak_gb:8.2f} "
-                    f"{bound:9.3f} {ratio:7.1f}  {kind} {result.note}",
-                    flush=True,
-                )
-                rows.append({**vars(result), "limit_seconds": bound, "limit": kind})
-    report = {"limits": vars(limits), "machine": platform.platform(), "stages": rows}
-    arguments.json.write_text(json.dumps(report, indent=2) + "\n")
+        for name in names:
+            part = part_of(run_part(name, Path(folder)), code, limits)
+            show(name, part)
+            parts[name] = part
+            ordered = {known: parts[known] for known in PARTS if known in parts}
+            write_parts(ordered, kept)
 
 
 def run_quality(words: Sequence[str]) -> None:
@@ -93,4 +143,4 @@ if __name__ == "__main__":
 
         trust(sys.argv[2:])
     else:
-        main()
+        sys.exit(main())

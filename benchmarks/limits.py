@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,8 @@ def fastest(call: Callable[[], object], repeats: int = 5) -> float:
 
 def measure_limits() -> Limits:
     """Measure the machine, about five seconds."""
+    import torch  # Not above: whoever reads limits would lend its memory to what it starts.
+
     side = 1536
     one, other = torch.rand(side, side), torch.rand(side, side)
     product = fastest(lambda: one @ other)

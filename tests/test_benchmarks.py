@@ -12,6 +12,11 @@ from bids_synth.spatial.grid import Grid
 from bids_synth.spatial.volume import Volume
 
 NAMES = [
+    "__main__",
+    "growth.__main__",
+    "growth.images",
+    "growth.one",
+    "growth.participants",
     "limits",
     "masks",
     "peers.__main__",

@@ -13,7 +13,7 @@ LEVELS: tuple[Level, ...] = get_args(Level)
 """From best to worst."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Check:
     """One thing that was looked at."""
 

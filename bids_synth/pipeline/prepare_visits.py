@@ -17,6 +17,9 @@ from bids_synth.system.durations import duration
 from bids_synth.system.os_errors import visit_fails
 
 LOG = logging.getLogger(__name__)
+AT_ONCE = 32
+"""Visits in one workflow, or twice the cores where that is more: a workflow holds a file open for
+each of its visits, and what it costs to look after grows with their square."""
 
 
 def open_output_dataset(settings: Settings) -> None:
@@ -56,11 +59,17 @@ def prepare_all(
         reason = "is not prepared (or its scans or the recipe changed); run --preproc-only first"
         problems += [Problem(visit.label, reason) for visit in rest]
         rest = []
-    for group in in_batches(rest, 1 if settings.low_mem else max(len(rest), 1)):
+    crashed = False
+    for group in in_batches(rest, _at_once(settings)):
+        if crashed and settings.stop_on_first_crash:
+            reason = "was not begun: another failed, and --stop-on-first-crash is given"
+            problems += [Problem(visit.label, reason) for visit in group]
+            continue
         fresh, failed = _prepare(group, recipe, settings)
         _tell(fresh)
         prepared |= fresh
         problems += failed
+        crashed = crashed or bool(failed)
     for note in unit_notes(prepared.values()):
         LOG.warning("%s", note)
     return prepared, tuple(problems)
@@ -149,7 +158,7 @@ def prepare_reduced(
         problems, rest = [Problem(visit.label, reason) for visit in rest], []
     if rest:
         LOG.info("preparing %d visit(s) from some of their scans alone", len(rest))
-    for group in in_batches(rest, 1 if settings.low_mem else max(1, len(rest))):
+    for group in in_batches(rest, _at_once(settings)):
         fresh, failed = _in_work(group, recipe, settings, "withheld")
         prepared |= fresh
         problems += failed
@@ -178,6 +187,10 @@ def _in_work(
         pdb=settings.pdb,
         resources=settings.run_logs / "resources.tsv" if settings.resource_monitor else None,
     )
+
+
+def _at_once(settings: Settings) -> int:
+    return 1 if settings.low_mem else max(AT_ONCE, 2 * settings.nprocs)
 
 
 def in_batches(visits: Sequence[Visit], size: int) -> Iterator[Sequence[Visit]]:

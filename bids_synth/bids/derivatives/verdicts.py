@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -119,7 +120,7 @@ def _row(place: str, content: Mapping[str, Any]) -> ImageRow | None:
             target=target,
             sources=tuple(str(m) for m in model["SourceModalities"]),
             level=level,
-            reasons=tuple(str(reason) for reason in verdict["Reasons"]),
+            reasons=tuple(sys.intern(str(reason)) for reason in verdict["Reasons"]),
             checks=tuple(_check(check) for check in verdict.get("Checks", ())),
             strangeness=_number(verdict.get("Strangeness")),
             half_width=_number(doubt.get("MedianInMask")) if "Level" in doubt else None,
@@ -149,8 +150,9 @@ def _check(check: Mapping[str, Any]) -> Check:
     if level not in LEVELS:
         message = f"{level!r} is no verdict"
         raise ValueError(message)
+    # One text for all images that say the same: they are most of what the page holds in memory.
     name, words, value, expected = (
-        str(check[key]) for key in ("Name", "Description", "Value", "Expected")
+        sys.intern(str(check[key])) for key in ("Name", "Description", "Value", "Expected")
     )
     return Check(name, words, value, expected, level)
 

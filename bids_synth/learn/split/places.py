@@ -78,15 +78,17 @@ def _first_better(
     seed: int,
 ) -> Parts | None:
     """The first change that gives a part somebody of a group, and takes nothing from another."""
-
-    def missing(changed: Parts) -> int:
-        counts = {group: Counter(changed[p] for p in people) for group, people in groups.items()}
-        return sum(not counts[group][part] for group, part in wanted)
-
-    now = missing(parts)
-    for changed in _changes(parts, groups[name], number, seed):
-        if missing(changed) < now:
-            return changed
+    counts = {group: Counter(parts[p] for p in people) for group, people in groups.items()}
+    now = sum(not counts[group][part] for group, part in wanted)
+    for moves in _changes(parts, groups[name], number, seed):
+        # Counted by the moves alone: there may be as many changes as participants.
+        changed = Counter[tuple[str, int]]()
+        for label, part in moves.items():
+            for group in (group for group, people in groups.items() if label in people):
+                changed[group, parts[label]] -= 1
+                changed[group, part] += 1
+        if sum(not counts[group][part] + changed[group, part] for group, part in wanted) < now:
+            return parts | moves
     return None
 
 
@@ -94,11 +96,11 @@ def _changes(parts: Parts, people: Collection[str], number: int, seed: int) -> I
     """Somebody of the group moves into the part; then, somebody of the part moves out for it."""
     movers = sorted(people, key=lambda label: _hashed(seed, f"{number}:{label}"))
     for label in movers:
-        yield parts | {label: number}
+        yield {label: number}
     others = sorted(p for p, part in parts.items() if part == number)
     for label in movers:
         for other in others:
-            yield parts | {label: number, other: parts[label]}
+            yield {label: number, other: parts[label]}
 
 
 def _hashed(seed: int, text: str) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from heapq import heappop, heappush
 
 import numpy as np
 import numpy.typing as npt
@@ -107,21 +108,36 @@ def _excess(
 def _exchange(
     part: npt.NDArray[np.int_], shown: npt.NDArray[np.float64], parts: int
 ) -> npt.NDArray[np.int_]:
-    """Exchange the best pair until none lowers the sum of squares."""
+    """Exchange the best pair until none lowers the sum of squares.
+
+    Participants with the same values in the same part are interchangeable: kinds are what is
+    compared, and of a kind its first participant goes.
+    """
+    part = part.copy()
+    values, kind = np.unique(shown, axis=0, return_inverse=True)
+    kind = kind.reshape(-1)
+    # Where a participant lies in a heap by part and kind, the lowest number first.
+    waiting: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for number, place in enumerate(zip(part.tolist(), kind.tolist(), strict=True)):
+        waiting[place].append(number)
+    excess = _excess(part, shown, parts)
+    # Participants have as many values each, so |x - y|^2 is twice what they do not share.
+    apart = 2 * (values[0].sum() - values @ values.T)
     while True:
-        # Participants with the same values in the same part are interchangeable.
-        rows = np.column_stack([part, shown])
-        chosen = np.unique(rows, axis=0, return_index=True)[1]
-        mine, seen = part[chosen], shown[chosen]
-        gain = seen @ _excess(part, shown, parts).T
-        own = gain[np.arange(len(chosen)), mine]
+        places = sorted(place for place, numbers in waiting.items() if numbers)
+        mine, like = np.array(places).T
+        gain = values[like] @ excess.T
+        own = gain[np.arange(len(places)), mine]
         there = gain[:, mine]
-        # Participants have as many values each, so |x - y|^2 is twice what they do not share.
-        apart = 2 * (seen[0].sum() - seen @ seen.T)
-        change = there + there.T - own[:, None] - own[None] + apart
+        change = there + there.T - own[:, None] - own[None] + apart[np.ix_(like, like)]
         change[mine[:, None] == mine[None]] = 0.0
         i, j = np.unravel_index(int(change.argmin()), change.shape)
         if change[i, j] > -1e-9:
             return part
-        part = part.copy()
-        part[chosen[i]], part[chosen[j]] = mine[j], mine[i]
+        first, second = heappop(waiting[places[i]]), heappop(waiting[places[j]])
+        part[first], part[second] = mine[j], mine[i]
+        heappush(waiting[int(mine[j]), int(like[i])], first)
+        heappush(waiting[int(mine[i]), int(like[j])], second)
+        moved = values[like[i]] - values[like[j]]
+        excess[mine[i]] -= moved
+        excess[mine[j]] += moved

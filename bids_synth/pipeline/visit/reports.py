@@ -73,13 +73,16 @@ def write_pages(
 ) -> tuple[tuple[Path, ...], list[Problem]]:
     """Write the page of every participant that was touched; pages, and what failed."""
     pages, failed = [], []
+    own: dict[str, list[Problem]] = {}
+    for problem in problems:
+        own.setdefault(problem.visit.split("_")[0], []).append(problem)
     for participant in sorted({result.visit.participant for result in results}):
         try:
             with visit_fails():
                 page = write_participant_report(
                     settings.output,
                     participant,
-                    problems=_own(problems, participant),
+                    problems=own.get(f"sub-{participant}", ()),
                     sessions_per_page=settings.sessions_per_page,
                     embed=settings.report_embed,
                 )
@@ -116,7 +119,3 @@ def _training_ranges(model: Model) -> Mapping[str, tuple[float, float]]:
         if mean is not None and sd is not None:
             windows[modality] = (mean.mean, sd.mean)
     return windows
-
-
-def _own(problems: Sequence[Problem], participant: str) -> list[Problem]:
-    return [p for p in problems if p.visit.split("_")[0] == f"sub-{participant}"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -142,12 +144,16 @@ def _measured(prepared: Prepared, target: str) -> dict[str, Any]:
 
 def having(dataset: Path, target: str, most: int) -> list[str]:
     """Labels of the first participants in whose folders lies a file named as this modality."""
+    with os.scandir(dataset) as entries:
+        names = (entry.name for entry in entries if entry.name.startswith("sub-"))
+        first = heapq.nsmallest(LOOKED_AT, names)
     found: list[str] = []
-    for folder in sorted(dataset.glob("sub-*"))[:LOOKED_AT]:
+    for name in first:
         if len(found) == most:
             break
+        folder = dataset / name
         if folder.is_dir() and any(_named(folder, target)):
-            found.append(folder.name.removeprefix("sub-"))
+            found.append(name.removeprefix("sub-"))
     return found
 
 

@@ -53,14 +53,24 @@ def write_participant_report(
     pages = {_page_name(participant, visit): visit for visit in apart}
     for name, visit in pages.items():
         _write(output / name, participant, visits=[visit])
-    for path in output.glob(f"sub-{participant}_ses-*.html"):
-        if path.name not in pages:
-            path.unlink()
+    for name in _earlier_pages(output / f"sub-{participant}.html") - pages.keys():
+        (output / name).unlink(missing_ok=True)
     links = [{"file": name, "title": visit["title"]} for name, visit in pages.items()]
     path = output / f"sub-{participant}.html"
     return _write(
         path, participant, visits=[] if apart else visits, problems=problems, links=links
     )
+
+
+def _earlier_pages(page: Path) -> set[str]:
+    """Pages of sessions that a participant's page leads to.
+
+    Not by a look at the output: it lists everybody, and each participant would pay for all.
+    """
+    if not page.is_file():
+        return set()
+    ours = re.compile(rf"href=\"({re.escape(page.stem)}_ses-[A-Za-z0-9]+\.html)\"")
+    return set(ours.findall(page.read_text("utf-8", errors="replace")))
 
 
 def _page_name(participant: str, visit: Mapping[str, Any]) -> str:

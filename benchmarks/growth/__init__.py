@@ -1,0 +1,1 @@
+"""Growth: what work costs against participants, voxels and modalities, with plots and a plan."""
