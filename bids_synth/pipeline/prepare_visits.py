@@ -17,6 +17,8 @@ from bids_synth.system.durations import duration
 from bids_synth.system.os_errors import visit_fails
 
 LOG = logging.getLogger(__name__)
+TOGETHER = 100
+"""Visits in one workflow: what nipype does for each of its steps grows with all of them."""
 
 
 def open_output_dataset(settings: Settings) -> None:
@@ -56,7 +58,7 @@ def prepare_all(
         reason = "is not prepared (or its scans or the recipe changed); run --preproc-only first"
         problems += [Problem(visit.label, reason) for visit in rest]
         rest = []
-    for group in in_batches(rest, 1 if settings.low_mem else max(len(rest), 1)):
+    for group in in_batches(rest, _together(rest, settings)):
         fresh, failed = _prepare(group, recipe, settings)
         _tell(fresh)
         prepared |= fresh
@@ -149,7 +151,7 @@ def prepare_reduced(
         problems, rest = [Problem(visit.label, reason) for visit in rest], []
     if rest:
         LOG.info("preparing %d visit(s) from some of their scans alone", len(rest))
-    for group in in_batches(rest, 1 if settings.low_mem else max(1, len(rest))):
+    for group in in_batches(rest, _together(rest, settings)):
         fresh, failed = _in_work(group, recipe, settings, "withheld")
         prepared |= fresh
         problems += failed
@@ -178,6 +180,13 @@ def _in_work(
         pdb=settings.pdb,
         resources=settings.run_logs / "resources.tsv" if settings.resource_monitor else None,
     )
+
+
+def _together(visits: Sequence[Visit], settings: Settings) -> int:
+    """How many visits one workflow prepares; all, where the first fault is to stop all."""
+    if settings.low_mem:
+        return 1
+    return max(1, len(visits)) if settings.stop_on_first_crash else TOGETHER
 
 
 def in_batches(visits: Sequence[Visit], size: int) -> Iterator[Sequence[Visit]]:
