@@ -1,8 +1,11 @@
-"""Registration: settings, what error each has and what it costs: `python -m benchmarks.registration`.
+"""Registration: what error each setting has and what it costs, by one command.
 
-Against the published transforms of thick-slice scans (`ms-raw`, where it is there; they are affine, so
-the rigid map nearest to each over the brain is the truth) and against the demo's own motions at
-1 mm. Errors are root mean squares of displacement over the brain, mm; time is the processor's.
+    python -m benchmarks.registration OUT.md
+
+Against the published transforms of thick-slice scans (`ms-raw`, where it is there; they are
+affine, so the rigid map nearest to each over the brain is the truth) and against the demo's own
+motions at 1 mm. Errors are root mean squares of displacement over the brain, mm; time is the
+processor's.
 """
 
 from __future__ import annotations
@@ -77,7 +80,7 @@ def _points(mask: Volume) -> npt.NDArray[np.float64]:
 
 
 def published() -> Iterator[Pair]:
-    """The thick-slice scans, T1w and T2w to FLAIR; nothing, with a message, where they are absent."""
+    """The thick-slice scans, T1w and T2w to FLAIR; none, with a message, where they are absent."""
     if not RAW.exists():
         print(f"registration: real scans are not there: {RAW}", file=sys.stderr)
     for folder in sorted(RAW.glob("sub-*/ses-*/anat")):
