@@ -24,7 +24,7 @@ from bids_synth.demo.dataset import make_demo
 from bids_synth.prepare.brain.template_mask import mask_by_template
 from bids_synth.prepare.registration.ants_runtime import Stage
 from bids_synth.prepare.registration.rigid import Settings, register_rigid
-from bids_synth.spatial.grid import Affine, inverse
+from bids_synth.spatial.grid import Affine
 from bids_synth.spatial.itk import read_itk
 from bids_synth.spatial.volume import Volume, read_mask, read_volume
 
@@ -106,7 +106,7 @@ def drawn(root: Path, participants: int = 1) -> Iterator[Pair]:
             motion = next(known.glob(f"*from-{contrast}_to-T1w*.txt"), None)
             scan = next(folder.glob(f"*_{contrast}.nii.gz"), None)
             if motion is not None and scan is not None:
-                truth = inverse(read_itk(motion))
+                truth = read_itk(motion)
                 name = f"{folder.parent.name} {contrast}"
                 yield Pair(name, reference, read_volume(scan), mask, truth)
 

@@ -73,7 +73,7 @@ def init_prepare_wf(
         scans=[str(path) for path in scans.values()], modalities=list(scans),
         conversions=list(units.values()),
     )  # fmt: skip
-    region = _node(FindRegion(), "region", scans[reference], factor=10, least=1.4)
+    region = _node(FindRegion(), "region", scans[reference], factor=6, least=1.2)
     region.inputs.trait_set(
         reference=str(scans[reference]), modality=reference,
         parameters=part.model_dump_json(include=TO_FIND),
