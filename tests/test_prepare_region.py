@@ -16,13 +16,18 @@ from bids_synth.prepare.bias import correct_bias, estimate_bias
 from bids_synth.prepare.brain import external
 from bids_synth.prepare.brain.external import check_skull_strip, strip_with_tool
 from bids_synth.prepare.brain.find_brain import find_brain
+from bids_synth.prepare.brain.head_template import _distance
 from bids_synth.prepare.brain.region import (
+    CORE,
     brain_of_stripped,
     commonest,
+    core,
+    filled,
     head_mask,
     is_stripped,
+    solid,
 )
-from bids_synth.prepare.brain.template_mask import align_brain, mask_by_template
+from bids_synth.prepare.brain.template_mask import align_brain, mask_by_template, solid_on
 from bids_synth.spatial.grid import Grid
 from bids_synth.spatial.resample import resample
 from bids_synth.spatial.volume import Volume, read_volume, write_volume
@@ -208,3 +213,55 @@ def test_a_background_is_found_among_some_voxels_as_among_all(share, value, seed
     image[:edge] = value
     values, counts = np.unique(image, return_counts=True)
     assert commonest(image) == values[counts.argmax()] == np.float32(value)
+
+
+def noise(seed: int, share: float) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    shape = tuple(rng.integers(1, 12, 3))
+    return rng.random(shape) < share
+
+
+SEEDS, SHARES = st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.02, 0.3, 0.6, 0.9, 1.0])
+
+
+@given(SEEDS, SHARES)
+def test_masks_are_filled_as_scipy_fills_them(seed, share):
+    mask = noise(seed, share)
+    np.testing.assert_array_equal(filled(mask), ndimage.binary_fill_holes(mask))
+
+
+@given(SEEDS, SHARES)
+def test_the_solid_piece_is_the_largest_with_its_holes_filled(seed, share):
+    mask = noise(seed, share)
+    labels, count = ndimage.label(mask)
+    largest = 1 + np.bincount(labels.ravel())[1:].argmax() if count else 1
+    expected = ndimage.binary_fill_holes(labels == largest)
+    np.testing.assert_array_equal(solid(mask), expected)
+
+
+@given(SEEDS, SHARES)
+def test_distances_are_those_of_scipy(seed, share):
+    mask = np.pad(noise(seed, share), 1)
+    np.testing.assert_allclose(_distance(mask), ndimage.distance_transform_edt(mask), rtol=1e-6)
+
+
+def test_the_core_is_what_lies_deep_in_the_whole_array():
+    mask = truth_mask(3.0)
+    depth = ndimage.distance_transform_edt(np.pad(mask.array, 1), sampling=mask.grid.spacing)
+    np.testing.assert_array_equal(core(mask), depth[1:-1, 1:-1, 1:-1] > CORE)
+    assert not core(mask.with_array(0 * mask.array)).any()
+
+
+@pytest.mark.parametrize("spacing", [2.0, 3.5])
+def test_a_mask_on_a_part_of_a_grid_is_that_on_the_whole(spacing):
+    mask = truth_mask(3.0)
+    share = mask.with_array(ndimage.gaussian_filter(mask.array.astype(np.float32), 0.7))
+    grid = mask.grid.crop((-9, -7, -8), [n + 6 for n in mask.grid.shape]).with_spacing(spacing)
+    whole = solid(resample(share, grid).array > 0.5)
+    np.testing.assert_array_equal(solid_on(share, grid).array, whole)
+
+
+def test_a_fine_scan_is_told_from_a_head_by_every_other_voxel():
+    bare, head = (make_scan("T1w", spacing=1.0, stripped=s) for s in (True, False))
+    assert is_stripped(bare)
+    assert not is_stripped(zero_air(head))

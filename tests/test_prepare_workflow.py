@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,10 +17,11 @@ from prepare_phantom import GAIN, GREYS, dice, make_scan, make_visit, motion, rm
 
 from bids_synth.core.visit import Prepared, Scan, Visit
 from bids_synth.errors import UsageError, VisitError
+from bids_synth.pipeline import prepare_visits as prepare_visits_module
 from bids_synth.prepare import checks as admit
 from bids_synth.prepare.brain.region import core
 from bids_synth.prepare.native import to_native
-from bids_synth.prepare.workflow import steps
+from bids_synth.prepare.workflow import steps, workflow
 from bids_synth.prepare.workflow.key import preparation_key
 from bids_synth.prepare.workflow.workflow import (
     TO_FIND,
@@ -148,6 +150,30 @@ def test_a_second_run_makes_nothing_again_though_files_moved(done, monkeypatch):
     assert problems == ()
     assert again["sub-01"].images == prepared.images
     assert before == {p: p.stat().st_mtime_ns for p in before}
+
+
+def test_nipype_sees_no_visit_that_is_unchanged(done, monkeypatch):
+    visit, prepared, folder = done
+    monkeypatch.setattr(workflow, "init_prepare_wf", None)
+    again, problems = prepare([visit], folder / "work")
+    assert problems == ()
+    assert bytes_of(again["sub-01"]) == bytes_of(prepared)
+
+
+def test_many_visits_go_through_workflows_of_bounded_size(monkeypatch):
+    visits = [Visit(f"{n:03}", None, {}) for n in range(2 * prepare_visits_module.TOGETHER + 1)]
+    sizes = []
+
+    def seen(group, *_):
+        sizes.append(len(group))
+        return {}, ()
+
+    monkeypatch.setattr(prepare_visits_module, "earlier", lambda *_: None)
+    monkeypatch.setattr(prepare_visits_module, "_prepare", seen)
+    settings = SimpleNamespace(synth_only=False, low_mem=False, stop_on_first_crash=False)
+    prepare_visits_module.prepare_all(visits, RECIPE, settings)
+    assert sum(sizes) == len(visits)
+    assert max(sizes) == prepare_visits_module.TOGETHER
 
 
 def test_a_changed_scan_is_prepared_anew(done, tmp_path):

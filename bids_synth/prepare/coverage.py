@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from bids_synth.spatial.boxes import faces
 from bids_synth.spatial.grid import Affine, Grid
 from bids_synth.spatial.resample import resample
 from bids_synth.spatial.volume import Volume
@@ -66,11 +67,10 @@ def share_of(covered: Volume, mask: Volume) -> float:
 def _values_of_faces(array: npt.NDArray[Any]) -> list[float]:
     """Values that make up much of one of the six faces of a scan."""
     modes = []
-    for axis in range(3):
-        for side in (0, -1):
-            values, counts = np.unique(np.take(array, side, axis=axis), return_counts=True)
-            if counts.max() >= FACE * counts.sum():
-                modes.append(float(values[counts.argmax()]))
+    for face in faces(array):
+        values, counts = np.unique(face, return_counts=True)
+        if counts.max() >= FACE * counts.sum():
+            modes.append(float(values[counts.argmax()]))
     return modes
 
 
@@ -83,8 +83,7 @@ def _padding(constant: Volume) -> Volume:
     copy = resample(constant, constant.grid.with_spacing(wanted))
     wide = _opened(copy.array > 0.9, copy.grid.spacing, mode="edge")
     labels, _ = ndimage.label(wide)
-    faces = [np.take(labels, side, axis=axis) for axis in range(3) for side in (0, -1)]
-    outer = np.unique(np.concatenate([face.ravel() for face in faces]))
+    outer = np.unique(np.concatenate([face.ravel() for face in faces(labels)]))
     reaching = np.isin(labels, outer[outer > 0])
     return copy.with_array(ndimage.binary_dilation(reaching, iterations=2).astype(np.float32))
 

@@ -16,6 +16,7 @@ from bids_synth.prepare.brain.network_mask import mask_by_network
 from bids_synth.prepare.brain.placement import cut_area, uprightness
 from bids_synth.prepare.brain.region import brain_of_stripped, head_mask, is_stripped
 from bids_synth.prepare.brain.template_mask import align_brain, mask_by_template
+from bids_synth.spatial.boxes import bounding_box
 from bids_synth.spatial.grid import Affine, inverse
 from bids_synth.spatial.resample import resample
 from bids_synth.spatial.similarity import correlation
@@ -78,8 +79,10 @@ def find_brain(
         raise VisitError(message)
     if template is None:
         template = align_brain(reference, brain, seed=seed)
-    alike = resample(template_t1w(), reference.grid, transform=inverse(template))
-    agreement = correlation(reference.array, alike.array, brain.array)
+    box = bounding_box(brain.array)
+    part = reference.grid.crop([s.start for s in box], [s.stop for s in box])
+    alike = resample(template_t1w(), part, transform=inverse(template))
+    agreement = correlation(reference.array[box], alike.array, brain.array[box])
     quality = {"template_correlation": agreement}
     if option != "skip" or stripped:  # Else it is the head, whose neck is always cut.
         quality |= {"cut": cut_area(brain), "upright": uprightness(brain)}

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from bids_synth.spatial.boxes import bounding_box
 from bids_synth.spatial.grid import Grid
 from bids_synth.spatial.resample import resample
 from bids_synth.spatial.template import template_mask, template_t1w, template_tissue
@@ -120,9 +121,21 @@ def _signed_distance() -> Volume:
     known = template_mask()
     start, stop = [-PAD] * 3, [n + PAD for n in known.grid.shape]
     mask = resample(known, known.grid.crop(start, stop), order=0)
-    outside = ndimage.distance_transform_edt(mask.array == 0)
-    inside = ndimage.distance_transform_edt(mask.array > 0)
-    return mask.with_array((outside - inside).astype(np.float32))
+    inside = mask.array > 0
+    box = tuple(slice(s.start - 1, s.stop + 1) for s in bounding_box(inside))
+    signed = _distance(~inside)
+    signed[box] -= _distance(inside[box])
+    return mask.with_array(signed)
+
+
+def _distance(array: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+    """Distance of every voxel from the nearest False, in voxels: scipy's, in half the memory."""
+    nearest = ndimage.distance_transform_edt(array, return_distances=False, return_indices=True)
+    square = np.zeros(array.shape, np.int32)
+    for axis, index in enumerate(np.ogrid[tuple(map(slice, array.shape))]):
+        step = nearest[axis] - index.astype(np.int32)
+        square += step * step
+    return np.sqrt(square, dtype=np.float32)
 
 
 def _indices(grid: Grid) -> npt.NDArray[np.int64]:

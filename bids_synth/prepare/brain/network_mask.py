@@ -6,8 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from bids_synth.prepare.brain.region import solid
-from bids_synth.prepare.brain.template_mask import by_moments, fit_affine, matter_mask
+from bids_synth.prepare.brain.template_mask import by_moments, fit_affine, matter_mask, solid_on
 from bids_synth.prepare.brain.tissue import Maps, segment
 from bids_synth.segmentation.tissues import Tissues, tissues_of
 from bids_synth.spatial.grid import Affine
@@ -42,8 +41,7 @@ def mask_by_network(volume: Volume, *, seed: int) -> tuple[Volume, Affine] | Non
     if not brain.any():
         return None
     edge = ndimage.gaussian_filter(brain.astype(np.float32), SMOOTH)
-    fine = resample(copy.with_array(edge), volume.grid)
-    mask = fine.with_array(solid(fine.array > 0.5).astype(np.uint8))
+    mask = solid_on(copy.with_array(edge), volume.grid)
     start = by_moments(template_mask(), copy.with_array(brain.astype(np.uint8)))
     return mask, fit_affine(copy, start, seed=seed)
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
+from bids_synth.spatial.boxes import bounding_box
 from bids_synth.spatial.grid import Grid
 from bids_synth.spatial.resample import resample
 from bids_synth.spatial.volume import Volume
@@ -24,6 +25,9 @@ CONSTANT = 0.25
 """Share of voxels of one exact value above which that value is a background set by software."""
 
 
+ENOUGH = 2.0
+"""Voxel size, mm, at which a brain's volume is told from a head's: every other voxel of a fine
+scan is left out."""
 FAINT = 0.01
 """Share of the brightness of a brain without skull below which a voxel may be but its blur."""
 FADING = 0.1
@@ -35,10 +39,13 @@ def is_stripped(volume: Volume) -> bool:
     """True for a brain on a constant background: much of one exact value, and no more than
     a brain's volume beside it. Air set to zero around a whole head does not deceive it."""
     value = commonest(volume.array)
-    if (volume.array == value).sum() < CONSTANT * volume.array.size:
+    thin = volume.array[tuple(slice(None, None, max(1, int(ENOUGH / s))) for s in
+                              volume.grid.spacing)]  # fmt: skip
+    if (thin == value).sum() < CONSTANT * thin.size:
         return False
-    _, clear = _whole_and_clear(volume, value)
-    ml = float(clear.sum()) * abs(np.linalg.det(volume.grid.affine[:3, :3])) / 1000
+    _, clear = _whole_and_clear(thin, value)
+    voxel = abs(np.linalg.det(volume.grid.affine[:3, :3])) * volume.array.size / thin.size
+    ml = float(clear.sum()) * voxel / 1000
     return bool(BRAIN_ML[0] <= ml <= BRAIN_ML[1])
 
 
@@ -49,17 +56,17 @@ def brain_of_stripped(volume: Volume, *, background: float | None = None) -> Vol
     Otsu's threshold.
     """
     background = commonest(volume.array) if background is None else background
-    whole, clear = _whole_and_clear(volume, background)
+    whole, clear = _whole_and_clear(volume.array, background)
     if clear.sum() < (1 - FADING) * whole.sum():
         return head_mask(volume.with_array(np.abs(volume.array - background)))
     return volume.with_array(whole.astype(np.uint8))
 
 
 def _whole_and_clear(
-    volume: Volume, background: float
+    array: npt.NDArray[Any], background: float
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """All that is not background, and what is more than faint, each in one piece and filled."""
-    apart = np.abs(volume.array - background)
+    apart = np.abs(array - background)
     whole = solid(apart > 0)
     bright = np.percentile(apart[whole], 90) if whole.any() else 0.0
     return whole, solid(apart > FAINT * bright)
@@ -72,7 +79,7 @@ def support(volume: Volume) -> npt.NDArray[np.bool_] | None:
     """
     if not is_stripped(volume):
         return None
-    return np.asarray(ndimage.binary_fill_holes(volume.array != commonest(volume.array)))
+    return filled(volume.array != commonest(volume.array))
 
 
 def commonest(array: npt.NDArray[Any]) -> float:
@@ -93,8 +100,11 @@ def core(mask: Volume) -> npt.NDArray[np.bool_]:
     else move the lowest percentile from tissue to nothing.
     """
     inside = mask.array > 0
-    depth = ndimage.distance_transform_edt(np.pad(inside, 1), sampling=mask.grid.spacing)
-    deep = depth[1:-1, 1:-1, 1:-1] > CORE
+    deep = np.zeros_like(inside)
+    if inside.any():
+        box = bounding_box(inside)
+        depth = ndimage.distance_transform_edt(np.pad(inside[box], 1), sampling=mask.grid.spacing)
+        deep[box] = depth[1:-1, 1:-1, 1:-1] > CORE
     return np.asarray(deep if deep.sum() > 0.2 * inside.sum() else inside)
 
 
@@ -134,12 +144,23 @@ def air_of(volume: Volume) -> float:
 
 def solid(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """The largest connected piece of a mask, its holes filled."""
-    labels, count = ndimage.label(mask)
-    if count == 0:
-        return mask
-    largest = 1 + int(np.bincount(labels.ravel())[1:].argmax())
-    filled: npt.NDArray[np.bool_] = ndimage.binary_fill_holes(labels == largest)
-    return filled
+    result = np.zeros_like(mask, np.bool_)
+    if not mask.any():
+        return result
+    box = bounding_box(mask)
+    labels, count = ndimage.label(mask[box])
+    largest = 1 + int(np.bincount(labels.ravel())[1:].argmax()) if count > 1 else 1
+    result[box] = filled(labels == largest)
+    return result
+
+
+def filled(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """A mask with all that it encloses: what is not joined by faces to the outside of the array.
+
+    As `scipy.ndimage.binary_fill_holes`, by one labelling of what is not in the mask.
+    """
+    labels, _ = ndimage.label(np.pad(~mask, 1, constant_values=True))
+    return np.asarray((labels != labels[0, 0, 0])[1:-1, 1:-1, 1:-1])
 
 
 def _voxels(volume: Volume, mm: float) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
@@ -47,15 +49,31 @@ def mask_by_template(volume: Volume, *, seed: int) -> tuple[Volume, Affine]:
     tissue, alone, inside = _tissue(volume, grid, None, back=inverse(affine))
     brain = matter_mask(tissue[0] + tissue[1], alone, inside, grid.spacing[0])
     smooth = Volume(ndimage.gaussian_filter(brain.astype(np.float32), 0.7), grid)
-    fine = resample(smooth, volume.grid)
-    return fine.with_array(solid(fine.array > 0.5).astype(np.uint8)), affine
+    return solid_on(smooth, volume.grid), affine
+
+
+def solid_on(share: Volume, grid: Grid) -> Volume:
+    """uint8 on `grid`: where the share of a mask is above half, in one piece and filled.
+
+    Only where voxels of `share` lie is anything looked at.
+    """
+    ends = [(-1, n) for n in share.grid.shape]
+    corners = grid.to_index(share.grid.to_mm(list(product(*ends))))
+    start = np.clip(np.floor(corners.min(0)), 0, np.asarray(grid.shape) - 1).astype(int)
+    stop = np.clip(np.ceil(corners.max(0)) + 1, start + 1, grid.shape).astype(int)
+    there = resample(share, grid.crop(start.tolist(), stop.tolist())).array > 0.5
+    mask = np.zeros(grid.shape, np.uint8)
+    mask[tuple(map(slice, start, stop))] = solid(there)
+    return Volume(mask, grid)
 
 
 def fit_affine(volume: Volume, affine: Affine, *, seed: int) -> Affine:
     """The affine template -> head that fits the tissues found by it, from one up to 15 mm off."""
     known = priors(2)
+    wanted = [max(SPACING, s) for s in volume.grid.spacing]
+    copy = resample(volume, volume.grid.with_spacing(wanted))
     for trust in TRUSTS:
-        tissue, *_ = _tissue(volume, known.grid, affine, trust=trust)
+        tissue, *_ = _tissue(copy, known.grid, affine, trust=trust)
         affine = refit(tissue, known, affine, seed=seed)
     return affine
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 from scipy import ndimage
 
@@ -13,10 +15,25 @@ from bids_synth.spatial.resample import resample
 from bids_synth.spatial.similarity import mutual_information
 from bids_synth.spatial.volume import Volume
 
-COARSE = (Stage("Rigid[0.25]", (50, 25), (2, 1), (1, 0)),)
-FINE = (Stage("Rigid[0.1]", (15,), (1,), (0,), "Regular,0.05"),)
-FACTOR = 2.0
-"""How much coarser the copies of the first pass are."""
+Pair = tuple[Volume, Volume]
+COARSE = Stage("Rigid[0.25]", (30, 15), (2, 1), (1, 0))
+FINE = Stage("Rigid[0.1]", (15,), (1,), (0,))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How two scans are registered; chosen by `python -m benchmarks.registration`."""
+
+    coarse: Stage = COARSE
+    fine: Stage = FINE
+    sizes: tuple[float, float] = (2.0, 0.5)
+    """Voxel sizes of the copies of the two passes, in units of the recipe's spacing."""
+    samples: int = 30_000
+    """Voxels, drawn by the seed, that the metric reads in either pass: time grows with them and
+    not with the scans. 0: those that the stages name."""
+
+
+SETTINGS = Settings()
 REACH = 15.0
 """Distance around the mask, mm, that the second pass sees: the skull helps, jaw and neck move."""
 LEAST = 0.2
@@ -26,21 +43,31 @@ DOUBTFUL = 1.03
 
 
 def register_rigid(
-    reference: Volume, moving: Volume, mask: Volume, *, spacing: float, seed: int
+    reference: Volume,
+    moving: Volume,
+    mask: Volume,
+    *,
+    spacing: float,
+    seed: int,
+    settings: Settings = SETTINGS,
 ) -> Affine:
     """4x4 rigid, RAS+ mm of `reference` -> `moving`, by Mattes mutual information.
 
-    A first pass on coarse copies sees the whole head; a second on copies of `spacing` mm
-    (never finer than the scans) sees the box of the mask and 15 mm around it. `mask` lies on
-    the grid of `reference`. Starts from the scanner's coordinates, and where the answer is
+    A first pass on copies of twice `spacing`, mm, sees the whole head; a second on copies of
+    half of it (never finer than the scans) the box of the mask and 15 mm around it. `mask` lies
+    on the grid of `reference`. Starts from the scanner's coordinates, and where the answer is
     doubtful also from aligned centres of mass; the better one by mutual information is kept.
     Raises VisitError where the images do not overlap or ANTs gives up.
     """
-    pair = _copy(reference, spacing), _copy(moving, spacing)
-    around = resample(mask, pair[0].grid, order=0)
-    best = _from(np.eye(4), pair, around, spacing, seed)
+    rough, close = (
+        (_copy(reference, size * spacing), _copy(moving, size * spacing))
+        for size in settings.sizes
+    )
+    around = resample(mask, close[0].grid, order=0)
+    passes = (rough, close, around, settings, seed)
+    best = _from(np.eye(4), *passes)
     if best is None or best[0] < DOUBTFUL:
-        other = _from(_centred(*pair), pair, around, spacing, seed)
+        other = _from(_centred(*rough), *passes)
         best = max((b for b in (best, other) if b is not None), key=lambda b: b[0], default=None)
     if best is None:
         message = (
@@ -52,21 +79,31 @@ def register_rigid(
 
 
 def _from(
-    start: Affine, pair: tuple[Volume, Volume], mask: Volume, spacing: float, seed: int
+    start: Affine, rough: Pair, close: Pair, mask: Volume, settings: Settings, seed: int
 ) -> tuple[float, Affine] | None:
-    fixed, moving = pair
+    """Mutual information and the transform that a start leads to; None where it leads nowhere."""
+    fixed, moving = close
     if _overlap(start, moving, mask) < LEAST:
         return None
-    coarse = [_copy(v, FACTOR * spacing) for v in pair]
+    boxed = _boxed(fixed, mask)
+    coarse, fine = settings.coarse, settings.fine
+    if settings.samples:
+        coarse = replace(coarse, sampling=_drawn(rough[0], settings.samples))
+        fine = replace(fine, sampling=_drawn(boxed, settings.samples))
     try:
-        first = register(coarse[0], coarse[1], COARSE, start=start, seed=seed).linear
-        second = register(_boxed(fixed, mask), moving, FINE, start=first, seed=seed).linear
+        first = register(*rough, (coarse,), start=start, seed=seed).linear
+        second = register(boxed, moving, (fine,), start=first, seed=seed).linear
     except RuntimeError:
         return None
     if _overlap(second, moving, mask) < LEAST:
         return None
     there = resample(moving, fixed.grid, transform=second)
     return mutual_information(fixed.array, there.array, mask.array), second
+
+
+def _drawn(image: Volume, samples: int) -> str:
+    """The metric's sampling of about so many voxels of an image."""
+    return f"Random,{min(1.0, samples / image.array.size):.6f}"
 
 
 def _boxed(volume: Volume, mask: Volume) -> Volume:

@@ -11,7 +11,7 @@ from bids_synth.errors import VisitError
 from bids_synth.recipe.recipe import Recipe
 from bids_synth.spatial.volume import sha256_of
 
-PREPARATION_VERSION = 10
+PREPARATION_VERSION = 11
 """Changes when the same inputs would give other prepared images."""
 
 

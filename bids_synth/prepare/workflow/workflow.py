@@ -73,7 +73,7 @@ def init_prepare_wf(
         scans=[str(path) for path in scans.values()], modalities=list(scans),
         conversions=list(units.values()),
     )  # fmt: skip
-    region = _node(FindRegion(), "region", scans[reference], factor=10, least=1.4)
+    region = _node(FindRegion(), "region", scans[reference], factor=6, least=1.2)
     region.inputs.trait_set(
         reference=str(scans[reference]), modality=reference,
         parameters=part.model_dump_json(include=TO_FIND),
@@ -180,11 +180,16 @@ def prepare_visits(
     # Not by nipype's own configuration, to which a % in a path is syntax.
     workflow.config = {"execution": {"crashdump_dir": str(crashes)}}
     keys: dict[str, str] = {}
+    prepared: dict[str, Prepared] = {}
     problems: list[Problem] = []
     refused: str | None = None
     for visit in visits:
         try:
             key = preparation_key(visit, recipe, seed=seed, skull_strip=skull_strip)
+            # nipype would hash all inputs of every step to come to the same answer.
+            if (left := left_in(work, visit, key)) is not None:
+                prepared[visit.label] = left
+                continue
             workflow.add_nodes(
                 [init_prepare_wf(visit, recipe, key=key, seed=seed, skull_strip=skull_strip)]
             )
@@ -199,7 +204,6 @@ def prepare_visits(
         with turn, chdir(work), debugging, log.over(len(workflow.list_node_names())):
             refused = _run(workflow, plugin, graph=graph, raising=pdb)
     fresh = [path for path in crashes.iterdir() if path not in before]
-    prepared = {}
     for visit in (v for v in visits if v.label in keys):
         outcome = read_outcome(_manifest(base, visit), visit, keys[visit.label])
         if outcome is None:
@@ -207,8 +211,8 @@ def prepare_visits(
             problems.append(Problem(visit.label, reason))
         else:
             prepared[visit.label] = outcome
-            for note in outcome.notes:
-                LOG.warning("%s", note)
+    for note in (note for item in prepared.values() for note in item.notes):
+        LOG.warning("%s", note)
     return prepared, tuple(problems)
 
 

@@ -27,7 +27,7 @@ class PreparationPart(Part):
     """N4 (Tustison 2010) inside the mask, on every MRI in arbitrary units: shading of one image is
     in no other, so that nobody can learn it. Scores compare with the scans as acquired."""
     registration_spacing: float = Field(2.0, ge=0.5, le=4.0)
-    """Voxel size of the copies on which rigid registration runs, mm."""
+    """Rigid registration runs on copies with voxels of twice this size, mm, then of half of it."""
     reference: tuple[str, ...] = Field((), max_length=MOST_NAMES)
     """Modalities in order of preference as reference; the recipe's order where empty."""
     suvr: Literal["none", "mask"] = "none"

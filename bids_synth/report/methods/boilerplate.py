@@ -70,7 +70,7 @@ def _preparation(recipe: Recipe, skull_strip: str) -> str:
     return (
         f"The images of each visit were registered to a reference, the first available of "
         f"{', '.join(recipe.reference)}, by a rigid transform that maximises mutual information "
-        f"at {part.registration_spacing:g} mm, and resampled once{bias} to voxels of "
+        f"at {part.registration_spacing / 2:g} mm, and resampled once{bias} to voxels of "
         f"{recipe.grid.spacing:g} mm. The {part.mask} mask was {_MASKS[skull_strip]}. Images in "
         f"arbitrary units were scaled linearly so that {scaled_to(part)}; quantitative images by "
         "the fixed window of their unit."
