@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from bids_synth.learn.networks.blocks.product import linear
 from bids_synth.learn.networks.blocks.subset import subset_number
 from bids_synth.learn.networks.blocks.surroundings import (
     CENTRE,
@@ -109,7 +110,7 @@ class ContextPerceptron(nn.Module):
         near = body.first.weight[:, :count].view(-1, VALUES, sources)[:, :, there].flatten(1)
         weight = torch.cat([near, body.first.weight[:, count : count + SHARES]], dim=1)
         bias = body.first.bias + body.first.weight[:, count + SHARES :] @ available
-        return lambda read: body.rest(functional.linear(read, weight, bias))
+        return lambda read: body.rest(linear(read, weight, bias, silu=True))
 
 
 def answers_of(
@@ -160,12 +161,12 @@ class Perceptron(nn.Module):
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """(V, inputs) -> (V, outputs)."""
-        return self.rest(self.first(values))
+        return self.rest(linear(values, self.first.weight, self.first.bias, silu=True))
 
     def rest(self, begun: torch.Tensor) -> torch.Tensor:
-        """What follows the first layer: (V, width) -> (V, outputs)."""
-        state = self.drop(functional.silu(begun))
+        """What follows the first layer and its SiLU: (V, width) -> (V, outputs)."""
+        state = self.drop(begun)
         for norm, layer in zip(self.norms, self.hidden, strict=True):
-            state = state + self.drop(functional.silu(layer(norm(state))))
+            state = state + self.drop(linear(norm(state), layer.weight, layer.bias, silu=True))
         result: torch.Tensor = self.last(state)
         return result
