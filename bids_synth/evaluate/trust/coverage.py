@@ -10,6 +10,7 @@ from scipy import ndimage
 from bids_synth.core.synthetic import Synthetic
 from bids_synth.core.visit import Prepared
 from bids_synth.prepare.brain.tissue_labels import NAMES, tissue_labels
+from bids_synth.spatial.boxes import bounding_box
 from bids_synth.spatial.volume import Volume
 
 EDGE = 6.0
@@ -68,9 +69,12 @@ def _regions(
     inside: npt.NDArray[np.bool_],
     lesions: npt.NDArray[np.bool_] | None,
 ) -> dict[str, npt.NDArray[np.bool_]]:
-    spacing = prepared.native.spacing
-    depth = ndimage.distance_transform_edt(np.pad(inside, 1), sampling=spacing)
-    deep = depth[1:-1, 1:-1, 1:-1] > EDGE
+    deep = np.zeros(inside.shape, bool)
+    if inside.any():
+        box = bounding_box(inside)
+        spacing = prepared.native.spacing
+        depth = ndimage.distance_transform_edt(np.pad(inside[box], 1), sampling=spacing)
+        deep[box] = depth[1:-1, 1:-1, 1:-1] > EDGE
     labels = tissue_labels(prepared).array
     regions = {WHOLE: inside, "edge": inside & ~deep, "deep": inside & deep}
     regions |= {name: inside & (labels == number) for number, name in NAMES.items()}

@@ -99,15 +99,15 @@ def _placed(
     if not order:
         return [(0, 0, 0)]
     (first, *rest), result = order, []
-    hits = inside.any(axis=tuple(n for n in range(3) if n != first))
+    hits = np.asarray(inside.any(axis=tuple(n for n in range(3) if n != first)))
     for start in axes[first].starts(hits, overlap):
         low = start - axes[first].low
         held = [slice(None)] * 3
         held[first] = slice(max(0, low), max(0, low + axes[first].patch))
         layer = inside[tuple(held)]
         if layer.any():
-            for place in _placed(layer, axes, rest, overlap):
-                result.append(_with(place, first, start))
+            places = _placed(layer, axes, rest, overlap)
+            result.extend(_with(place, first, start) for place in places)
     return result
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from bids_synth.learn.networks.blocks.parts import Nothing
 from bids_synth.learn.networks.blocks.product import linear
 from bids_synth.learn.networks.blocks.subset import subset_number
 from bids_synth.learn.networks.blocks.surroundings import (
@@ -15,6 +16,7 @@ from bids_synth.learn.networks.blocks.surroundings import (
     SHARES,
     VALUES,
     Surroundings,
+    closed,
     roomy_box,
     width_of,
 )
@@ -131,10 +133,19 @@ def answers_of(
         return answer
     i, j, k = roomy_box(inside)
     there = available.nonzero()[:, 0]
-    around = Surroundings(images[there][:, i, j, k], inside[i, j, k])
-    box = answer[:, :, i, j, k]
-    added = [network.adding(there, available) for network in networks]
     lines = [network.linear[subset_number(available[None])][0] for network in networks]
+    box, seen = answer[:, :, i, j, k], images[there][:, i, j, k]
+    if all(isinstance(network.body, Nothing) for network in networks):
+        chosen = closed(inside[i, j, k].to(torch.uint8)[None])[0] > 0
+        if wanted is not None:
+            chosen &= wanted[i, j, k] > 0
+        read = seen[:, chosen].T.half().to(images.dtype)  # As `Surroundings` keeps it.
+        for n, line in enumerate(lines):
+            made = functional.linear(read, line[:, there], line[:, -1])
+            box[n, :, chosen] = made.T.to(answer.dtype)
+        return answer
+    around = Surroundings(seen, inside[i, j, k])
+    added = [network.adding(there, available) for network in networks]
     centre = slice(CENTRE * len(there), (CENTRE + 1) * len(there))
     chosen = around.inside if wanted is None else around.inside & (wanted[i, j, k] > 0)
     for part in torch.split(chosen.nonzero(), TOGETHER):
@@ -167,6 +178,7 @@ class Perceptron(nn.Module):
         """What follows the first layer and its SiLU: (V, width) -> (V, outputs)."""
         state = self.drop(begun)
         for norm, layer in zip(self.norms, self.hidden, strict=True):
-            state = state + self.drop(linear(norm(state), layer.weight, layer.bias, silu=True))
+            weight, bias = layer.get_parameter("weight"), layer.get_parameter("bias")
+            state = state + self.drop(linear(norm(state), weight, bias, silu=True))
         result: torch.Tensor = self.last(state)
         return result

@@ -17,7 +17,7 @@ def linear(
     processors of other makers than its own takes 2.2 times as long.
     """
     if _is_plain(values):
-        quick: Any = torch.ops.mkldnn._linear_pointwise
+        quick: Any = torch.ops.mkldnn._linear_pointwise  # noqa: SLF001
         result: torch.Tensor = quick(values, weight, bias, "swish" if silu else "none", [], "")
         return result
     answer = functional.linear(values, weight, bias)
