@@ -182,7 +182,7 @@ class Synthesizer:
         for number, image in enumerate(images):
             if image.any():
                 shown.update(bytes([number]))
-                shown.update(memoryview(np.ascontiguousarray(image)))
+                shown.update(np.ascontiguousarray(image).data)
         shown.update("/".join(sources).encode() + np.packbits(part).tobytes())
         if (known := self.last.get(shown.hexdigest())) is None:
             self.last.clear()

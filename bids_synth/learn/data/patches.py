@@ -98,7 +98,7 @@ def _placed(
     """Starts of windows around what is inside the box; along axes not in `order` they are 0."""
     if not order:
         return [(0, 0, 0)]
-    (first, *rest), result = order, []
+    (first, *rest), result = order, list[Start]()
     hits = np.asarray(inside.any(axis=tuple(n for n in range(3) if n != first)))
     for start in axes[first].starts(hits, overlap):
         low = start - axes[first].low

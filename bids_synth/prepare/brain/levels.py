@@ -84,9 +84,9 @@ def _expected_on(place: _Place) -> Maps:
     maps = np.full((AIR + 2, *grid.shape), UNLIKELY, np.float32)
     for n, (expected, beyond) in enumerate(zip(known, (0.0, 0.0, 1.0), strict=True)):
         maps[n] += resample(expected, grid, transform=back, background=beyond).array
-    expected = np.asarray(maps / maps.sum(0), np.float32)
-    expected.flags.writeable = False
-    return expected
+    shares = np.asarray(maps / maps.sum(0), np.float32)
+    shares.flags.writeable = False
+    return shares
 
 
 @cache
