@@ -12,10 +12,11 @@ from scipy import ndimage
 
 from bids_synth.core.scale import Scale
 from bids_synth.core.visit import Prepared, Scan, Visit
-from bids_synth.learn.networks import build_network
+from bids_synth.learn.networks import build_network, laid_out
 from bids_synth.learn.synthesize import Synthesizer
 from bids_synth.recipe.recipe import Recipe
 from bids_synth.spatial.grid import Grid, Shape
+from bids_synth.spatial.itk import write_itk
 from bids_synth.spatial.template import template_mask, template_t1w
 from bids_synth.spatial.volume import Volume, write_volume
 
@@ -29,13 +30,15 @@ def whole_brain(folder: Path, shape: Shape) -> Prepared:
     t1w = _fitted(brain.array[box], shape)
     inside = _fitted(mask.array[box], shape)
     noise = ndimage.gaussian_filter(np.random.default_rng(1).normal(size=shape), 1)
-    arrays = {"T1w": t1w, "PDw": (255 - t1w + 50 * noise) * inside}
+    inverted = (255 - t1w + 50 * noise) * inside
+    arrays = {"T1w": t1w, "PDw": inverted, "FLAIR": (t1w + 50 * noise) * inside}
     images = {
         m: write_volume(Volume(a.astype(np.float32), grid), folder / f"{m}.nii.gz")
         for m, a in arrays.items()
     }
     path = write_volume(Volume(inside.astype(np.uint8), grid), folder / "mask.nii.gz")
-    return _prepared(grid, images, path)
+    place = write_itk(np.eye(4), folder / "identity.txt")
+    return _prepared(grid, images, path, place)
 
 
 def _fitted(array: np.ndarray, shape: Shape) -> np.ndarray:
@@ -45,7 +48,7 @@ def _fitted(array: np.ndarray, shape: Shape) -> np.ndarray:
     return padded
 
 
-def _prepared(grid: Grid, images: dict[str, Path], mask: Path) -> Prepared:
+def _prepared(grid: Grid, images: dict[str, Path], mask: Path, identity: Path) -> Prepared:
     scans = {m: Scan(m, path, {"sub": "01"}) for m, path in images.items()}
     return Prepared(
         visit=Visit("01", None, scans),
@@ -55,8 +58,8 @@ def _prepared(grid: Grid, images: dict[str, Path], mask: Path) -> Prepared:
         images=images,
         mask=mask,
         native_mask=mask,
-        transforms={"PDw": mask},
-        template=mask,
+        transforms={m: identity for m in images if m != "T1w"},
+        template=identity,
         scales={m: Scale(0.0, 255.0) for m in images},
         quality={},
         stripped=True,
@@ -68,8 +71,7 @@ def untrained_synthesizer(recipe: Recipe) -> Synthesizer:
     """As many networks as the recipe has members, with the weights that they start from."""
     torch.manual_seed(1)
     networks = tuple(
-        build_network(recipe).to(memory_format=torch.channels_last_3d).eval()  # type: ignore[call-overload]
-        for _ in range(recipe.fit.members)
+        laid_out(build_network(recipe), recipe).eval() for _ in range(recipe.fit.members)
     )
     scales = dict.fromkeys(recipe.targets, Scale(0.0, 255.0))
     model = SimpleNamespace(recipe=recipe, scales=scales, name="untrained")

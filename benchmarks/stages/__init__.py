@@ -8,6 +8,7 @@ from pathlib import Path
 from benchmarks.stages.fitting import every_objective, fitting, waiting
 from benchmarks.stages.measured import Measured
 from benchmarks.stages.preparation import preparation
+from benchmarks.stages.scoring import scoring
 from benchmarks.stages.start import index, start_up
 from benchmarks.stages.synthesis import synthesis
 
@@ -19,4 +20,5 @@ STAGES: dict[str, Callable[[Path], list[Measured]]] = {
     "waiting": waiting,
     "objectives": every_objective,
     "synthesis": synthesis,
+    "scoring": scoring,
 }
