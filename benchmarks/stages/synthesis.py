@@ -47,7 +47,8 @@ def _made(entry: _Entry, prepared: object) -> tuple[Measured, object]:
     from bids_synth.spatial.volume import read_mask
 
     assert isinstance(prepared, Prepared)
-    recipe = load_recipe(entry.recipe).limited_to([*entry.sources, entry.target])
+    plain = load_recipe(entry.recipe, {"extras.mean": "false"})
+    recipe = plain.limited_to([*entry.sources, entry.target])
     synthesizer, patch = untrained_synthesizer(recipe), recipe.fit.patch
     members, mask = len(synthesizer.networks), read_mask(prepared.mask).array
     windows = len(window_starts(mask, patch, recipe.synthesis.overlap))
