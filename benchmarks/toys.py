@@ -16,6 +16,7 @@ from bids_synth.learn.networks import build_network, laid_out
 from bids_synth.learn.synthesize import Synthesizer
 from bids_synth.recipe.recipe import Recipe
 from bids_synth.spatial.grid import Grid, Shape
+from bids_synth.spatial.itk import write_itk
 from bids_synth.spatial.template import template_mask, template_t1w
 from bids_synth.spatial.volume import Volume, write_volume
 
@@ -29,7 +30,8 @@ def whole_brain(folder: Path, shape: Shape) -> Prepared:
     t1w = _fitted(brain.array[box], shape)
     inside = _fitted(mask.array[box], shape)
     noise = ndimage.gaussian_filter(np.random.default_rng(1).normal(size=shape), 1)
-    arrays = {"T1w": t1w, "PDw": (255 - t1w + 50 * noise) * inside}
+    inverted = (255 - t1w + 50 * noise) * inside
+    arrays = {"T1w": t1w, "PDw": inverted, "FLAIR": (t1w + 50 * noise) * inside}
     images = {
         m: write_volume(Volume(a.astype(np.float32), grid), folder / f"{m}.nii.gz")
         for m, a in arrays.items()
@@ -50,6 +52,7 @@ def prepared_of(
 ) -> Prepared:
     """A visit whose images lie on one grid already, with values from 0 to 255."""
     scans = {m: Scan(m, path, {"sub": participant}) for m, path in images.items()}
+    identity = write_itk(np.eye(4), mask.with_name("identity.txt"))
     return Prepared(
         visit=Visit(participant, None, scans),
         reference="T1w",
@@ -58,8 +61,8 @@ def prepared_of(
         images=images,
         mask=mask,
         native_mask=mask,
-        transforms={"PDw": mask},
-        template=mask,
+        transforms={m: identity for m in images if m != "T1w"},
+        template=identity,
         scales={m: Scale(0.0, 255.0) for m in images},
         quality={},
         stripped=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from bids_synth.learn.data.array_cache import open_store
 from bids_synth.learn.data.points import Points
 from bids_synth.learn.fit.fit import fit_model
 from bids_synth.learn.fit.selection import made_by
+from bids_synth.learn.model.start import bare
 from bids_synth.learn.networks import build_network
 from bids_synth.learn.networks.blocks.surroundings import (
     CENTRE,
@@ -182,6 +184,22 @@ def test_a_part_is_answered_alone_and_as_in_the_whole() -> None:
     assert (part[:, wanted == 0] == 0).all()
     closed_here = scipy_closed(inside.numpy()) & (wanted > 0).numpy()
     assert sum(asked) == closed_here.sum()
+
+
+def test_lines_alone_are_answered_as_by_bodies_that_add_nothing() -> None:
+    """Without what a body would read: the start of a fit."""
+    torch.manual_seed(0)
+    networks = [build_network(context()).eval() for _ in range(2)]
+    for network in networks:
+        network.linear.normal_()
+    images, inside = head((20, 23, 18))
+    wanted = torch.zeros(inside.shape)
+    wanted[:9] = 1
+    for available in (torch.ones(2), torch.tensor([0.0, 1.0])):
+        with torch.no_grad():
+            whole = answers_of(networks, images, available, wanted)
+            alone = answers_of([bare(deepcopy(n)) for n in networks], images, available, wanted)
+        torch.testing.assert_close(alone, whole, rtol=0, atol=1e-5)
 
 
 def test_it_begins_at_the_line_and_learns_what_no_line_knows(tmp_path: Path) -> None:

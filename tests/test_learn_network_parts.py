@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from learn_toys import parameter_count
 from monai.networks.nets import PatchDiscriminator as MonaiDiscriminator
 from torch import nn
+from torch.nn import functional
 
 from bids_synth.errors import RecipeError
 from bids_synth.learn.networks.blocks.absent import IMPUTATIONS, fill_absent, keep_available
@@ -19,6 +20,7 @@ from bids_synth.learn.networks.blocks.convolution import NarrowConv2d
 from bids_synth.learn.networks.blocks.depthwise import DepthwiseConv3d, PointwiseConv3d
 from bids_synth.learn.networks.blocks.layout import cropped, padded
 from bids_synth.learn.networks.blocks.parts import norm_of, output_of
+from bids_synth.learn.networks.blocks.product import linear
 from bids_synth.learn.networks.blocks.space_attention import SpaceAttention
 from bids_synth.learn.networks.discriminator import KERNEL, PatchDiscriminator
 from bids_synth.learn.networks.excitation_unet import AttentionGate
@@ -349,3 +351,16 @@ def test_a_discriminator_can_be_built_without_memory():
 def test_impossible_discriminators_are_refused(wrong):
     with pytest.raises(RecipeError, match="a discriminator got"):
         PatchDiscriminator(maps=1, **wrong)
+
+
+@given(st.integers(1, 300), st.integers(1, 240), st.integers(1, 160), st.booleans())
+def test_the_quick_product_is_that_of_torch(rows: int, inputs: int, outputs: int, silu: bool):
+    values, weight = torch.rand(rows, inputs) - 0.5, torch.rand(outputs, inputs) - 0.5
+    bias = torch.rand(outputs)
+    wanted = functional.linear(values, weight, bias)
+    wanted = functional.silu(wanted) if silu else wanted
+    with torch.inference_mode():
+        torch.testing.assert_close(
+            linear(values, weight, bias, silu=silu), wanted, rtol=0, atol=2e-5
+        )
+    assert torch.equal(linear(values, weight.requires_grad_(), bias, silu=silu).detach(), wanted)

@@ -48,6 +48,32 @@ def test_neighbouring_windows_share_the_overlap_and_hold_mask(shape, patch, over
         assert all(b - a <= patch[axis] * (1 - overlap) + 1 for a, b in pairwise(places))
 
 
+def test_about_a_ball_there_are_fewer_windows_than_in_its_box():
+    axes = np.meshgrid(*[np.linspace(-1, 1, 60)] * 3, indexing="ij")
+    ball, box = sum(a**2 for a in axes) < 1, np.ones((60, 60, 60), bool)
+    for overlap in (0.0, 0.25, 0.5):
+        one, other = (len(window_starts(mask, (12,) * 3, overlap)) for mask in (ball, box))
+        assert one < 0.85 * other
+
+
+def test_slices_are_shown_in_one_place():
+    """What a 2D network says of a slice must not move with the width of the head there."""
+    mask = np.zeros((40, 50, 30), bool)
+    for k in range(5, 25):
+        mask[10 : 12 + k, 15 : 30 + k // 2, k] = True
+    starts = window_starts(mask, (40, 64, 1), 0.25)
+    assert len(starts) == 20
+    assert len({start[:2] for start in starts}) == 1
+
+
+def test_a_window_alone_is_given_back_as_it_is():
+    mask = np.zeros((20, 20, 20), np.uint8)
+    mask[4:12, 5:14, 3:13] = 1
+    image = np.random.default_rng(0).random((2, 20, 20, 20)).astype(np.float32)
+    back = slide(lambda w: w, image, mask, patch=(12, 12, 12), overlap=0.5, device=CPU)
+    assert (back[:, mask > 0] == image[:, mask > 0]).all()
+
+
 def test_a_constant_has_no_seams():
     mask = np.ones((30, 20, 25), np.uint8)
     image = np.full((1, *mask.shape), 0.7, np.float32)

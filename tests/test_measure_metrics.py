@@ -55,6 +55,19 @@ def test_ssim_over_everything_is_the_mean_of_scikit_images_map():
     assert metrics.ssim(REAL, OTHER, EVERYWHERE, data_range=1.0) == pytest.approx(full.mean())
 
 
+@settings(max_examples=20, deadline=None)
+@given(st.tuples(*[st.integers(7, 16)] * 3), st.floats(0.1, 100), st.integers(0, 9))
+def test_ssim_in_any_mask_is_scikit_images_map_there(shape, data_range, seed):
+    rng = np.random.default_rng(seed)
+    one, other = data_range * rng.random((2, *shape))
+    mask = rng.random(shape) < 0.7
+    mask[0, 0, 0] = mask[-1, -1, -1] = True
+    held = [np.where(mask, image, 0) for image in (one, other)]
+    _, full = structural_similarity(*held, win_size=7, data_range=data_range, full=True)
+    ours = metrics.ssim(one, other, mask, data_range=data_range)
+    assert ours == pytest.approx(full[mask].mean(), abs=1e-9)
+
+
 def test_ssim_is_monais_on_images_mirrored_at_their_edges():
     torch = pytest.importorskip("torch")
     from monai.metrics.regression import KernelType, compute_ssim_and_cs

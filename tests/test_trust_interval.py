@@ -18,7 +18,7 @@ from bids_synth.core.trust.interval import (
     held_out_coverage,
     pooled_quantile,
 )
-from bids_synth.core.trust.voxels import voxel_figures
+from bids_synth.core.trust.voxels import Ground, voxel_figures
 
 HALF = stats.norm.ppf((1 + LEVEL) / 2)
 """Half the width of a 90 % interval in standard deviations of a normal distribution."""
@@ -162,7 +162,11 @@ def test_figures_of_voxels_are_what_they_say():
     mask[2:22, 2:22, 1:11] = True
     spacing = (1.0, 1.0, 2.0)
     ramp = 0.25 * np.arange(24)[:, None, None] * np.ones(mask.shape)
-    found = voxel_figures(ramp * mask, [0 * ramp, ramp * mask], mask, spacing, 0 * ramp + 0.5)
+    ground = Ground(mask, spacing)
+    sources = {"flat": lambda: 0 * ramp, "ramp": lambda: ramp * mask}
+    found = voxel_figures(ramp * mask, sources, ground, 0 * ramp + 0.5)
+    again = voxel_figures(ramp * mask, dict.fromkeys(sources, lambda: 1 / 0), ground, 0 * ramp + 1)
+    assert (again["detail"] == found["detail"]).all(), "a source is looked at once"
     depth = ndimage.distance_transform_edt(mask, sampling=spacing)
     assert found["depth"] == pytest.approx(depth[mask], abs=1e-5)
     assert found["value"] == pytest.approx(ramp[mask], abs=1e-5)
@@ -171,7 +175,8 @@ def test_figures_of_voxels_are_what_they_say():
     assert found["detail"][deep] == pytest.approx(0.25, abs=0.01)
     assert (found["spread"] == 0.5).all()
     wide = np.pad(mask, 5)
+    larger = np.pad(ramp * mask, 5)
     padded = voxel_figures(
-        np.pad(ramp * mask, 5), [np.pad(ramp * mask, 5)], wide, spacing, np.full(wide.shape, 0.5)
+        larger, {"ramp": lambda: larger}, Ground(wide, spacing), np.full(wide.shape, 0.5)
     )
     assert padded["edge"] == pytest.approx(found["edge"], abs=1e-5)

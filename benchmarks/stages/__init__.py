@@ -9,6 +9,7 @@ from benchmarks.stages.fitting import fitting
 from benchmarks.stages.measured import Measured
 from benchmarks.stages.peers import peers
 from benchmarks.stages.preparation import preparation
+from benchmarks.stages.scoring import scoring
 from benchmarks.stages.start import index, start_up
 from benchmarks.stages.synthesis import synthesis
 
@@ -19,4 +20,5 @@ STAGES: dict[str, Callable[[Path], list[Measured]]] = {
     "fitting": fitting,
     "peers": peers,
     "synthesis": synthesis,
+    "scoring": scoring,
 }

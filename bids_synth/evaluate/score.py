@@ -94,7 +94,8 @@ def score_withheld(
     }
     # Scales differ where the unit is arbitrary or a ratio, and there they are linear.
     matched = synthetic.in_unit(answers[MODEL], wanted.gain / own.gain)
-    native_image = replace(on_native(matched, prepared), real=real, scale=wanted)
+    native_image = on_native(matched, prepared, image=native[MODEL])
+    native_image = replace(native_image, real=real, scale=wanted)
     trust = _trust(native_image, mask)
     rows = [
         {
@@ -178,11 +179,17 @@ def compare_features(
     )
 
 
-def on_native(synthetic: Synthetic, prepared: Prepared) -> Synthetic:
-    """An image, its spread and interval, from the prepared to the reference's native grid."""
+def on_native(
+    synthetic: Synthetic, prepared: Prepared, *, image: Volume | None = None
+) -> Synthetic:
+    """An image, its spread and interval, from the prepared to the reference's native grid.
+
+    `image` is the image itself there, where it has been brought there before.
+    """
     background = MODALITIES[synthetic.modality].background
     part = synthetic.made_in
-    image = to_native(synthetic.image, prepared, background=background, part=part)
+    if image is None:
+        image = to_native(synthetic.image, prepared, background=background, part=part)
     spread, interval, made_in = synthetic.spread, synthetic.interval, None
     if spread is not None:
         spread = to_native(spread, prepared, order=1, part=part)

@@ -126,10 +126,15 @@ def _score(
     examples: list[Example] = []
     ablation = Ablation()
     for visit in held_out:
+        tasks = list(scenarios(visit, model.recipe))
         largest: dict[str, Task] = {}
-        for task in scenarios(visit, model.recipe):
+        for task in tasks:
+            largest.setdefault(task.target, task)
+        own: dict[Task, pd.DataFrame] = {}
+        # Targets that are made of the same sources come from one pass.
+        for task in sorted(tasks, key=lambda task: task.sources):
             target, sources = task.target, task.sources
-            first = largest.setdefault(target, task) == task
+            first = largest[target] == task
             prepared = withheld.of(visit, task)
             if prepared is None:
                 continue
@@ -140,13 +145,14 @@ def _score(
             begun = start.synthesize(prepared, target, sources=sources) if start else None
             scored = score_withheld(image, model, baselines, prepared, features, start=begun)
             seen += [scored.seen] if scored.seen else []
-            rows.append(scored.rows)
+            own[task] = scored.rows
             regional.add(scored, prepared)
             trusted.add(scored, prepared, largest=first)
             if first and len(examples) < EXAMPLES:
                 examples.append(_example(prepared, scored))
             if first:
                 ablation.add(ALL_SOURCES, scored, prepared)
+        rows += [own[task] for task in tasks if task in own]
         for task in largest.values():
             _withhold(ablation, synthesizer, withheld, visit, task)
     if not rows:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass, field
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -10,6 +14,7 @@ from scipy import ndimage
 from bids_synth.core.synthetic import Synthetic
 from bids_synth.core.visit import Prepared
 from bids_synth.prepare.brain.tissue_labels import NAMES, tissue_labels
+from bids_synth.spatial.boxes import bounding_box
 from bids_synth.spatial.volume import Volume
 
 EDGE = 6.0
@@ -63,14 +68,37 @@ def coverage_rows(
     return pd.DataFrame(rows, columns=[*COLUMNS])
 
 
+@dataclass(frozen=True)
+class _Mask:
+    """A mask, known by its digest."""
+
+    inside: npt.NDArray[np.bool_] = field(compare=False)
+    spacing: tuple[float, float, float]
+    shape: tuple[int, ...]
+    digest: str
+
+
+# Of the visit at hand: most of its images are scored in one mask.
+@lru_cache(maxsize=2)
+def _deep(mask: _Mask) -> npt.NDArray[np.bool_]:
+    """Which voxels lie deeper than `EDGE` below the edge of a mask."""
+    deep = np.zeros(mask.inside.shape, bool)
+    if mask.inside.any():
+        box = bounding_box(mask.inside)
+        wide = np.pad(mask.inside[box], 1)
+        depth = ndimage.distance_transform_edt(wide, sampling=mask.spacing)
+        deep[box] = depth[1:-1, 1:-1, 1:-1] > EDGE
+    deep.flags.writeable = False
+    return deep
+
+
 def _regions(
     prepared: Prepared,
     inside: npt.NDArray[np.bool_],
     lesions: npt.NDArray[np.bool_] | None,
 ) -> dict[str, npt.NDArray[np.bool_]]:
-    spacing = prepared.native.spacing
-    depth = ndimage.distance_transform_edt(np.pad(inside, 1), sampling=spacing)
-    deep = depth[1:-1, 1:-1, 1:-1] > EDGE
+    digest = hashlib.sha256(np.packbits(inside).tobytes()).hexdigest()
+    deep = _deep(_Mask(inside, prepared.native.spacing, inside.shape, digest))
     labels = tissue_labels(prepared).array
     regions = {WHOLE: inside, "edge": inside & ~deep, "deep": inside & deep}
     regions |= {name: inside & (labels == number) for number, name in NAMES.items()}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +16,7 @@ from bids_synth.core.scale import Scale
 from bids_synth.core.split import Split
 from bids_synth.core.synthetic import Interval, Synthetic
 from bids_synth.core.trust.interval import LEVEL, Array, fit_width, held_out_coverage
-from bids_synth.core.trust.voxels import voxel_figures
+from bids_synth.core.trust.voxels import Ground, voxel_figures
 from bids_synth.core.visit import Prepared
 from bids_synth.errors import VisitError
 from bids_synth.evaluate.scenarios import scored_mask, shows_enough
@@ -97,10 +99,32 @@ def figures_of(synthetic: Synthetic, prepared: Prepared) -> dict[str, npt.NDArra
     made = (synthetic.made_in or prepared.mask_image).array > 0
     scale = synthetic.scale or Scale(0.0, 1.0)
     answer = scale.apply(synthetic.image.array) * made
-    sources = [scaled_image(prepared, m, mask) for m in synthetic.sources]
+    sources = {m: partial(scaled_image, prepared, m, mask) for m in synthetic.sources}
     spread = synthetic.spread.array / scale.span if synthetic.spread else None
-    figures = voxel_figures(answer, sources, mask, prepared.grid.spacing, spread)
+    figures = voxel_figures(answer, sources, _ground(_Visit.of(prepared)), spread)
     return {name: values[made[mask]] for name, values in figures.items()}
+
+
+@dataclass(frozen=True)
+class _Visit:
+    """A prepared visit, known by what made it and by its files."""
+
+    prepared: Prepared = field(compare=False)
+    key: str
+    files: tuple[Path, ...]
+    changed: tuple[int, ...]
+
+    @classmethod
+    def of(cls, prepared: Prepared) -> _Visit:
+        files = (prepared.mask, *prepared.images.values())
+        return cls(prepared, prepared.key, files, tuple(f.stat().st_mtime_ns for f in files))
+
+
+# Of the visit at hand: all images of a visit are made on one ground.
+@lru_cache(maxsize=1)
+def _ground(visit: _Visit) -> Ground:
+    prepared = visit.prepared
+    return Ground(prepared.mask_image.array > 0, prepared.grid.spacing)
 
 
 def held_out_errors(
@@ -214,7 +238,7 @@ def errors_of(
     """
     scale, target = image.scale or Scale(0.0, 1.0), image.modality
     part = image.made_in
-    native = on_native(image, prepared)
+    native = on_native(replace(image, spread=None, interval=None), prepared)
     real = real_on_native(prepared, target, corrected=corrected)
     where = scored_mask(image, prepared, quiet=True).array > 0
     places = np.argwhere(where)

@@ -30,6 +30,7 @@ class SourcePredictor:
     synthesizer: Synthesizer
     _last: dict[tuple[str, tuple[str, ...]], Predicted] = field(default_factory=dict)
     """Of the last visit."""
+    _label: str = ""
 
     def __post_init__(self) -> None:
         # What the other has in memory stays there: it is asked for more targets of these sources.
@@ -38,8 +39,10 @@ class SourcePredictor:
     def of(self, prepared: Prepared, sources: Sequence[str]) -> Predicted:
         """`predicted_<source>`: share held, and mean and SD of the shares of held-out people."""
         place = (prepared.key, tuple(sources))
+        if prepared.label != self._label:
+            self._last, self._label = {}, prepared.label
         if place not in self._last:
-            self._last = {place: self._find(prepared, sources)}
+            self._last[place] = self._find(prepared, sources)
         return self._last[place]
 
     def _find(self, prepared: Prepared, sources: Sequence[str]) -> Predicted:

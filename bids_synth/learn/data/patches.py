@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from itertools import product
+from dataclasses import dataclass
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -69,19 +70,65 @@ def start_around(centre: Sequence[int], shape: Sequence[int], patch: Shape) -> S
 
 
 def window_starts(mask: npt.NDArray[Any], patch: Shape, overlap: float) -> list[Start]:
-    """Windows that cover every voxel of the mask, evenly spread over its bounding box.
+    """Windows that cover every voxel of the mask, tightly: about a head, fewer than in its box.
 
-    Neighbours share at least `overlap` of their length. Windows that hold no voxel of the
-    mask are left out.
+    They are spread along one axis over what the mask spans, in each layer of these along the
+    next, and in each row along the last, in the order of axes that needs the fewest. Neighbours
+    in a row, and neighbouring rows and layers, share at least `overlap` of their length. Where
+    all of the mask fits into a window along an axis, windows do not move along it: slices of a
+    volume are shown in one place. Windows that hold no voxel of the mask are left out.
     """
-    if not mask.any():
+    inside = np.asarray(mask) > 0
+    if not inside.any():
         return []
+    box = bounding_box(inside)
     axes = [
-        _spread(part.start, part.stop, length, size, overlap)
-        for part, length, size in zip(bounding_box(mask), mask.shape, patch, strict=True)
+        _Axis(part.start, part.stop, length, size)
+        for part, length, size in zip(box, inside.shape, patch, strict=True)
     ]
-    starts = product(axes[0], axes[1], axes[2])
-    return [start for start in starts if cut(mask, start, patch).any()]
+    orders = (_placed(inside[box], axes, order, overlap) for order in permutations(range(3)))
+    return min(orders, key=len)
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """What the mask spans along an axis of a volume of this length, and windows' length."""
+
+    low: int
+    high: int
+    length: int
+    patch: int
+
+    def starts(self, hits: npt.NDArray[np.bool_], overlap: float) -> list[int]:
+        """Where windows start along the axis to cover what is true of (high - low,)."""
+        if self.high - self.low <= self.patch:
+            return _spread(self.low, self.high, self.length, self.patch, overlap)
+        places = np.flatnonzero(hits) + self.low
+        return _spread(int(places[0]), int(places[-1]) + 1, self.length, self.patch, overlap)
+
+
+def _placed(
+    inside: npt.NDArray[np.bool_], axes: Sequence[_Axis], order: Sequence[int], overlap: float
+) -> list[Start]:
+    """Starts of windows around what is inside the box; along axes not in `order` they are 0."""
+    if not order:
+        return [(0, 0, 0)]
+    (first, *rest), result = order, list[Start]()
+    hits = np.asarray(inside.any(axis=tuple(n for n in range(3) if n != first)))
+    for start in axes[first].starts(hits, overlap):
+        low = start - axes[first].low
+        held = [slice(None)] * 3
+        held[first] = slice(max(0, low), max(0, low + axes[first].patch))
+        layer = inside[tuple(held)]
+        if layer.any():
+            places = _placed(layer, axes, rest, overlap)
+            result.extend(_with(place, first, start) for place in places)
+    return result
+
+
+def _with(place: Start, axis: int, start: int) -> Start:
+    i, j, k = (start if n == axis else a for n, a in enumerate(place))
+    return i, j, k
 
 
 def blend_weights(patch: Shape) -> npt.NDArray[np.float32]:
@@ -109,16 +156,19 @@ def slide(
     not suffice for the windows that are shown together, half of them are, and so on; raises
     what torch raises where it does not suffice for one.
     """
-    weights = torch.from_numpy(blend_weights(patch))
-    total = torch.zeros(images.shape[-3:])
-    blended: torch.Tensor | None = None
     starts = window_starts(mask, patch, overlap)
     if part is not None:
         starts = [start for start in starts if cut(part, start, patch).any()]
+    weights = torch.from_numpy(blend_weights(patch))
+    total = torch.zeros(images.shape[-3:])
+    blended: torch.Tensor | None = None
     for start, result in _windows(blocks, images, starts, patch, device):
         if blended is None:
             blended = torch.zeros(result.shape[0], *images.shape[-3:])
         (i, j, k), window = _overlap(images.shape[-3:], start, patch)
+        if len(starts) == 1:  # There is nothing to blend.
+            blended[:, i, j, k] = result[:, *window]
+            return blended.numpy()
         blended[:, i, j, k] += (result * weights)[:, *window]
         total[i, j, k] += weights[window]
     if blended is None:

@@ -4,25 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from bids_synth.learn.model.size_limits import Tensors, described, empty_network, tensors_of
+from bids_synth.learn.networks.blocks.parts import Nothing
 from bids_synth.learn.networks.context import ContextPerceptron
 from bids_synth.learn.networks.residual_unet import ResidualUNet
 from bids_synth.recipe.recipe import Recipe
 
 ADDING = (ResidualUNet, ContextPerceptron)
 """Networks whose body adds to a fixed answer."""
-
-
-class Nothing(nn.Module):
-    """In the place of a body that has learned nothing and adds nothing."""
-
-    def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        """(N, maps, I, J, K) -> zeros (N, 1, I, J, K)."""
-        return torch.zeros_like(maps[:, :1])
 
 
 def bare(network: nn.Module) -> nn.Module:

@@ -9,18 +9,22 @@ from torch import nn
 from torch.nn import functional
 
 from bids_synth.learn.networks.blocks.dropout import Dropout
+from bids_synth.learn.networks.blocks.parts import Nothing
+from bids_synth.learn.networks.blocks.product import linear
 from bids_synth.learn.networks.blocks.subset import subset_number
 from bids_synth.learn.networks.blocks.surroundings import (
     CENTRE,
     SHARES,
     VALUES,
     Surroundings,
+    closed,
     roomy_box,
     width_of,
 )
 
-TOGETHER = 2**13
-"""Voxels of a volume that are looked at together: what is read of them stays in the cache."""
+TOGETHER = {"cpu": 2**13, "cuda": 2**17}
+"""Voxels that are looked at together: what is read of them stays in a processor's cache, and a card
+has enough to do."""
 
 
 class ContextPerceptron(nn.Module):
@@ -111,7 +115,7 @@ class ContextPerceptron(nn.Module):
         near = body.first.weight[:, :count].view(-1, VALUES, sources)[:, :, there].flatten(1)
         weight = torch.cat([near, body.first.weight[:, count : count + SHARES]], dim=1)
         bias = body.first.bias + body.first.weight[:, count + SHARES :] @ available
-        return lambda read: body.rest(functional.linear(read, weight, bias))
+        return lambda read: body.rest(linear(read, weight, bias, silu=True))
 
 
 def answers_of(
@@ -132,13 +136,22 @@ def answers_of(
         return answer
     i, j, k = roomy_box(inside)
     there = available.nonzero()[:, 0]
-    around = Surroundings(images[there][:, i, j, k], inside[i, j, k])
-    box = answer[:, :, i, j, k]
-    added = [network.adding(there, available) for network in networks]
     lines = [network.linear[subset_number(available[None])][0] for network in networks]
+    box, seen = answer[:, :, i, j, k], images[there][:, i, j, k]
+    if all(isinstance(network.body, Nothing) for network in networks):
+        chosen = closed(inside[i, j, k].to(torch.uint8)[None])[0] > 0
+        if wanted is not None:
+            chosen &= wanted[i, j, k] > 0
+        read = seen[:, chosen].T.half().to(images.dtype)  # As `Surroundings` keeps it.
+        for n, line in enumerate(lines):
+            made = functional.linear(read, line[:, there], line[:, -1])
+            box[n, :, chosen] = made.T.to(answer.dtype)
+        return answer
+    around = Surroundings(seen, inside[i, j, k])
+    added = [network.adding(there, available) for network in networks]
     centre = slice(CENTRE * len(there), (CENTRE + 1) * len(there))
     chosen = around.inside if wanted is None else around.inside & (wanted[i, j, k] > 0)
-    for part in torch.split(chosen.nonzero(), TOGETHER):
+    for part in torch.split(chosen.nonzero(), TOGETHER.get(images.device.type, TOGETHER["cpu"])):
         read = around.at(part)
         x, y, z = part.unbind(dim=1)
         for n, (add, line) in enumerate(zip(added, lines, strict=True)):
@@ -162,12 +175,13 @@ class Perceptron(nn.Module):
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """(V, inputs) -> (V, outputs)."""
-        return self.rest(self.first(values))
+        return self.rest(linear(values, self.first.weight, self.first.bias, silu=True))
 
     def rest(self, begun: torch.Tensor) -> torch.Tensor:
-        """What follows the first layer: (V, width) -> (V, outputs)."""
-        state = self.drop(functional.silu(begun))
+        """What follows the first layer and its SiLU: (V, width) -> (V, outputs)."""
+        state = self.drop(begun)
         for norm, layer in zip(self.norms, self.hidden, strict=True):
-            state = state + self.drop(functional.silu(layer(norm(state))))
+            weight, bias = layer.get_parameter("weight"), layer.get_parameter("bias")
+            state = state + self.drop(linear(norm(state), weight, bias, silu=True))
         result: torch.Tensor = self.last(state)
         return result

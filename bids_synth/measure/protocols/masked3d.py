@@ -43,13 +43,19 @@ def masked3d(real: Volume, synthetic: Volume, mask: Volume) -> dict[str, float]:
     scale = real_scale(real.array[inside])
     one, other = scale.apply(real.array), scale.apply(synthetic.array)
     with scoring():
+        similarity = ssim(one, other, inside, data_range=1.0)
+        # All else looks at the voxels of the mask one by one.
+        truth, answer, one, other = (
+            array[inside] for array in (real.array, synthetic.array, one, other)
+        )
+        every = np.ones(truth.shape, bool)
         return scores(
-            psnr=psnr(one, other, inside, data_range=1.0),
-            ssim=ssim(one, other, inside, data_range=1.0),
-            mae=mae(real.array, synthetic.array, inside),
-            nmae=mae(one, other, inside),
-            rmse=rmse(real.array, synthetic.array, inside),
-            pearson=pearson(real.array, synthetic.array, inside),
+            psnr=psnr(one, other, every, data_range=1.0),
+            ssim=similarity,
+            mae=mae(truth, answer, every),
+            nmae=mae(one, other, every),
+            rmse=rmse(truth, answer, every),
+            pearson=pearson(truth, answer, every),
         )
 
 

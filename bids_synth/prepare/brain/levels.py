@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cache
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ from scipy import ndimage
 from bids_synth.core.tissue.levels import TissueLevels
 from bids_synth.prepare.brain.head_template import BLUR
 from bids_synth.prepare.brain.tissue import AIR, Maps, segment
-from bids_synth.spatial.grid import Affine, Grid, inverse
+from bids_synth.spatial.grid import Affine, Grid, Shape, inverse
 from bids_synth.spatial.masked_resample import resample_within
 from bids_synth.spatial.resample import resample
 from bids_synth.spatial.template import template_mask, template_tissue
@@ -60,12 +61,32 @@ def _median(values: npt.NDArray[np.float32]) -> float:
 
 def _expected(grid: Grid, template: Affine) -> Maps:
     """Prior probabilities on a grid, in the order of `segment`; nothing but brain is likely."""
-    known = brain_priors()
-    back = inverse(template)
+    return _expected_on(
+        _Place(grid, template, grid.shape, grid.affine.tobytes() + template.tobytes())
+    )
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A grid and the way to it from the template, known by their numbers."""
+
+    grid: Grid = field(compare=False)
+    template: Affine = field(compare=False)
+    shape: Shape
+    numbers: bytes
+
+
+# Of the visit at hand: all images of a visit lie on one grid.
+@lru_cache(maxsize=2)
+def _expected_on(place: _Place) -> Maps:
+    known, grid = brain_priors(), place.grid
+    back = inverse(place.template)
     maps = np.full((AIR + 2, *grid.shape), UNLIKELY, np.float32)
     for n, (expected, beyond) in enumerate(zip(known, (0.0, 0.0, 1.0), strict=True)):
         maps[n] += resample(expected, grid, transform=back, background=beyond).array
-    return np.asarray(maps / maps.sum(0), np.float32)
+    shares = np.asarray(maps / maps.sum(0), np.float32)
+    shares.flags.writeable = False
+    return shares
 
 
 @cache

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
 import numpy as np
 
 from bids_synth.core.visit import Prepared
@@ -21,6 +25,27 @@ def tissue_labels(prepared: Prepared) -> Volume:
     A voxel takes the more probable tissue of the template, brought here by the visit's affine,
     where that is more probable than not: coarse at single gyri, sound for means.
     """
+    return _labels(_Visit.of(prepared))
+
+
+@dataclass(frozen=True)
+class _Visit:
+    """A visit, known by the files that decide its labels."""
+
+    prepared: Prepared = field(compare=False)
+    files: tuple[Path, ...]
+    changed: tuple[int, ...]
+
+    @classmethod
+    def of(cls, prepared: Prepared) -> _Visit:
+        files = (prepared.template, prepared.native_mask)
+        return cls(prepared, files, tuple(f.stat().st_mtime_ns for f in files))
+
+
+# Of the visit at hand: all that is made of it is measured by the same regions.
+@lru_cache(maxsize=1)
+def _labels(visit: _Visit) -> Volume:
+    prepared = visit.prepared
     back = inverse(read_itk(prepared.template))
     maps = [
         resample(template_tissue(tissue), prepared.native, transform=back).array
@@ -28,4 +53,6 @@ def tissue_labels(prepared: Prepared) -> Volume:
     ]
     labels = np.where(np.maximum(*maps) > 0.5, np.argmax(maps, axis=0) + 1, 0)
     inside = read_mask(prepared.native_mask)
-    return inside.with_array((labels * (inside.array > 0)).astype(np.uint8))
+    array = (labels * (inside.array > 0)).astype(np.uint8)
+    array.flags.writeable = False
+    return inside.with_array(array)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +49,15 @@ class Shown:
     mask: Volume
     """Where it is meant to be right, on its grid."""
 
-    @property
+    @cached_property
     def window(self) -> Window:
         """Values of black and white for the synthetic and the real image alike."""
         return limits(self.synthetic.real or self.synthetic.image, self.mask)
+
+    @cached_property
+    def source_windows(self) -> dict[str, Window]:
+        """Values of black and white for each source."""
+        return {name: limits(image, self.mask) for name, image in self.sources.items()}
 
     @property
     def unit(self) -> str:
@@ -68,7 +74,7 @@ class Shown:
             return "spread (SD)"
         return f"half width of the {100 * interval.level:.0f} % interval"
 
-    @property
+    @cached_property
     def reach(self) -> float:
         """Largest error, or where there is no real image the largest doubt, that is drawn."""
         inside = self.mask.array > 0
@@ -101,7 +107,7 @@ def comparison(shown: Shown, planes: Sequence[Plane], *, doubt: bool = False) ->
     Error and uncertainty are drawn on one scale.
     """
     columns = [
-        _Column(name, PALE, _gray(image, planes, limits(image, shown.mask)))
+        _Column(name, PALE, _gray(image, planes, shown.source_windows[name]))
         for name, image in shown.sources.items()
     ]
     first = len(columns)

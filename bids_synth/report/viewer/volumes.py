@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from bids_synth.report.figures.canvas import unit_words
-from bids_synth.report.figures.planes import Window, extent, limits
+from bids_synth.report.figures.planes import Window, extent
 from bids_synth.report.figures.synthetic import ARBITRARY, Shown
 from bids_synth.spatial.grid import Grid
 from bids_synth.spatial.volume import Volume, json_text, write_text
@@ -87,10 +87,10 @@ def script(name: str, content: Any) -> str:
 
 def layers_of(shown: Shown) -> tuple[Layer, ...]:
     """Sources, synthetic image and, where there are any, the real one and the doubt."""
-    synthetic, mask = shown.synthetic, shown.mask
+    synthetic = shown.synthetic
     layers = []
     for name, image in shown.sources.items():
-        window = limits(image, mask)
+        window = shown.source_windows[name]
         layers.append(
             Layer(name, "source", image, window, _beyond(window), unit_words(image.unit))
         )

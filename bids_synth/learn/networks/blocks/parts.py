@@ -22,6 +22,14 @@ class UnitTanh(nn.Module):
         return (torch.tanh(maps) + 1) / 2
 
 
+class Nothing(nn.Module):
+    """In the place of a body that has learned nothing and adds nothing."""
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """(N, maps, I, J, K) -> zeros (N, 1, I, J, K)."""
+        return torch.zeros_like(maps[:, :1])
+
+
 OUTPUTS: dict[str, Callable[[], nn.Module]] = {
     "linear": nn.Identity,
     "relu": nn.ReLU,

@@ -47,8 +47,9 @@ CENTRE = CUBE.index((0, 0, 0))
 """Which of them is the voxel's own."""
 SHARES = sum(level.smoothing > 0 for level in LEVELS)
 """How much of the neighbourhood lies inside, at every scale that has a width."""
-PACKED = 4
-"""Sources that are read at once: as many float16 as fill an int64."""
+KINDS = {1: torch.int16, 2: torch.int32, 4: torch.int64}
+"""Sources that are read at once -> the number that as many float16 fill."""
+PACKED = max(KINDS)
 COARSE = 3.0
 """Standard deviation from which smoothing is done at half the resolution."""
 LEAST_SHARE = 1e-2
@@ -79,18 +80,19 @@ class Surroundings:
 
     def __init__(self, images: torch.Tensor, inside: torch.Tensor) -> None:
         self.sources = len(images)
-        mask = closed(inside.to(images.dtype)[None])
+        mask = closed(inside.to(torch.uint8)[None]).to(images.dtype)
         self.inside = mask[0] > 0
         self.steps = _steps([n + 2 * REACH for n in images.shape[1:]], images.device)
+        shown = images * mask
         self.planes: list[list[torch.Tensor]] = []
         self.shares: list[torch.Tensor] = []
         for level in LEVELS:
             if level.smoothing == 0:
-                self.planes.append(_packed(images * mask))
+                self.planes.append(_packed(shown))
                 continue
             share = smooth(mask, level.smoothing)
-            means = smooth(images * mask, level.smoothing) / share.clamp_min(LEAST_SHARE)
-            self.planes.append(_packed(means * mask))
+            means = smooth(shown, level.smoothing).div_(share.clamp_min(LEAST_SHARE))
+            self.planes.append(_packed(means.mul_(mask)))
             self.shares.append(share[0])
 
     # Autocast cannot join float16, in which the values are kept, while it casts to bfloat16.
@@ -99,17 +101,20 @@ class Surroundings:
     def at(self, voxels: torch.Tensor) -> torch.Tensor:
         """Indices (V, 3) -> (V, width): the values, sources last, then the shares, float32."""
         home = ((voxels + REACH) * self.steps).sum(dim=1)[:, None]
-        parts = []
+        result = self.shares[0].new_empty(len(voxels), width_of(self.sources))
+        first = 0
         for level, planes in zip(LEVELS, self.planes, strict=True):
             shift = torch.tensor(level.offsets, device=voxels.device) * level.stride
-            where = home + (shift * self.steps).sum(dim=1)
-            read = [plane.take(where).view(torch.float16) for plane in planes]
-            four = [r.reshape(*where.shape, PACKED) for r in read]
-            parts.append(torch.cat(four, dim=2)[:, :, : self.sources])
-        values = torch.cat(parts, dim=1).flatten(1).float()
+            where = (home + (shift * self.steps).sum(dim=1)).flatten()
+            count = len(level.offsets) * self.sources
+            values = torch.cat([_read(plane, where) for plane in planes], dim=1)
+            values = values[:, : self.sources].reshape(-1, count)
+            result[:, first : first + count] = values
+            first += count
         i, j, k = voxels.unbind(dim=1)
-        shares = torch.stack([share[i, j, k] for share in self.shares], dim=1)
-        return torch.cat([values, shares], dim=1)
+        for n, share in enumerate(self.shares):
+            result[:, n - SHARES] = share[i, j, k]
+        return result
 
 
 def roomy_box(inside: torch.Tensor) -> Box:
@@ -127,11 +132,14 @@ def closed(masks: torch.Tensor) -> torch.Tensor:
 
     Images say where they count by values other than 0, and tissue may have just that value.
     """
-    for sign in (1, -1):
-        for axis in range(3):
-            shape, padding = [1] * 3, [0] * 3
-            shape[axis], padding[axis] = GAP, GAP // 2
-            masks = sign * functional.max_pool3d(sign * masks, shape, 1, padding)
+    reach = GAP // 2
+    for chosen, beyond in ((torch.maximum, 0), (torch.minimum, 1)):
+        for axis in (1, 2, 3):
+            wide = functional.pad(masks, _sides(axis, reach), value=beyond)
+            length = masks.shape[axis]
+            # Torch pools a single map in slow loops.
+            for tap in range(GAP):
+                masks = chosen(masks, wide.narrow(axis, tap, length))
     return masks
 
 
@@ -157,14 +165,21 @@ def _smooth_axes(images: torch.Tensor, sigma: float) -> torch.Tensor:
     weights = torch.exp(-0.5 * (places / sigma) ** 2)
     weights = weights / weights.sum()
     for axis in (1, 2, 3):
-        length, sides = images.shape[axis], [0] * 6
-        sides[6 - 2 * axis : 8 - 2 * axis] = [reach, reach]
-        wide = functional.pad(images, sides)
+        length = images.shape[axis]
+        wide = functional.pad(images, _sides(axis, reach))
         # Torch convolves a single map in slow loops.
-        images = torch.zeros_like(images)
-        for tap, weight in enumerate(weights.tolist()):
+        first, *others = weights.tolist()
+        images = wide.narrow(axis, 0, length) * first
+        for tap, weight in enumerate(others, 1):
             images.add_(wide.narrow(axis, tap, length), alpha=weight)
     return images
+
+
+def _sides(axis: int, reach: int) -> list[int]:
+    """What `functional.pad` takes to pad one axis of (N, I, J, K) at both ends."""
+    sides = [0] * 6
+    sides[6 - 2 * axis : 8 - 2 * axis] = [reach, reach]
+    return sides
 
 
 def _steps(sides: Sequence[int], device: torch.device) -> torch.Tensor:
@@ -172,10 +187,18 @@ def _steps(sides: Sequence[int], device: torch.device) -> torch.Tensor:
 
 
 def _packed(images: torch.Tensor) -> list[torch.Tensor]:
-    """(S, I, J, K) -> one flat int64 for every four sources, with a rim of zeros."""
-    lacking = -len(images) % PACKED
-    wide = functional.pad(images.half(), [*[REACH] * 6, 0, lacking])
-    return [
-        four.permute(1, 2, 3, 0).contiguous().view(torch.int64).flatten()
-        for four in torch.split(wide, PACKED)
-    ]
+    """(S, I, J, K) -> one flat array of `KINDS` for every four sources, with a rim of zeros."""
+    wide = functional.pad(images.half(), [REACH] * 6)
+    return [_joined(part) for part in torch.split(wide, PACKED)]
+
+
+def _joined(images: torch.Tensor) -> torch.Tensor:
+    """(S, I, J, K) of float16, S up to `PACKED` -> (I J K,) of the number that holds them."""
+    lanes = next(lanes for lanes in KINDS if lanes >= len(images))
+    padded = functional.pad(images, [*[0] * 6, 0, lanes - len(images)])
+    return padded.permute(1, 2, 3, 0).contiguous().view(KINDS[lanes]).flatten()
+
+
+def _read(plane: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
+    """What was joined, at flat indices (V,) -> (V, lanes) of float16."""
+    return plane.index_select(0, where)[:, None].view(torch.float16)
