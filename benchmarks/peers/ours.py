@@ -61,8 +61,7 @@ class OurFit:
             fabric = fabric_on(self.device)
             objective = fabric.to_device(self._objective(steps))
             optimizers = objective.optimizers()
-            for batch in batches_of(self.job, steps, 0):
-                batch = fabric.to_device(batch)
+            for batch in batches_of(self.job, steps, 0, self.device):
                 loss = take_step(fabric, objective, optimizers, batch)
                 watch.note(batch["sources"], loss)
 

@@ -107,7 +107,7 @@ def _map_numbers(network: nn.Module, recipe: Recipe) -> int:
     with torch.inference_mode():
         shape: tuple[int, ...] = (inputs, *recipe.fit.patch)
         if recipe.network.name in POINTWISE:
-            shape = (VOXELS, width_of(inputs))
+            shape = (VOXELS["cpu"], width_of(inputs))
         images = torch.empty(1, *shape, device="meta")
         network(images, torch.ones(1, inputs, device="meta"))
     return total

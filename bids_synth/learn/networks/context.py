@@ -23,8 +23,8 @@ from bids_synth.learn.networks.blocks.surroundings import (
 )
 
 TOGETHER = {"cpu": 2**13, "cuda": 2**17}
-"""Voxels that are looked at together: what is read of them stays in a processor's cache, and a card
-has enough to do."""
+"""Voxels that are looked at together: what is read of them stays in a processor's cache, and a
+card has enough to do."""
 
 
 class ContextPerceptron(nn.Module):
