@@ -135,8 +135,8 @@ def test_patches_of_numpy_are_those_of_the_volume(field: Field, tmp_path) -> Non
     for draw in map(ours.draw, range(8)):
         if draw.visit == 0:
             centre = [a + p // 2 for a, p in zip(draw.start, recipe.fit.patch, strict=True)]
-            patch, item = crop(case.images, centre, recipe.fit.patch), ours.apply(draw)
-            wanted = torch.cat([item["sources"], item["real"], item["mask"]]).numpy()
+            patch, item = crop(case.images, centre, recipe.fit.patch), ours.apply([draw])
+            wanted = torch.cat([item[n][0] for n in ("sources", "real", "mask")]).numpy()
             np.testing.assert_allclose(patch, wanted, atol=2e-3)
 
 
