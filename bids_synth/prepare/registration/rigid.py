@@ -59,12 +59,13 @@ def register_rigid(
     doubtful also from aligned centres of mass; the better one by mutual information is kept.
     Raises VisitError where the images do not overlap or ANTs gives up.
     """
-    rough, close = (
+    rough, close, judged = (
         (_copy(reference, size * spacing), _copy(moving, size * spacing))
-        for size in settings.sizes
+        for size in (*settings.sizes, 1.0)
     )
-    around = resample(mask, close[0].grid, order=0)
-    passes = (rough, close, around, settings, seed)
+    boxed = _boxed(close[0], resample(mask, close[0].grid, order=0))
+    around = resample(mask, judged[0].grid, order=0)
+    passes = (rough, (boxed, close[1]), judged, around, settings, seed)
     best = _from(np.eye(4), *passes)
     if best is None or best[0] < DOUBTFUL:
         other = _from(_centred(*rough), *passes)
@@ -79,20 +80,28 @@ def register_rigid(
 
 
 def _from(
-    start: Affine, rough: Pair, close: Pair, mask: Volume, settings: Settings, seed: int
+    start: Affine,
+    rough: Pair,
+    close: Pair,
+    judged: Pair,
+    mask: Volume,
+    settings: Settings,
+    seed: int,
 ) -> tuple[float, Affine] | None:
-    """Mutual information and the transform that a start leads to; None where it leads nowhere."""
-    fixed, moving = close
+    """Mutual information and the transform that a start leads to; None where it leads nowhere.
+
+    Both are judged on copies of the recipe's spacing, on whose fixed grid the mask lies.
+    """
+    fixed, moving = judged
     if _overlap(start, moving, mask) < LEAST:
         return None
-    boxed = _boxed(fixed, mask)
     coarse, fine = settings.coarse, settings.fine
     if settings.samples:
         coarse = replace(coarse, sampling=_drawn(rough[0], settings.samples))
-        fine = replace(fine, sampling=_drawn(boxed, settings.samples))
+        fine = replace(fine, sampling=_drawn(close[0], settings.samples))
     try:
         first = register(*rough, (coarse,), start=start, seed=seed).linear
-        second = register(boxed, moving, (fine,), start=first, seed=seed).linear
+        second = register(*close, (fine,), start=first, seed=seed).linear
     except RuntimeError:
         return None
     if _overlap(second, moving, mask) < LEAST:
