@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.stages.measured import FULL, Measured, clock
+
+if TYPE_CHECKING:
+    from bids_synth.core.visit import Prepared
 
 SOURCES, TARGET = ("T1w", "PDw"), "FLAIR"
 
@@ -27,7 +32,7 @@ def scoring(work: Path) -> list[Measured]:
     from bids_synth.recipe.embedded import DEFAULT, embedded_models
 
     model = load_model(embedded_models()[DEFAULT])
-    prepared = whole_brain(work / "brain", FULL)
+    prepared = _with_levels(whole_brain(work / "brain", FULL))
     synthesizer = load_synthesizer(model, "cpu")
     start, predictor = load_start(synthesizer), SourcePredictor(synthesizer)
     baselines, members = model.baselines(), len(synthesizer.networks)
@@ -46,3 +51,14 @@ def scoring(work: Path) -> list[Measured]:
     result.most_seconds = making.seconds
     result.note = f"{result.seconds / making.seconds:.1f} times its synthesis"
     return [making, result]
+
+
+def _with_levels(prepared: Prepared) -> Prepared:
+    """The visit with the levels of its tissues, as preparation finds them."""
+    import numpy as np
+
+    from bids_synth.prepare.brain.levels import tissue_levels
+
+    inside = prepared.mask_image.array > 0
+    levels = {m: tissue_levels(prepared.image(m), inside, np.eye(4)) for m in prepared.images}
+    return replace(prepared, levels=levels)
