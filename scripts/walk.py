@@ -87,7 +87,8 @@ def plan(folder: Path) -> Iterator[str]:
     told = subprocess.run(
         ["sh", "-c", command], cwd=folder, check=True, capture_output=True, text=True
     )
-    yield f"`{command}` prints\n\n```\n{told.stdout.strip()}\n```\n"
+    words = told.stdout.strip().replace(f"{folder.resolve()}/", "")
+    yield f"`{command}` prints\n\n```\n{words}\n```\n"
 
 
 def mask(folder: Path) -> Iterator[str]:

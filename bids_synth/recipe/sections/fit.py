@@ -113,8 +113,8 @@ class SynthesisPart(Part):
     overlap: float = Field(0.5, ge=0.0, lt=0.9)
     """Shared fraction of neighbouring patches, blended by Gaussian weights.
 
-    Of a residual U-Net of patches of 64 on real brains, a quarter gave what a half gives but for
-    0.05 % of the range (root mean square; 0.7 % at most), and the same PSNR to 0.001 dB.
+    Held-out phantoms by networks of small patches (32 of 3 mm), a quarter instead of a half:
+    -0.04 dB for CT, 0.01 dB more for PET and CMRO2, nothing for T1w and T2w.
     """
 
 
