@@ -7,6 +7,7 @@ from importlib import import_module
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from bids_synth.spatial.grid import Grid
 from bids_synth.spatial.volume import Volume
@@ -94,3 +95,23 @@ def test_the_benchmark_scans_lie_on_no_recipes_grid() -> None:
     scan = thick(Volume(np.ones((8, 9, 10), np.float32), Grid((8, 9, 10), affine)))
     assert scan.grid.spacing == pytest.approx((2.4, 2.4 * THICK, 2.4))
     assert scan.grid.orientation == "ASL"
+
+
+def test_operations_of_quick_ways_are_those_of_the_plain_ones() -> None:
+    from torch import nn
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from benchmarks.operations import counting
+    from bids_synth.learn.networks.blocks.convolution import SmallConv3d
+    from bids_synth.learn.networks.blocks.product import linear
+
+    values, layer = torch.rand(50, 20, requires_grad=True), nn.Linear(20, 30)
+    maps = torch.rand(1, 4, 6, 7, 8, requires_grad=True)
+    small, plain = SmallConv3d(4, 5, 3, padding=1, bias=False), nn.Conv3d(4, 5, 3, padding=1)
+    with FlopCounterMode(display=False) as known:
+        layer(values).sum().backward()
+        plain(maps).sum().backward()
+    with counting() as counter:
+        linear(values, layer.weight, layer.bias).sum().backward()
+        small(maps).sum().backward()
+    assert counter.get_total_flops() == known.get_total_flops()

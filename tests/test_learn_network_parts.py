@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 from math import ceil
 
@@ -355,12 +356,31 @@ def test_impossible_discriminators_are_refused(wrong):
 
 @given(st.integers(1, 300), st.integers(1, 240), st.integers(1, 160), st.booleans())
 def test_the_quick_product_is_that_of_torch(rows: int, inputs: int, outputs: int, silu: bool):
-    values, weight = torch.rand(rows, inputs) - 0.5, torch.rand(outputs, inputs) - 0.5
-    bias = torch.rand(outputs)
-    wanted = functional.linear(values, weight, bias)
-    wanted = functional.silu(wanted) if silu else wanted
+    tensors = [
+        torch.rand(shape) - 0.5 for shape in ((rows, inputs), (outputs, inputs), (outputs,))
+    ]
+    weights = torch.rand(rows, outputs)
+
+    def learned(product):
+        values, weight, bias = (tensor.clone().requires_grad_() for tensor in tensors)
+        answer = product(values, weight, bias)
+        (answer * weights).sum().backward()
+        return [answer.detach(), values.grad, weight.grad, bias.grad]
+
+    def plain(values, weight, bias):
+        answer = functional.linear(values, weight, bias)
+        return functional.silu(answer) if silu else answer
+
+    wanted = learned(plain)
+    for one, other in zip(learned(partial(linear, silu=silu)), wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-4)
     with torch.inference_mode():
-        torch.testing.assert_close(
-            linear(values, weight, bias, silu=silu), wanted, rtol=0, atol=2e-5
-        )
-    assert torch.equal(linear(values, weight.requires_grad_(), bias, silu=silu).detach(), wanted)
+        torch.testing.assert_close(linear(*tensors, silu=silu), wanted[0], rtol=0, atol=2e-5)
+
+
+def test_the_quick_product_gives_no_gradient_of_what_does_not_learn():
+    values, weight, bias = torch.rand(5, 4), torch.rand(3, 4, requires_grad=True), torch.rand(3)
+    linear(values, weight, bias).sum().backward()
+    torch.testing.assert_close(weight.grad, values.sum(dim=0).expand(3, 4))
+    assert values.grad is None
+    assert bias.grad is None

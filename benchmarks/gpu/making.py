@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 import bids_synth
 from benchmarks.gpu.apart import Tell
@@ -17,6 +16,7 @@ from benchmarks.gpu.figure import Figure, Settings, share_of_limit
 from benchmarks.gpu.machine import forget_peak, matrix_rate, peak_gb, wait_for
 from benchmarks.gpu.phantoms import phantom
 from benchmarks.gpu.steps import recipe_of
+from benchmarks.operations import counting
 from benchmarks.toys import untrained_synthesizer
 from bids_synth.core.visit import Prepared
 from bids_synth.learn.device import resolve_device
@@ -41,7 +41,7 @@ def synthesis(settings: Settings, tell: Tell) -> None:
     rate = matrix_rate(device, torch.float32, settings)
     for title, target, synthesizer in _synthesizers(settings, prepared, device):
         forget_peak(device)
-        with FlopCounterMode(display=False) as counter:
+        with counting() as counter:
             synthesizer.synthesize(prepared, target)
         seconds = min(
             _once(synthesizer, prepared, target) for _ in range(1 if settings.tiny else 3)

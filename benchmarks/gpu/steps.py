@@ -8,12 +8,12 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.gpu.apart import Tell
 from benchmarks.gpu.figure import Figure, Settings, share_of_limit
 from benchmarks.gpu.machine import fitting_rate, forget_peak, peak_gb, seconds_of, wait_for
 from benchmarks.gpu.phantoms import brains, store
+from benchmarks.operations import counting
 from bids_synth.learn.data.array_cache import Stored
 from bids_synth.learn.device import resolve_device
 from bids_synth.learn.features.loss import asked_features
@@ -131,7 +131,7 @@ def counted(recipe: Recipe, visits: list[Stored], device: torch.device) -> tuple
             for module in objective.modules()
             if isinstance(module, nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d)
         ]
-        with FlopCounterMode(display=False) as counter:
+        with counting() as counter:
             take()
         for hook in hooks:
             hook.remove()

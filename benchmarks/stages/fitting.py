@@ -32,8 +32,8 @@ def fitting(work: Path) -> list[Measured]:
 def step_of(name: str, work: Path) -> Measured:
     """One step of a recipe of the package beside its arithmetic; the note tells the waiting."""
     import torch
-    from torch.utils.flop_counter import FlopCounterMode
 
+    from benchmarks.operations import counting
     from bids_synth.learn.fit.loop import batches_of, calm, fabric_on, objective_of, take_step
     from bids_synth.recipe.recipe import load_recipe
 
@@ -44,7 +44,7 @@ def step_of(name: str, work: Path) -> Measured:
         job, fabric = job_of(recipe, work), fabric_on(device)
         objective = objective_of(job, steps)
         optimizers, batches = objective.optimizers(), batches_of(job, steps, 0)
-        with FlopCounterMode(display=False) as counter:
+        with counting() as counter:
             take_step(fabric, objective, optimizers, next(batches))
         for batch in islice(batches, WARM):
             take_step(fabric, objective, optimizers, batch)

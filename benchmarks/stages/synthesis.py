@@ -38,8 +38,8 @@ def synthesis(work: Path) -> list[Measured]:
 
 def _made(entry: _Entry, prepared: object) -> tuple[Measured, object]:
     import torch
-    from torch.utils.flop_counter import FlopCounterMode
 
+    from benchmarks.operations import counting
     from benchmarks.toys import untrained_synthesizer
     from bids_synth.core.visit import Prepared
     from bids_synth.learn.data.patches import window_starts
@@ -56,7 +56,7 @@ def _made(entry: _Entry, prepared: object) -> tuple[Measured, object]:
     # Two at a time and with gradients: the ways that are quicker without are not counted.
     shown = torch.rand(2, len(recipe.inputs), *sides)
     there = torch.tensor([[float(m in entry.sources) for m in recipe.inputs]] * 2)
-    with FlopCounterMode(display=False) as counter:
+    with counting() as counter:
         synthesizer.networks[0](shown, there)
     title = f"synthesize: {entry.recipe}, {FULL} at 1 mm, {members} members"
     result = Measured(title, 0.0, most_seconds=entry.most_seconds, most_ratio=entry.most_ratio)
