@@ -53,7 +53,8 @@ def machine_lines(parts: Mapping[str, Part]) -> list[str]:
     about = (
         f"{machine['cores']} cores with {machine['vectors']}, {machine['memory_gb']} GB, "
         f"{machine['system']}, Python {machine['python']}: {limits.gflops:.0f} GFLOP/s in a "
-        f"float32 matrix product, {limits.copy_gbs:.0f} GB/s in a copy, a bare interpreter in "
+        f"float32 matrix product of torch's ({limits.quick_gflops:.0f} by oneDNN), "
+        f"{limits.copy_gbs:.0f} GB/s in a copy, a bare interpreter in "
         f"{limits.interpreter:.3f} s. Measured on {newest.date}, code {newest.code.name}."
     )
     lines = [about, *other_code(parts)]
