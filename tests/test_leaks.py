@@ -187,6 +187,7 @@ def test_a_dataset_of_others_is_scored(house: House, tmp_path: Path) -> None:
 
 def evaluated(house: House, place: Path, prepared: Prepared):
     (place / "out" / "logs").mkdir(parents=True)
+    (place / "renamed").mkdir()
     settings = Settings(
         dataset=place / "renamed", output=place / "out", level="participant",
         work=place / "work", device="cpu", evaluate=True, run_id="run",

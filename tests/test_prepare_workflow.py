@@ -161,7 +161,7 @@ def test_nipype_sees_no_visit_that_is_unchanged(done, monkeypatch):
 
 
 def test_many_visits_go_through_workflows_of_bounded_size(monkeypatch):
-    visits = [Visit(f"{n:03}", None, {}) for n in range(2 * prepare_visits_module.TOGETHER + 1)]
+    visits = [Visit(f"{n:03}", None, {}) for n in range(2 * prepare_visits_module.AT_ONCE + 1)]
     sizes = []
 
     def seen(group, *_):
@@ -170,10 +170,12 @@ def test_many_visits_go_through_workflows_of_bounded_size(monkeypatch):
 
     monkeypatch.setattr(prepare_visits_module, "earlier", lambda *_: None)
     monkeypatch.setattr(prepare_visits_module, "_prepare", seen)
-    settings = SimpleNamespace(synth_only=False, low_mem=False, stop_on_first_crash=False)
+    settings = SimpleNamespace(
+        synth_only=False, low_mem=False, stop_on_first_crash=False, nprocs=2
+    )
     prepare_visits_module.prepare_all(visits, RECIPE, settings)
     assert sum(sizes) == len(visits)
-    assert max(sizes) == prepare_visits_module.TOGETHER
+    assert max(sizes) == prepare_visits_module.AT_ONCE
 
 
 def test_a_changed_scan_is_prepared_anew(done, tmp_path):

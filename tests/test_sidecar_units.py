@@ -212,9 +212,9 @@ def test_the_preparation_converts_and_says_so(tmp_path: Path) -> None:
     assert 0.1 < wanted.max() < 0.2
     for label in ("sub-b", "sub-c"):
         image = read_volume(prepared[label].images["T2map"]).array
-        # Registration works in float32 and need not round alike: at the edge of the field of view
-        # a voxel may fall to the other side.
-        assert np.isclose(image, wanted, atol=1e-3).mean() > 0.999
+        # Registration works in float32 and need not round alike: at an edge a voxel may fall to
+        # the other side, more so where the metric reads voxels that are drawn.
+        assert np.isclose(image, wanted, atol=1e-3).mean() > 0.99
         assert prepared[label].conversions["T2map"].factor == 1e-3
     assert prepared["sub-b"].conversions["T2map"].by == "T2map.json"
     notes = unit_notes(prepared.values())
