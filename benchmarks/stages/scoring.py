@@ -37,7 +37,7 @@ def scoring(work: Path) -> list[Measured]:
     start, predictor = load_start(synthesizer), SourcePredictor(synthesizer)
     baselines, members = model.baselines(), len(synthesizer.networks)
     names = f"{TARGET} from {' and '.join(SOURCES)}"
-    making = Measured(f"score: {names} at 1 mm, made by {members} members", 0.0)
+    making = Measured(f"score: {names} at 1 mm, made by {members} networks", 0.0)
     with clock(making):
         image = synthesizer.synthesize(prepared, TARGET, sources=SOURCES)
     result = Measured("score: all that is measured of it", 0.0)

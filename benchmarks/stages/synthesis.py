@@ -58,7 +58,8 @@ def _made(entry: _Entry, prepared: object) -> tuple[Measured, object]:
     there = torch.tensor([[float(m in entry.sources) for m in recipe.inputs]] * 2)
     with counting() as counter:
         synthesizer.networks[0](shown, there)
-    title = f"synthesize: {entry.recipe}, {FULL} at 1 mm, {members} members"
+    of = "one network" if members == 1 else f"{members} networks"
+    title = f"synthesize: {entry.recipe}, {FULL} at 1 mm, {of}"
     result = Measured(title, 0.0, most_seconds=entry.most_seconds, most_ratio=entry.most_ratio)
     with clock(result):
         made = synthesizer.synthesize(prepared, entry.target, sources=entry.sources)
