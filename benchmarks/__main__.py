@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,11 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def measure(names: Sequence[str], parts: dict[str, Part], kept: Path) -> None:
-    """Measure these parts, one after the other; each is kept as soon as it is known."""
+    """Measure these parts, one after the other; each is kept as soon as it is known.
+
+    The limits are measured beside each part, and all parts have the best of them: other work may
+    have disturbed one.
+    """
     code, limits = code_here(), limits_alone()
     print(
         f"{code.name}: {limits.gflops:.0f} GFLOP/s matrix product, {limits.copy_gbs:.1f} GB/s "
@@ -115,10 +120,12 @@ def measure(names: Sequence[str], parts: dict[str, Part], kept: Path) -> None:
     )
     print(f"{'stage':50} {'seconds':>9} {'peak GB':>8} {'limit s':>9} {'ratio':>7} {'':7}  limit")
     with tempfile.TemporaryDirectory() as folder:
-        for name in names:
-            part = part_of(run_part(name, Path(folder)), code, limits)
-            show(name, part)
-            parts[name] = part
+        for number, name in enumerate(names, 1):
+            report = run_part(name, Path(folder))
+            limits = limits.best(limits_alone())
+            parts[name] = part_of(report, code, limits)
+            parts |= {known: replace(parts[known], limits=limits) for known in names[:number]}
+            show(name, parts[name])
             ordered = {known: parts[known] for known in PARTS if known in parts}
             write_parts(ordered, kept)
 

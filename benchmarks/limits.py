@@ -25,6 +25,19 @@ class Limits:
     quick_gflops: float = 0.0
     """The same product by oneDNN, which torch's own does not always use; 0 where unknown."""
 
+    def best(self, other: Limits) -> Limits:
+        """What the machine was seen to do in either: other work only ever takes from it.
+
+        >>> Limits(1, 9, 3, 2).best(Limits(5, 8, 4, 1))
+        Limits(gflops=5, copy_gbs=9, interpreter=3, quick_gflops=2)
+        """
+        return Limits(
+            max(self.gflops, other.gflops),
+            max(self.copy_gbs, other.copy_gbs),
+            min(self.interpreter, other.interpreter),
+            max(self.quick_gflops, other.quick_gflops),
+        )
+
     def compute(self, operations: float) -> float:
         """Seconds for so many floating-point operations at the rate of the matrix product."""
         return operations / (self.gflops * 1e9)
