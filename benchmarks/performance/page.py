@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import reduce
 from pathlib import Path
 
 from benchmarks.growth.page import growth_section
+from benchmarks.limits import Limits
 from benchmarks.performance.record import ROOT, Part, code_here, limit_of
 from benchmarks.stages.measured import Measured
 
@@ -49,7 +51,7 @@ def machine_lines(parts: Mapping[str, Part]) -> list[str]:
     if not parts:
         return ["Nothing is measured yet."]
     newest = max(parts.values(), key=lambda part: part.date)
-    limits, machine = newest.limits, newest.machine
+    limits, machine = best_limits(parts, newest), newest.machine
     about = (
         f"{machine['cores']} cores with {machine['vectors']}, {machine['memory_gb']} GB, "
         f"{machine['system']}, Python {machine['python']}: {limits.gflops:.0f} GFLOP/s in a "
@@ -61,6 +63,12 @@ def machine_lines(parts: Mapping[str, Part]) -> list[str]:
     if faults := [name for name, part in parts.items() if part.fault]:
         lines.append(f"Failed, and therefore not below: {', '.join(faults)}.")
     return lines
+
+
+def best_limits(parts: Mapping[str, Part], part: Part) -> Limits:
+    """The best that the machine of a part was seen to do beside any of the parts."""
+    alike = (other.limits for other in parts.values() if other.machine == part.machine)
+    return reduce(Limits.best, alike)
 
 
 def other_code(parts: Mapping[str, Part]) -> list[str]:
@@ -84,7 +92,7 @@ def stage_table(parts: Mapping[str, Part]) -> list[str]:
     ]
     for part in parts.values():
         for result in part.measured:
-            limit, kind = limit_of(result, part.limits)
+            limit, kind = limit_of(result, best_limits(parts, part))
             rows.append(_row(result, limit, kind))
     return ["\n".join(rows)] if len(rows) > 2 else ["No stage is measured yet."]
 
@@ -108,7 +116,7 @@ def target_of(result: Measured) -> str:
     >>> target_of(Measured("x", 1.0, most_seconds=25, most_ratio=1.4))
     'at most 25 s, ratio at most 1.4'
     """
-    parts = [f"at most {result.most_seconds:g} s"] if result.most_seconds else []
+    parts = [f"at most {digits(result.most_seconds)} s"] if result.most_seconds else []
     parts += [f"ratio at most {result.most_ratio:g}"] if result.most_ratio else []
     return ", ".join(parts)
 
