@@ -28,10 +28,8 @@ from bids_synth.learn.networks import build_network, laid_out
 from bids_synth.learn.objectives.objective import Objective
 from bids_synth.recipe.recipe import Recipe
 
-MORE = (
-    "ours also averages the weights, clips and checks the gradients of every player, moves the "
-    "rate, masks its losses and keeps every step reproducible"
-)
+MORE = "ours does more besides"
+"""What: in the notes of the page."""
 
 
 def learning(module: nn.Module) -> int:
