@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
+import json
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,26 +13,23 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from benchmarks.gpu.figure import Settings
+from benchmarks.toys import prepared_of
 from bids_synth.core.modality import MODALITIES
 from bids_synth.core.scale import Scale, fit_scale
-from bids_synth.core.visit import Prepared, Scan, Visit
+from bids_synth.core.visit import Prepared
 from bids_synth.learn.data.array_cache import Stored, open_store
 from bids_synth.learn.data.auxiliary_inputs import auxiliary_inputs_of
 from bids_synth.recipe.recipe import Recipe
 from bids_synth.spatial.grid import Grid, Shape
-from bids_synth.spatial.volume import Volume, write_volume
+from bids_synth.spatial.volume import Volume, write_text, write_volume
 
 Image = npt.NDArray[np.floating]
 NOISE = 0.01
 """Of the images, in shares of their range."""
 BRAIN = (136, 172, 132)
 """mm along each axis of an ellipsoid as large as a brain."""
-IDENTITY = """#Insight Transform File V1.0
-#Transform 0
-Transform: AffineTransform_double_3_3
-Parameters: 1 0 0 0 1 0 0 0 1 0 0 0
-FixedParameters: 0 0 0
-"""
+SCALES = "scales.json"
+"""There when all else of a visit is."""
 
 
 def brain(shape: Shape, spacing: float) -> npt.NDArray[np.uint8]:
@@ -69,34 +67,35 @@ def phantom(
     spacing: float,
     modalities: Sequence[str] | None = None,
 ) -> Prepared:
-    """Write one prepared visit; its images depend on its number and its shape alone."""
+    """One prepared visit, written where it is not there yet.
+
+    Its images depend on its number and its shape alone.
+    """
     person, affine = f"{number:02d}", np.diag([spacing] * 3 + [1.0])
     affine[:3, 3] = -spacing * (np.array(shape) - 1) / 2
-    grid, mask, place = Grid(shape, affine), brain(shape, spacing), folder / f"sub-{person}"
-    images = images_of([number, *shape], shape)
-    kept = list(modalities or images)
-    paths = {
-        m: write_volume(Volume(images[m].astype(np.float32), grid), place / f"{m}.nii")
-        for m in kept
-    }
-    there = write_volume(Volume(mask, grid), place / "mask.nii")
-    template = place / "template.txt"
-    template.write_text(IDENTITY)
-    return Prepared(
-        visit=Visit(person, None, {m: Scan(m, path) for m, path in paths.items()}),
-        reference=kept[0],
-        native=grid,
-        grid=grid,
-        images=paths,
-        mask=there,
-        native_mask=there,
-        transforms=dict.fromkeys(kept[1:], template),
-        template=template,
-        scales={m: _scale(m, images[m][mask > 0]) for m in kept},
+    grid, place = Grid(shape, affine), folder / f"sub-{person}"
+    if not (place / SCALES).is_file():
+        _write(place, number, grid, modalities)
+    scales = json.loads((place / SCALES).read_text("utf-8"))
+    paths = {m: place / f"{m}.nii" for m in scales}
+    return replace(
+        prepared_of(grid, paths, place / "mask.nii", participant=person),
+        scales={m: Scale(**scale) for m, scale in scales.items()},
         quality={"template_correlation": 0.9, "mask_volume": 1300.0},
-        stripped=True,
-        key=hashlib.sha256(f"{number}/{shape}/{kept}".encode()).hexdigest(),
+        key=hashlib.sha256(f"{number}/{shape}/{list(scales)}".encode()).hexdigest(),
     )
+
+
+def _write(place: Path, number: int, grid: Grid, modalities: Sequence[str] | None) -> None:
+    """Images, mask and, last, the scales of a visit."""
+    images, mask = images_of([number, *grid.shape], grid.shape), brain(grid.shape, grid.spacing[0])
+    scales = {}
+    for modality in modalities or images:
+        image = images[modality]
+        write_volume(Volume(image.astype(np.float32), grid), place / f"{modality}.nii")
+        scales[modality] = asdict(fit_scale(MODALITIES[modality], image[mask > 0]))
+    write_volume(Volume(mask, grid), place / "mask.nii")
+    write_text(json.dumps(scales), place / SCALES)
 
 
 def brains(settings: Settings) -> list[Prepared]:
@@ -113,22 +112,13 @@ def _kept(settings: Settings, name: str, shape: Shape, spacing: float) -> list[P
     """Visits that are made once for all parts; in a rehearsal they are tiny."""
     if settings.tiny:
         name, shape, spacing = "tiny-brains", (18, 22, 18), 8.0
-    place = Path(settings.work) / name
-    kept = place.with_suffix(".pickle")
-    if not kept.is_file():
-        kept.write_bytes(pickle.dumps([phantom(place, n, shape, spacing) for n in (1, 2)]))
-    result: list[Prepared] = pickle.loads(kept.read_bytes())
-    return result
+    return [phantom(Path(settings.work) / name, n, shape, spacing) for n in (1, 2)]
 
 
 def store(recipe: Recipe, visits: Sequence[Prepared], work: Path) -> list[Stored]:
     """The arrays from which a fit of the recipe learns."""
     extras = auxiliary_inputs_of(recipe, visits)
     return open_store(visits, tuple(recipe.modalities), work, extras)
-
-
-def _scale(modality: str, values: Image) -> Scale:
-    return fit_scale(MODALITIES[modality], values)
 
 
 def _field(rng: np.random.Generator, shape: Shape, width: float) -> Image:

@@ -73,20 +73,17 @@ def recipe_of(name: str, settings: Settings) -> Recipe:
 def step(name: str, settings: Settings, tell: Tell) -> None:
     """A recipe as it is fitted: its own patch, and 96 voxels where it has volumes."""
     recipe = recipe_of(name, settings)
-    _measure(recipe, name, None, settings, tell)
+    _measure(recipe, name, settings, tell)
     solid = recipe.dimension == "3D" and recipe.network.name not in POINTWISE
     if solid and recipe.fit.patch != WIDE and not settings.tiny:
         wide = recipe.with_values({"fit.patch": WIDE})
-        _measure(wide, f"{name} at 96", SHARE, settings, tell)
+        _measure(wide, f"{name} at 96", settings, tell)
 
 
-def _measure(
-    recipe: Recipe, title: str, share: float | None, settings: Settings, tell: Tell
-) -> None:
+def _measure(recipe: Recipe, title: str, settings: Settings, tell: Tell) -> None:
     device, work = resolve_device(settings.device), Path(settings.work)
     visits = store(recipe, brains(settings), work)
-    if recipe.fit.patch == WIDE:
-        share = SHARE
+    share = SHARE if recipe.fit.patch == WIDE else None
     rate = fitting_rate(device, settings)
     operations, alone = counted(recipe, visits, device)
     forget_peak(device)
